@@ -1,0 +1,178 @@
+/**
+ * The gateway's own errors. Messages are short fixed texts, so that logs group; numbers and names stand in fields.
+ * None holds a token, a key or a prompt. `api/errors.ts` and `http/errors.ts` turn them into what callers see.
+ */
+
+/** Stable words for why a request failed: `ErrorInfo.reason` of the RPCs, `reason` of logs, events and metrics. */
+export type Reason =
+  | "TOKEN_MISSING"
+  | "TOKEN_INVALID"
+  | "CREDENTIALS_MALFORMED"
+  | "ACCESS_DISABLED"
+  | "FEATURE_NOT_GRANTED"
+  | "MODEL_NOT_ALLOWED"
+  | "CAPABILITY_MISSING"
+  | "INVALID_REQUEST"
+  | "BODY_TOO_LARGE"
+  | "QUOTA_EXCEEDED"
+  | "TOO_MANY_IN_FLIGHT"
+  | "QUOTA_STORE_UNAVAILABLE"
+  | "SOURCE_UNAVAILABLE"
+  | "OVERLOADED"
+  | "DRAINING"
+  | "UPSTREAM_RATE_LIMITED"
+  | "UPSTREAM_UNAVAILABLE"
+  | "UPSTREAM_INTERRUPTED"
+  | "UPSTREAM_REFUSED_KEY"
+  | "UPSTREAM_REJECTED"
+  | "DEADLINE_EXCEEDED"
+  | "RECENTLY_REFRESHED"
+  | "INTERNAL";
+
+/** What every error of the gateway is. `reason` says which; subclasses hold the numbers. */
+export class GatewayError extends Error {
+  override readonly name: string = "GatewayError";
+  constructor(
+    readonly reason: Reason,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
+/** The caller did not show a token, or one that nobody knows. */
+export class UnauthenticatedError extends GatewayError {
+  override readonly name = "UnauthenticatedError";
+  constructor(
+    override readonly reason: "TOKEN_MISSING" | "TOKEN_INVALID",
+    message: string,
+  ) {
+    super(reason, message);
+  }
+}
+
+/** The credentials cannot be read: no scheme, an unknown scheme, or two of them. */
+export class MalformedCredentialsError extends GatewayError {
+  override readonly name = "MalformedCredentialsError";
+  constructor(message: string) {
+    super("CREDENTIALS_MALFORMED", message);
+  }
+}
+
+/** The actor is known, but its access is switched off. */
+export class AccessDisabledError extends GatewayError {
+  override readonly name = "AccessDisabledError";
+  constructor() {
+    super("ACCESS_DISABLED", "Cody Gateway access not enabled");
+  }
+}
+
+/** The actor has no limit, hence no access, for the feature. */
+export class FeatureNotGrantedError extends GatewayError {
+  override readonly name = "FeatureNotGrantedError";
+  constructor(readonly feature: string) {
+    super("FEATURE_NOT_GRANTED", "no access to feature");
+  }
+}
+
+/** The model is not on the list that the gateway and the actor have in common. */
+export class ModelNotAllowedError extends GatewayError {
+  override readonly name = "ModelNotAllowedError";
+  constructor(
+    readonly model: string,
+    readonly allowed: readonly string[],
+  ) {
+    super("MODEL_NOT_ALLOWED", "model is not allowed");
+  }
+}
+
+/** The request is wrong. The message is meant for the caller: what was wrong and what was expected. */
+export class InvalidRequestError extends GatewayError {
+  override readonly name = "InvalidRequestError";
+  constructor(
+    message: string,
+    /** Path of the field that is wrong, `chat.messages[2].role`; absent when it is the request as a whole. */
+    readonly field?: string,
+    override readonly reason: "INVALID_REQUEST" | "CAPABILITY_MISSING" = "INVALID_REQUEST",
+  ) {
+    super(reason, message);
+  }
+}
+
+/** The body is larger than the gateway accepts. */
+export class BodyTooLargeError extends GatewayError {
+  override readonly name = "BodyTooLargeError";
+  constructor(readonly maxBytes: number) {
+    super("BODY_TOO_LARGE", "request body is too large");
+  }
+}
+
+/** One limit as it stood when a request was refused. */
+export interface RefusedLimit {
+  readonly feature: string;
+  /** `requests`, `tokens`, `microdollars` or `in_flight`. */
+  readonly unit: string;
+  readonly used: number;
+  readonly limit: number;
+}
+
+/** The actor has used up a limit. At `retryAt` the same request passes. */
+export class QuotaExceededError extends GatewayError {
+  override readonly name = "QuotaExceededError";
+  constructor(
+    readonly limit: RefusedLimit,
+    readonly retryAt: Date,
+  ) {
+    super("QUOTA_EXCEEDED", "quota exceeded");
+  }
+}
+
+/** The actor has as many requests in flight as it may. */
+export class TooManyInFlightError extends GatewayError {
+  override readonly name = "TooManyInFlightError";
+  constructor(
+    readonly limit: RefusedLimit,
+    readonly retryAt: Date,
+  ) {
+    super("TOO_MANY_IN_FLIGHT", "too many requests in flight");
+  }
+}
+
+/** Something the gateway needs is away for now: try again after `retryAfterMs`. */
+export class UnavailableError extends GatewayError {
+  override readonly name = "UnavailableError";
+  constructor(
+    override readonly reason: "QUOTA_STORE_UNAVAILABLE" | "SOURCE_UNAVAILABLE" | "OVERLOADED" | "DRAINING",
+    message: string,
+    readonly retryAfterMs: number,
+    options?: ErrorOptions,
+  ) {
+    super(reason, message, options);
+  }
+}
+
+/** The upstream did not answer as it should. The cause stays in the log. */
+export class UpstreamError extends GatewayError {
+  override readonly name = "UpstreamError";
+  constructor(
+    override readonly reason:
+      | "UPSTREAM_RATE_LIMITED"
+      | "UPSTREAM_UNAVAILABLE"
+      | "UPSTREAM_INTERRUPTED"
+      | "UPSTREAM_REFUSED_KEY"
+      | "UPSTREAM_REJECTED"
+      | "DEADLINE_EXCEEDED",
+    message: string,
+    readonly details: {
+      readonly upstream: string;
+      /** The upstream's own status, when it answered. */
+      readonly status?: number;
+      /** Seconds after which a retry makes sense. */
+      readonly retryAfterSeconds?: number;
+      readonly cause?: unknown;
+    },
+  ) {
+    super(reason, message, details.cause === undefined ? undefined : { cause: details.cause });
+  }
+}

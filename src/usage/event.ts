@@ -1,0 +1,38 @@
+import type { Usage } from "../providers/provider.js";
+
+/** How a request ended. `refused`: by the gateway, before anything was sent; `client_gone`: the caller left. */
+export type Outcome = "completed" | "failed" | "refused" | "client_gone" | "abandoned";
+
+/** One request, as it is accounted for. Sinks receive it as JSON; field names are the public format. */
+export interface UsageEvent {
+  /** Stable across redeliveries: the request's id. Sinks drop duplicates by it. */
+  readonly id: string;
+  /** When the request began, RFC 3339. */
+  readonly time: string;
+  readonly outcome: Outcome;
+  /** Why, in a stable word of `errors.ts`; absent when completed. */
+  readonly reason?: string;
+  readonly actor: { readonly id: string; readonly source: string };
+  readonly feature: string;
+  /** Gateway model name as resolved; absent when the request named none that may be used. */
+  readonly model?: string;
+  /** How the upstream speaks: `anthropic`, `openai`, … */
+  readonly provider?: string;
+  /** Where it was sent: the configured name. */
+  readonly upstream?: string;
+  /** Which surface it came in by. */
+  readonly edge: "sourcegraph" | "sdk" | "rpc";
+  readonly stream: boolean;
+  /** Status the upstream answered, when it did. */
+  readonly upstreamStatus?: number;
+  /** As the upstream reported it; fields it did not report are absent. */
+  readonly usage: Usage;
+  /** True when the request was charged to the actor's limits. */
+  readonly charged: boolean;
+  /** Milliseconds from the request's arrival to its end. */
+  readonly durationMs: number;
+  /** Milliseconds of those spent waiting on the upstream. */
+  readonly upstreamMs: number;
+  /** Milliseconds from the request's arrival to the first byte of the answer, when there was one. */
+  readonly firstByteMs?: number;
+}
