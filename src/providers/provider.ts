@@ -1,0 +1,109 @@
+// A provider is how an upstream speaks. Everything here is pure: no I/O, no clock, no configuration, no logging.
+
+import type { JsonObject } from "../lib/json.js";
+import type { TypedApi } from "./typed.js";
+
+/** Tokens as the upstream reported them. A field it did not report is absent; 0 is 0. */
+export interface Usage {
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+  /** Of the input, read from the provider's prompt cache. */
+  readonly cachedInputTokens?: number;
+  /** Of the input, written to the provider's prompt cache. */
+  readonly cacheWriteTokens?: number;
+  /** Of the output, spent on thinking. */
+  readonly reasoningTokens?: number;
+}
+
+/** What a native request asks for, as far as the gateway needs to know. */
+export interface Asked {
+  /** The model as the caller wrote it. Undefined: not named in the body. */
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  /** The most output tokens it lets the model produce, when it says. */
+  readonly maxOutputTokens: number | undefined;
+}
+
+/** Member of the native body → its new JSON text; undefined removes it. */
+export type Edits = Map<string, string | undefined>;
+
+/** What the gateway says about a request on its way to the upstream. */
+export interface Rewrite {
+  /** The upstream's own name of the model. */
+  readonly model: string;
+  /** Identifies the end user to the provider; undefined leaves what the caller sent. */
+  readonly endUser: string | undefined;
+  /** Set on the routes of existing Sourcegraph instances: their clients' slips are corrected (wire.md 1.4, 20). */
+  readonly sourcegraph: { readonly maxTokens: number } | undefined;
+}
+
+/**
+ * Reads one answer as it passes, and says what it used and whether it ended properly. State for one answer; create one each.
+ */
+export interface Meter {
+  /** One event of a stream: `data` is its payload's bytes. Must be cheap for events that carry nothing of interest. */
+  event(data: Buffer): void;
+  /** The whole body of an answer that is no stream. */
+  whole(body: Buffer): void;
+  readonly usage: Usage;
+  /** `complete` once the provider's end mark passed, `error` once it reported an error in the stream. */
+  readonly ended: "complete" | "error" | undefined;
+}
+
+/** One operation of the provider's HTTP API that the gateway relays: one method and path, one body format. */
+export interface Api {
+  /** Short name, unique within the provider: `messages`, `chat_completions`. */
+  readonly name: string;
+  /** Path below the upstream's base URL, beginning with a slash. `model` is not encoded yet. */
+  path(model: string, stream: boolean): string;
+  /** Headers of the caller that are passed on, lower case: `anthropic-version`. */
+  readonly passHeaders: readonly string[];
+  /** Headers of the request when the caller sent none of that name. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Throws `InvalidRequestError` saying which field is wrong and what was expected. */
+  read(body: JsonObject): Asked;
+  /** What to change in the body. Only fields that must change. Throws `InvalidRequestError`. */
+  rewrite(body: JsonObject, rewrite: Rewrite): Edits;
+  /** The text of the prompt, for estimates and checks. Called only when one of them is on. */
+  prompt(body: JsonObject): string;
+  /** A meter for one answer. */
+  meter(): Meter;
+  /** Translation to and from the typed RPCs; absent where the typed RPCs do not use this API. */
+  readonly typed?: TypedApi;
+}
+
+/** An error as callers are told of it, in no particular shape yet. */
+export interface PublicError {
+  /** HTTP status of the answer; for an error inside a stream, the one it would have had. */
+  readonly status: number;
+  /** Stable word, `QUOTA_EXCEEDED`. */
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** How one kind of upstream speaks: one file, and one line in `index.ts`. */
+export interface Provider {
+  /** `anthropic`, `openai`, `openai-compatible`: the `kind` of the configuration file. */
+  readonly kind: string;
+  /** What the vendor's SDK uses when no base URL is set; undefined: the configuration must say. */
+  readonly defaultBaseUrl: string | undefined;
+  /** Seconds for `retry-after` on a 503 when the upstream gave none (wire.md 1.4). */
+  readonly retryAfterSeconds: number;
+  readonly apis: readonly Api[];
+  /** Headers that carry the upstream's key; an empty object where `key` is undefined. */
+  authHeaders(key: string | undefined): Readonly<Record<string, string>>;
+  /** The body of an error in the shape the vendor's SDKs read. */
+  errorBody(error: PublicError, requestId: string): object;
+  /** The message of an error body of this provider; undefined when it has none. */
+  readError(body: Buffer): string | undefined;
+  /** How the upstream lists its models, for `models: ["*"]`; undefined when it has no such API. */
+  readonly modelList: ModelList | undefined;
+}
+
+export interface ModelList {
+  readonly path: string;
+  /** Native model names in the answer, in its order. Throws when it is not such a list. */
+  read(body: unknown): readonly string[];
+  /** The list in the provider's own shape, for `GET …/models`. `models` are native names. */
+  write(models: readonly string[]): object;
+}

@@ -1,0 +1,33 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  CompleteRequest,
+  CompleteResponseSchema,
+  StreamCompleteResponseSchema,
+} from "../../gen/codygateway/v1/completions_pb.js";
+
+/** An answer as `Complete` returns it; the gateway adds resolved model and rate limit. */
+export type TypedAnswer = MessageInitShape<typeof CompleteResponseSchema>;
+
+/** An event as `StreamComplete` sends it; the gateway adds resolved model and rate limit. */
+export type TypedEvent = NonNullable<MessageInitShape<typeof StreamCompleteResponseSchema>["event"]>;
+
+/** Translation between the typed RPCs and one native API. Pure. */
+export interface TypedApi {
+  /**
+   * The native body, as a plain object ready for `JSON.stringify`. Throws `InvalidRequestError` with the field's path
+   * (reason `CAPABILITY_MISSING` for what this API cannot do): nothing is dropped in silence.
+   */
+  encode(request: CompleteRequest, model: string, stream: boolean): Record<string, unknown>;
+  /** The whole native answer. Throws when it is not one. */
+  decode(body: unknown): TypedAnswer;
+  /** A decoder for one stream. */
+  decoder(): TypedDecoder;
+}
+
+/** Turns the payloads of one native stream into typed events: one `started` first, one `finished` last. */
+export interface TypedDecoder {
+  /** The events that this payload makes; none is normal. Throws when the payload is an error or no such event. */
+  event(data: string): readonly TypedEvent[];
+  /** The events still owed when the stream ended properly, `finished` among them unless it was returned before. */
+  end(): readonly TypedEvent[];
+}
