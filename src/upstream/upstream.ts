@@ -1,5 +1,5 @@
-import type { Usage } from "../providers/provider.js";
 import type { UpstreamError } from "../errors.js";
+import type { Api, Provider, Usage } from "../providers/provider.js";
 
 /** Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. */
 export interface Reply {
@@ -17,8 +17,7 @@ export interface Reply {
 export interface UpstreamRequest {
   /** Configured name of the upstream. */
   readonly upstream: string;
-  /** Name of the API of its provider. */
-  readonly api: string;
+  readonly api: Api;
   /** The upstream's own model name. */
   readonly model: string;
   readonly stream: boolean;
@@ -34,8 +33,10 @@ export type Exchange = {
   readonly usage: Usage;
   /** The upstream's own status, when it answered. */
   readonly status: number | undefined;
-  /** Milliseconds spent waiting for the upstream. */
-  readonly waitedMs: number;
+  /** Milliseconds from sending to the end. */
+  readonly upstreamMs: number;
+  /** Milliseconds from sending to the beginning of the answer; undefined when it did not begin. */
+  readonly firstByteMs: number | undefined;
 } & (
   | {
       /** The whole answer was passed on; its status may be an error's. `streamError`: the provider reported an error inside the stream. */
@@ -55,9 +56,37 @@ export type Exchange = {
     }
 );
 
+/** Limits in time of one exchange, in milliseconds. */
+export interface UpstreamTimeouts {
+  readonly connectMs: number;
+  /** Until the first byte of a streamed answer; a whole answer may take up to ten minutes, or `totalMs`. */
+  readonly firstByteMs: number;
+  /** Longest silence inside an answer. */
+  readonly idleMs: number;
+  readonly totalMs: number;
+}
+
+/** Where requests are sent: one configured upstream. */
+export interface UpstreamTarget {
+  readonly name: string;
+  readonly provider: Provider;
+  /** `https://api.openai.com/v1`: what the vendor's SDK takes as base URL. */
+  readonly baseUrl: string;
+  /** The keys to use, each as often as its weight says; none: requests carry no key. */
+  readonly keys: readonly { readonly value: string; readonly weight: number }[];
+  /** Sent with every request, beside what the API itself asks for. Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeouts: UpstreamTimeouts;
+}
+
 /** Sends requests to the configured upstreams and passes their answers on as they come. */
 export interface Upstreams {
-  /** Resolves when the exchange is over, whichever way. `onReached` is called when the request is handed to a connection. */
-  send(request: UpstreamRequest, reply: Reply): Promise<Exchange>;
+  /** How the upstream of this name speaks. */
+  provider(upstream: string): Provider;
+  /** Resolves when the exchange is over, whichever way. `onReached` is called when the request is put on a connection. */
+  send(request: UpstreamRequest, reply: Reply, onReached: () => void): Promise<Exchange>;
+  /** The model names the upstream lists; none when it has no such list or does not answer. Remembered for a while. */
+  listModels(upstream: string): Promise<readonly string[]>;
+  /** Ends all connections; exchanges under way fail. */
   close(): Promise<void>;
 }

@@ -1,0 +1,127 @@
+// What a request asks for, where it goes and what it may cost: decided before anything is held or sent.
+
+import type { CompleteRequest } from "../gen/codygateway/v1/completions_pb.js";
+import { FeatureNotGrantedError, InvalidRequestError } from "./errors.js";
+import { type JsonObject, scanJsonObject } from "./lib/json.js";
+import type { Catalogue, Route } from "./models/catalogue.js";
+import { microdollars } from "./models/prices.js";
+import { estimateTokens } from "./models/tokens.js";
+import type { Api, Provider, Usage } from "./providers/provider.js";
+import type { QuotaRequest } from "./quota/quota.js";
+import type { RelayRequest } from "./relay.js";
+import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
+
+/** What the caller sent. */
+export type Ask = NativeAsk | TypedAsk;
+
+/** A provider's own body, for a fixed upstream. */
+export interface NativeAsk {
+  readonly kind: "native";
+  readonly upstream: string;
+  /** Name of the API the body is for. */
+  readonly api: string;
+  readonly body: JsonObject;
+  /** The caller's headers, lower case: those that the API passes on are used. */
+  readonly headers: UpstreamRequest["headers"];
+  /** Identifies the end user to the provider; undefined leaves what the body says. */
+  readonly endUser: string | undefined;
+  /** Set on the routes of existing Sourcegraph instances (`Rewrite.sourcegraph`). */
+  readonly sourcegraph: { readonly maxTokens: number } | undefined;
+}
+
+/** A provider-neutral request, translated once it is known where it goes. */
+export interface TypedAsk {
+  readonly kind: "typed";
+  readonly request: CompleteRequest;
+  readonly stream: boolean;
+}
+
+/** What planning needs to know. */
+export interface Planner {
+  readonly catalogue: Catalogue;
+  readonly upstreams: Pick<Upstreams, "provider">;
+}
+
+/** A request that may be made, and how. */
+export interface Plan {
+  readonly route: Route;
+  readonly provider: Provider;
+  readonly quota: QuotaRequest;
+  readonly upstream: UpstreamRequest;
+  /** What that usage costs, in microdollars; undefined when the model has no price. */
+  price(usage: Usage): number | undefined;
+}
+
+/** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
+export function planOf(planner: Planner, request: RelayRequest): Plan {
+  const access = request.actor.features[request.feature];
+  if (!access) throw new FeatureNotGrantedError(request.feature);
+  return request.ask.kind === "native"
+    ? planNative(planner, request, request.ask, access.models)
+    : planTyped(planner, request, request.ask, access.models);
+}
+
+function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, allowed: readonly string[]): Plan {
+  const provider = planner.upstreams.provider(ask.upstream);
+  const api = provider.apis.find(({ name }) => name === ask.api);
+  if (!api) throw new InvalidRequestError(`${provider.kind} has no ${ask.api} API`);
+  const asked = api.read(ask.body);
+  if (asked.model === undefined) throw new InvalidRequestError("model is required", "model");
+  const route = planner.catalogue.resolve({ model: asked.model, upstream: ask.upstream, allowed });
+  const { endUser, sourcegraph } = ask;
+  const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
+  return plan({ request, route, provider, api, body, stream: asked.stream, headers: ask.headers });
+}
+
+function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {
+  const route = planner.catalogue.resolve({ model: ask.request.model, allowed });
+  const provider = planner.upstreams.provider(route.upstream);
+  const api = typedApi(provider);
+  const body = Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream)));
+  return plan({ request, route, provider, api, body, stream: ask.stream, headers: {} });
+}
+
+/** The API that the typed RPCs use with this provider. Throws `InvalidRequestError` when there is none. */
+export function typedApi(provider: Provider): Api & Required<Pick<Api, "typed">> {
+  const api = provider.apis.find(({ typed }) => typed !== undefined);
+  if (!api?.typed) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
+  return { ...api, typed: api.typed };
+}
+
+function plan(parts: {
+  request: RelayRequest;
+  route: Route;
+  provider: Provider;
+  api: Api;
+  body: Buffer;
+  stream: boolean;
+  headers: UpstreamRequest["headers"];
+}): Plan {
+  const { request, route, api, body } = parts;
+  return {
+    route,
+    provider: parts.provider,
+    quota: {
+      requestId: request.id,
+      actor: request.actor,
+      feature: request.feature,
+      model: route.name,
+      estimate() {
+        // The body as it is sent: the estimate sees what the upstream sees.
+        const sent = scanJsonObject(body);
+        return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent).maxOutputTokens };
+      },
+      intent: "",
+    },
+    upstream: {
+      upstream: route.upstream,
+      api,
+      model: route.model,
+      stream: parts.stream,
+      body,
+      headers: parts.headers,
+      timeoutMs: request.timeoutMs,
+    },
+    price: (usage) => route.prices && microdollars(usage, route.prices),
+  };
+}

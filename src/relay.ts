@@ -1,0 +1,119 @@
+// THE route of one request: limits, upstream, settlement, event. Both edges come through here, typed RPCs and HTTP.
+
+import type { Actor, Feature } from "./actors/actor.js";
+import { GatewayError, type UpstreamError } from "./errors.js";
+import type { Amounts, LimitState, Quota } from "./quota/quota.js";
+import { type Ask, type Plan, type Planner, planOf } from "./relay-plan.js";
+import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
+import type { UsageEvent } from "./usage/event.js";
+
+/** One request, from either edge. */
+export interface RelayRequest {
+  /** Unique: quota and events know the request by it. */
+  readonly id: string;
+  readonly actor: Actor;
+  readonly feature: Feature;
+  readonly edge: UsageEvent["edge"];
+  readonly ask: Ask;
+  /** Time the caller allows for the whole exchange, ms. */
+  readonly timeoutMs: number | undefined;
+  /** When it arrived, by `performance.now()`. */
+  readonly arrivedAt: number;
+}
+
+/** Who receives the answer. Exactly one of `finish` and `fail` is called, unless `relay` throws or the caller left. */
+export interface RelayReply extends Reply {
+  /** The request was admitted: the gateway model it goes to and the limits it is charged to. Called before `start`. */
+  admitted(model: string, limits: readonly LimitState[]): void;
+  /** The answer is whole. `limits` as they stand after settlement. */
+  finish(limits: readonly LimitState[]): void;
+  /** The answer had begun and cannot be finished: the caller must not take it for whole. */
+  fail(error: UpstreamError): void;
+}
+
+export interface RelayParts extends Planner {
+  readonly quota: Quota;
+  readonly upstreams: Upstreams;
+  /** Takes the one event of each request. Must not throw. */
+  readonly emit: (event: UsageEvent) => void;
+}
+
+/**
+ * Relays one request: reserve, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
+ * began; then nothing was charged.
+ */
+export async function relay(parts: RelayParts, request: RelayRequest, reply: RelayReply): Promise<void> {
+  let plan: Plan | undefined;
+  let exchange: Exchange | undefined;
+  let failure: unknown;
+  try {
+    plan = planOf(parts, request);
+    const hold = await parts.quota.reserve(plan.quota);
+    reply.admitted(plan.route.name, hold.states);
+
+    exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
+
+    if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), exchange.kind);
+    else await hold.refund(exchange.kind);
+
+    if (exchange.kind === "answered") reply.finish(hold.states);
+    else if (exchange.kind === "failed" && exchange.started) reply.fail(exchange.error);
+    else if (exchange.kind === "failed") throw exchange.error;
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    parts.emit(eventOf(request, plan, exchange, failure));
+  }
+}
+
+/** A request counts once its caller received the beginning of a good answer; everything else is free. */
+function isCharged(exchange: Exchange): boolean {
+  if (exchange.kind === "answered") return exchange.status !== undefined && exchange.status < 300;
+  return exchange.started;
+}
+
+function amounts({ usage }: Exchange, plan: Plan): Amounts {
+  const { inputTokens, outputTokens } = usage;
+  // Either count missing leaves the total unknown; then what was held is charged.
+  const tokens = inputTokens === undefined || outputTokens === undefined ? undefined : inputTokens + outputTokens;
+  return { tokens, microdollars: tokens === undefined ? undefined : plan.price(usage) };
+}
+
+function eventOf(
+  request: RelayRequest,
+  plan: Plan | undefined,
+  exchange: Exchange | undefined,
+  failure: unknown,
+): UsageEvent {
+  const durationMs = performance.now() - request.arrivedAt;
+  const sentAfterMs = durationMs - (exchange?.upstreamMs ?? 0);
+  return {
+    id: request.id,
+    time: new Date(Date.now() - durationMs).toISOString(),
+    ...ending(exchange, failure),
+    actor: { id: request.actor.id, source: request.actor.source },
+    feature: request.feature,
+    ...(plan && { model: plan.route.name, provider: plan.provider.kind, upstream: plan.route.upstream }),
+    edge: request.edge,
+    stream: plan?.upstream.stream ?? false,
+    ...(exchange?.status !== undefined && { upstreamStatus: exchange.status }),
+    usage: exchange?.usage ?? {},
+    charged: exchange !== undefined && isCharged(exchange),
+    durationMs,
+    upstreamMs: exchange?.upstreamMs ?? 0,
+    ...(exchange?.firstByteMs !== undefined && { firstByteMs: sentAfterMs + exchange.firstByteMs }),
+  };
+}
+
+function ending(exchange: Exchange | undefined, failure: unknown): Pick<UsageEvent, "outcome" | "reason"> {
+  if (exchange === undefined) {
+    if (failure instanceof GatewayError) return { outcome: "refused", reason: failure.reason };
+    return { outcome: "failed", reason: "INTERNAL" };
+  }
+  if (exchange.kind === "gone") return { outcome: "client_gone" };
+  if (exchange.kind === "failed") return { outcome: "failed", reason: exchange.error.reason };
+  if (exchange.streamError) return { outcome: "failed", reason: "UPSTREAM_INTERRUPTED" };
+  if (isCharged(exchange)) return { outcome: "completed" };
+  return { outcome: "failed", reason: "UPSTREAM_REJECTED" };
+}

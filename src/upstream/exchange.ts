@@ -1,0 +1,231 @@
+// One exchange with an upstream: what its answer means, what is passed on, how it ends.
+
+import type { Dispatcher } from "undici";
+import { UpstreamError } from "../errors.js";
+import type { Meter } from "../providers/provider.js";
+import { createSseScanner, type SseScanner } from "../providers/sse.js";
+import { type AnswerHeaders, passedHeaders, retryAfterSeconds } from "./header-policy.js";
+import type { Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
+import type { Watch } from "./watch.js";
+
+/** Largest answer that is no stream; it is held whole, so that one that breaks off is never begun. */
+const maxWholeBytes = 64 * 1024 * 1024;
+/** Largest streamed answer. */
+const maxStreamBytes = 256 * 1024 * 1024;
+/** Events longer than this are passed on, but not read for usage. */
+const maxMeteredEventBytes = 64 * 1024;
+/** Longest wait for an answer that is no stream: reasoning models think for minutes. */
+const wholeFirstByteMs = 600_000;
+
+/** The handler that undici feeds, and the exchange's end. */
+export interface OpenExchange {
+  readonly handler: Dispatcher.DispatchHandler;
+  readonly done: Promise<Exchange>;
+}
+
+/** Opens an exchange. The caller dispatches the request with the handler; `done` resolves once, whichever way it ends. */
+export function openExchange(
+  target: UpstreamTarget,
+  request: UpstreamRequest,
+  reply: Reply,
+  watch: Watch,
+  onReached: () => void,
+): OpenExchange {
+  const meter = request.api.meter();
+  const limits = timeLimits(target, request);
+  let controller: Dispatcher.DispatchController | undefined;
+  let resolve: (exchange: Exchange) => void;
+  const done = new Promise<Exchange>((resolver) => {
+    resolve = resolver;
+  });
+
+  let status: number | undefined;
+  let answer: Answer | undefined;
+  let ended = false;
+  let paused = false;
+
+  const startedAt = performance.now();
+  let firstByteMs: number | undefined;
+  let lastByteAt = startedAt;
+  const watched = {
+    tick(nowMs: number): void {
+      const age = nowMs - startedAt;
+      if (age >= limits.totalMs) return fail(timedOut("request timed out"));
+      if (status === undefined && age >= limits.firstByteMs) return fail(timedOut("no answer in time"));
+      if (status !== undefined && !paused && nowMs - lastByteAt >= limits.idleMs)
+        fail(timedOut("the answer stopped coming"));
+    },
+  };
+  watch.add(watched);
+  reply.onGone(() => end({ kind: "gone", started: answer?.begun === true && isSuccess(status) }));
+
+  type Ending =
+    | { kind: "answered"; streamError: boolean }
+    | { kind: "failed"; error: UpstreamError; started: boolean }
+    | { kind: "gone"; started: boolean };
+
+  function end(ending: Ending): void {
+    if (ended) return;
+    ended = true;
+    watch.delete(watched);
+    if (ending.kind !== "answered") controller?.abort(new Error("exchange over"));
+    resolve({ ...ending, usage: meter.usage, status, upstreamMs: performance.now() - startedAt, firstByteMs });
+  }
+
+  function fail(error: UpstreamError): void {
+    end({ kind: "failed", error, started: answer?.begun === true });
+  }
+
+  function upstreamError(reason: UpstreamError["reason"], message: string, cause?: unknown): UpstreamError {
+    return new UpstreamError(reason, message, {
+      upstream: target.name,
+      ...(status !== undefined && { status }),
+      ...(cause !== undefined && { cause }),
+    });
+  }
+
+  function timedOut(message: string): UpstreamError {
+    return upstreamError(
+      status === undefined || request.timeoutMs !== undefined ? "DEADLINE_EXCEEDED" : "UPSTREAM_INTERRUPTED",
+      message,
+    );
+  }
+
+  const handler: Dispatcher.DispatchHandler = {
+    onRequestStart(started) {
+      controller = started;
+      if (ended) started.abort(new Error("exchange over"));
+      else onReached();
+    },
+    onResponseStart(_controller, code, headers) {
+      if (ended || code < 200) return;
+      status = code;
+      firstByteMs = performance.now() - startedAt;
+      lastByteAt = watch.now();
+      const refusal = refusedAnswer(code);
+      if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
+      answer = isSuccess(code) && isEventStream(headers) ? streamed(headers) : whole(code, headers);
+    },
+    onResponseData(_controller, chunk) {
+      if (ended) return;
+      lastByteAt = watch.now();
+      answer?.data(chunk as Buffer);
+    },
+    onResponseEnd() {
+      if (!ended) answer?.end();
+    },
+    onResponseError(_controller, cause) {
+      if (status === undefined) fail(upstreamError("UPSTREAM_UNAVAILABLE", "upstream could not be reached", cause));
+      else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
+    },
+  };
+
+  /** An answer on its way to the caller. */
+  interface Answer {
+    /** The caller has received the beginning. */
+    begun: boolean;
+    data(chunk: Buffer): void;
+    end(): void;
+  }
+
+  function streamed(headers: AnswerHeaders): Answer {
+    const scanner = meterEvents(meter);
+    let bytes = 0;
+    const resume = (): void => {
+      paused = false;
+      lastByteAt = watch.now();
+      if (!ended) controller?.resume();
+    };
+    reply.start(200, { ...passedHeaders(headers), "cache-control": "no-cache" });
+    return {
+      begun: true,
+      data(chunk) {
+        bytes += chunk.length;
+        if (bytes > maxStreamBytes) return fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream answer is too large"));
+        if (!reply.write(chunk)) {
+          paused = true;
+          controller?.pause();
+          reply.onDrain(resume);
+        }
+        scanner.push(chunk);
+      },
+      end() {
+        if (meter.ended === undefined)
+          fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream ended its answer before it was complete"));
+        else end({ kind: "answered", streamError: meter.ended === "error" });
+      },
+    };
+  }
+
+  function whole(code: number, headers: AnswerHeaders): Answer {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    return {
+      begun: false,
+      data(chunk) {
+        bytes += chunk.length;
+        if (bytes > maxWholeBytes) return fail(upstreamError("UPSTREAM_REJECTED", "upstream answer is too large"));
+        chunks.push(chunk);
+      },
+      end() {
+        const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
+        if (isSuccess(code)) meter.whole(body);
+        this.begun = true;
+        reply.start(passedStatus(code), {
+          ...passedHeaders(headers),
+          ...retryHint(target, code, headers),
+          "content-length": String(bytes),
+        });
+        reply.write(body);
+        end({ kind: "answered", streamError: false });
+      },
+    };
+  }
+
+  return { handler, done };
+}
+
+/** Upstream 429 and 529 are about our key or their load, not about the caller's limits. */
+function passedStatus(status: number): number {
+  return status === 429 || status === 529 ? 503 : status;
+}
+
+/** A 503 always says when to come back: without it, existing instances retry twenty times. */
+function retryHint(target: UpstreamTarget, status: number, headers: AnswerHeaders): Record<string, string> {
+  const given = retryAfterSeconds(headers, Date.now());
+  if (passedStatus(status) === 503) return { "retry-after": String(given ?? target.provider.retryAfterSeconds) };
+  return given === undefined ? {} : { "retry-after": String(given) };
+}
+
+/** Answers that are never passed on: redirects could carry key and prompt elsewhere, 401 and 403 are about our key. */
+function refusedAnswer(status: number): { reason: UpstreamError["reason"]; message: string } | undefined {
+  if (status >= 300 && status < 400)
+    return { reason: "UPSTREAM_REJECTED", message: "upstream answered with a redirect" };
+  if (status === 401 || status === 403)
+    return { reason: "UPSTREAM_REFUSED_KEY", message: "upstream refused the gateway's key" };
+  return undefined;
+}
+
+function meterEvents(meter: Meter): SseScanner {
+  return createSseScanner((data) => meter.event(data), { maxEventBytes: maxMeteredEventBytes });
+}
+
+function isSuccess(status: number | undefined): boolean {
+  return status !== undefined && status >= 200 && status < 300;
+}
+
+function isEventStream(headers: AnswerHeaders): boolean {
+  const type = headers["content-type"];
+  return typeof type === "string" && type.startsWith("text/event-stream");
+}
+
+function timeLimits(
+  target: UpstreamTarget,
+  request: UpstreamRequest,
+): { totalMs: number; firstByteMs: number; idleMs: number } {
+  const totalMs = Math.min(target.timeouts.totalMs, request.timeoutMs ?? Number.POSITIVE_INFINITY);
+  const firstByteMs = request.stream
+    ? target.timeouts.firstByteMs
+    : Math.max(target.timeouts.firstByteMs, wholeFirstByteMs);
+  return { totalMs, firstByteMs, idleMs: target.timeouts.idleMs };
+}
