@@ -13,7 +13,7 @@ export type Reason =
   | "MODEL_NOT_ALLOWED"
   | "CAPABILITY_MISSING"
   | "INVALID_REQUEST"
-  | "BODY_TOO_LARGE"
+  | "MESSAGE_TOO_LARGE"
   | "QUOTA_EXCEEDED"
   | "TOO_MANY_IN_FLIGHT"
   | "QUOTA_STORE_UNAVAILABLE"
@@ -25,6 +25,7 @@ export type Reason =
   | "UPSTREAM_INTERRUPTED"
   | "UPSTREAM_REFUSED_KEY"
   | "UPSTREAM_REJECTED"
+  | "UPSTREAM_REFUSED_REQUEST"
   | "DEADLINE_EXCEEDED"
   | "RECENTLY_REFRESHED"
   | "INTERNAL";
@@ -104,7 +105,7 @@ export class InvalidRequestError extends GatewayError {
 export class BodyTooLargeError extends GatewayError {
   override readonly name = "BodyTooLargeError";
   constructor(readonly maxBytes: number) {
-    super("BODY_TOO_LARGE", "request body is too large");
+    super("MESSAGE_TOO_LARGE", "request body is too large");
   }
 }
 
@@ -162,6 +163,7 @@ export class UpstreamError extends GatewayError {
       | "UPSTREAM_INTERRUPTED"
       | "UPSTREAM_REFUSED_KEY"
       | "UPSTREAM_REJECTED"
+      | "UPSTREAM_REFUSED_REQUEST"
       | "DEADLINE_EXCEEDED",
     message: string,
     readonly details: {

@@ -1,12 +1,12 @@
 // What a request asks for, where it goes and what it may cost: decided before anything is held or sent.
 
-import type { CompleteRequest } from "../gen/codygateway/v1/completions_pb.js";
 import { FeatureNotGrantedError, InvalidRequestError } from "./errors.js";
 import { type JsonObject, scanJsonObject } from "./lib/json.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
 import { microdollars } from "./models/prices.js";
 import { estimateTokens } from "./models/tokens.js";
 import type { Api, Provider, Usage } from "./providers/provider.js";
+import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
@@ -82,7 +82,7 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
 }
 
 /** The API that the typed RPCs use with this provider. Throws `InvalidRequestError` when there is none. */
-export function typedApi(provider: Provider): Api & Required<Pick<Api, "typed">> {
+export function typedApi(provider: Provider): Api & { readonly typed: TypedApi } {
   const api = provider.apis.find(({ typed }) => typed !== undefined);
   if (!api?.typed) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
   return { ...api, typed: api.typed };

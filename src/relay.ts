@@ -2,6 +2,7 @@
 
 import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, type UpstreamError } from "./errors.js";
+import type { Route } from "./models/catalogue.js";
 import type { Amounts, LimitState, Quota } from "./quota/quota.js";
 import { type Ask, type Plan, type Planner, planOf } from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
@@ -23,8 +24,8 @@ export interface RelayRequest {
 
 /** Who receives the answer. Exactly one of `finish` and `fail` is called, unless `relay` throws or the caller left. */
 export interface RelayReply extends Reply {
-  /** The request was admitted: the gateway model it goes to and the limits it is charged to. Called before `start`. */
-  admitted(model: string, limits: readonly LimitState[]): void;
+  /** The request was admitted: where it goes and the limits it is charged to. Called before `start`. */
+  admitted(route: Route, limits: readonly LimitState[]): void;
   /** The answer is whole. `limits` as they stand after settlement. */
   finish(limits: readonly LimitState[]): void;
   /** The answer had begun and cannot be finished: the caller must not take it for whole. */
@@ -49,7 +50,7 @@ export async function relay(parts: RelayParts, request: RelayRequest, reply: Rel
   try {
     plan = planOf(parts, request);
     const hold = await parts.quota.reserve(plan.quota);
-    reply.admitted(plan.route.name, hold.states);
+    reply.admitted(plan.route, hold.states);
 
     exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
 

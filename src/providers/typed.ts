@@ -5,6 +5,8 @@ import type {
   StreamCompleteResponseSchema,
 } from "../../gen/codygateway/v1/completions_pb.js";
 
+export type { CompleteRequest };
+
 /** An answer as `Complete` returns it; the gateway adds resolved model and rate limit. */
 export type TypedAnswer = MessageInitShape<typeof CompleteResponseSchema>;
 

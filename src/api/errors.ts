@@ -1,0 +1,116 @@
+// The gateway's errors as Connect errors, the only place that makes them (spec: codes as in common.proto, ErrorReason).
+
+import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import { BadRequestSchema, ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import {
+  GatewayError,
+  InvalidRequestError,
+  ModelNotAllowedError,
+  QuotaExceededError,
+  type Reason,
+  TooManyInFlightError,
+  UnavailableError,
+  UpstreamError,
+} from "../errors.js";
+
+const codes: Readonly<Record<Reason, Code>> = {
+  TOKEN_MISSING: Code.Unauthenticated,
+  TOKEN_INVALID: Code.Unauthenticated,
+  CREDENTIALS_MALFORMED: Code.Unauthenticated,
+  ACCESS_DISABLED: Code.PermissionDenied,
+  FEATURE_NOT_GRANTED: Code.PermissionDenied,
+  MODEL_NOT_ALLOWED: Code.InvalidArgument,
+  CAPABILITY_MISSING: Code.InvalidArgument,
+  INVALID_REQUEST: Code.InvalidArgument,
+  MESSAGE_TOO_LARGE: Code.ResourceExhausted,
+  QUOTA_EXCEEDED: Code.ResourceExhausted,
+  TOO_MANY_IN_FLIGHT: Code.ResourceExhausted,
+  RECENTLY_REFRESHED: Code.FailedPrecondition,
+  QUOTA_STORE_UNAVAILABLE: Code.Unavailable,
+  SOURCE_UNAVAILABLE: Code.Unavailable,
+  OVERLOADED: Code.Unavailable,
+  DRAINING: Code.Unavailable,
+  UPSTREAM_RATE_LIMITED: Code.Unavailable,
+  UPSTREAM_UNAVAILABLE: Code.Unavailable,
+  UPSTREAM_INTERRUPTED: Code.Unavailable,
+  UPSTREAM_REJECTED: Code.Unavailable,
+  UPSTREAM_REFUSED_REQUEST: Code.InvalidArgument,
+  UPSTREAM_REFUSED_KEY: Code.Internal,
+  DEADLINE_EXCEEDED: Code.DeadlineExceeded,
+  INTERNAL: Code.Internal,
+};
+
+/** What the caller sees. Anything that is not the gateway's own error is "internal error". */
+export function toConnectError(error: unknown): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (!(error instanceof GatewayError)) return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
+  const code = codes[error.reason];
+  const connectError = new ConnectError(messageOf(error), code, undefined, [info(error.reason)], error);
+  connectError.details.push(...detailsOf(error));
+  return connectError;
+}
+
+function messageOf(error: GatewayError): string {
+  if (error.reason === "UPSTREAM_REFUSED_KEY") return "internal error";
+  if (error instanceof ModelNotAllowedError) return `model ${JSON.stringify(error.model)} is not allowed`;
+  return error.message;
+}
+
+type Details = ConnectError["details"];
+
+function detailsOf(error: GatewayError): Details {
+  if (error instanceof QuotaExceededError || error instanceof TooManyInFlightError) {
+    const { feature, unit, used, limit } = error.limit;
+    const description = `${used} of ${limit} ${unit} used`;
+    const failure = { desc: QuotaFailureSchema, value: { violations: [{ subject: feature, description }] } };
+    return [failure, retryIn(error.retryAt.getTime() - Date.now())];
+  }
+  if (error instanceof UnavailableError) return [retryIn(error.retryAfterMs)];
+  if (error instanceof UpstreamError) {
+    const { retryAfterSeconds } = error.details;
+    return retryAfterSeconds === undefined ? [] : [retryIn(retryAfterSeconds * 1000)];
+  }
+  if (error instanceof InvalidRequestError && error.field !== undefined) {
+    const violation = { field: error.field, description: error.message };
+    return [{ desc: BadRequestSchema, value: { fieldViolations: [violation] } }];
+  }
+  return [];
+}
+
+function info(reason: string): { desc: typeof ErrorInfoSchema; value: { reason: string; domain: string } } {
+  return { desc: ErrorInfoSchema, value: { reason, domain: "codygateway" } };
+}
+
+function retryIn(ms: number): Details[number] {
+  const wait = Math.max(0, Math.ceil(ms));
+  const retryDelay = { seconds: BigInt(Math.floor(wait / 1000)), nanos: (wait % 1000) * 1_000_000 };
+  return { desc: RetryInfoSchema, value: { retryDelay } };
+}
+
+/** Turns the gateway's own errors into what callers see, before and inside streams. */
+export function createErrorInterceptor(onError: (error: unknown, requestId: string | undefined) => void): Interceptor {
+  return (next) => async (req) => {
+    const requestId = req.header.get("x-request-id") ?? undefined;
+    const map = (error: unknown): ConnectError => {
+      onError(error, requestId);
+      const mapped = toConnectError(error);
+      if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
+      return mapped;
+    };
+    try {
+      const res = await next(req);
+      return res.stream ? ({ ...res, message: mapErrors(res.message, map) } as StreamResponse) : res;
+    } catch (error) {
+      throw map(error);
+    }
+  };
+}
+
+/** `messages`, with anything they throw passed through `map` first. */
+export async function* mapErrors<T>(messages: AsyncIterable<T>, map: (error: unknown) => unknown): AsyncGenerator<T> {
+  try {
+    yield* messages;
+  } catch (error) {
+    throw map(error);
+  }
+}

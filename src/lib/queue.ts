@@ -1,0 +1,58 @@
+/** Events on their way from a producer that cannot wait to a consumer that may be slow. */
+export interface Queue<T> extends AsyncIterable<T> {
+  push(item: T): void;
+  end(): void;
+  fail(error: unknown): void;
+  hasRoom(): boolean;
+  /** Calls back once, when the consumer has caught up. */
+  onRoom(resume: () => void): void;
+}
+
+/** A queue that has room for about `max` items; more are kept, but `hasRoom` says to stop. One consumer. */
+export function createQueue<T>(max: number): Queue<T> {
+  let items: T[] = [];
+  let done: { error?: unknown } | undefined;
+  let wake: (() => void) | undefined;
+  let resume: (() => void) | undefined;
+  const notify = (): void => {
+    wake?.();
+    wake = undefined;
+  };
+  return {
+    push(item) {
+      items.push(item);
+      notify();
+    },
+    end() {
+      done ??= {};
+      notify();
+    },
+    fail(error) {
+      done ??= { error };
+      notify();
+    },
+    hasRoom: () => items.length < max,
+    onRoom(callback) {
+      if (items.length === 0) callback();
+      else resume = callback;
+    },
+    async *[Symbol.asyncIterator]() {
+      for (;;) {
+        const batch = items;
+        items = [];
+        yield* batch;
+        if (items.length > 0) continue;
+        resume?.();
+        resume = undefined;
+        if (items.length > 0) continue;
+        if (done) {
+          if ("error" in done) throw done.error;
+          return;
+        }
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+      }
+    },
+  };
+}
