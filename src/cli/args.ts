@@ -5,26 +5,25 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** Parses a command's arguments, of which `--help` is always one. Throws `UsageError` for what it does not know. */
-export function readArgs<T extends NonNullable<ParseArgsConfig["options"]>>(
+/**
+ * Reads the options and the arguments of a command, of which there must be at least `min` and at most `max`. Throws
+ * `UsageError` for what it does not know. `usage` is how the command is meant to be written.
+ */
+export function readArgs<const T extends NonNullable<ParseArgsConfig["options"]>>(
   args: readonly string[],
-  options: T,
-  positionals: { readonly min: number; readonly max: number; readonly usage: string },
+  { options, min, max, usage }: { options: T; min: number; max: number; usage: string },
 ) {
   const parsed = parse(args, options);
   const count = parsed.positionals.length;
-  if (parsed.values["help"] !== true && (count < positionals.min || count > positionals.max)) {
-    throw new UsageError(`usage: ${positionals.usage}`);
-  }
+  if (count < min || count > max) throw new UsageError(`usage: ${usage}`);
   return parsed;
 }
 
-function parse<T extends NonNullable<ParseArgsConfig["options"]>>(args: readonly string[], options: T) {
+function parse<const T extends NonNullable<ParseArgsConfig["options"]>>(args: readonly string[], options: T) {
   try {
-    const help = { type: "boolean", short: "h" } as const;
-    return parseArgs({ args: [...args], options: { ...options, help }, allowPositionals: true });
+    return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    // Its messages name the option and say what is wrong with it; they end in advice of their own.
+    // Its messages name the option and say what is wrong with it.
     throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
