@@ -1,0 +1,56 @@
+import type { Clock } from "../../lib/clock.js";
+import type { FeatureAccess, Limit, Unit } from "../actor.js";
+import type { Source } from "../source.js";
+
+/** The short windows that come with each limit: a share of the daily amount, at most so much in `windowMs`. */
+export interface Burst {
+  readonly percentage: number;
+  readonly windowMs: number;
+}
+
+const dayMs = 86_400_000;
+
+/** Who comes without a token: one actor for all of them, with one small pool of limits. */
+export function createAnonymousSource(parts: { clock: Clock }, options: { burst: Burst }): Source {
+  const { burst } = options;
+  const features = {
+    chat_completions: access(daily(50, "requests"), burst, [
+      "anthropic/claude-v1",
+      "anthropic/claude-2",
+      "anthropic/claude-2.0",
+      "anthropic/claude-2.1",
+    ]),
+    code_completions: access(daily(1_000, "requests"), burst, [
+      "anthropic/claude-instant-v1",
+      "anthropic/claude-instant-1",
+      "anthropic/claude-instant-1.2",
+    ]),
+    embeddings: {
+      limits: [
+        daily(100_000, "tokens"),
+        { amount: 10, unit: "requests", windowMs: burst.windowMs, burst: true } as const,
+      ],
+      models: ["openai/text-embedding-ada-002"],
+    },
+  };
+  return {
+    name: "anonymous",
+    owns: (token) => token === undefined,
+    async lookup(token) {
+      if (token !== undefined) return undefined;
+      const updatedAt = new Date(parts.clock.now());
+      return { id: "anonymous", name: "anonymous", source: "anonymous", accessEnabled: true, features, updatedAt };
+    },
+  };
+}
+
+function daily(amount: number, unit: Unit): Limit {
+  return { amount, unit, windowMs: dayMs };
+}
+
+function access(limit: Limit, burst: Burst, models: readonly string[]): FeatureAccess {
+  const perDay = limit.amount / (limit.windowMs / dayMs);
+  // At least 2: a window of 1 would keep small quotas from ever being used by two people.
+  const amount = Math.max(2, Math.floor((perDay * burst.percentage) / 100));
+  return { limits: [limit, { amount, unit: limit.unit, windowMs: burst.windowMs, burst: true }], models };
+}

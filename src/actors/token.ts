@@ -1,0 +1,57 @@
+// Tokens of callers: their forms, how they derive from other secrets, and the hashes that stand in for them everywhere.
+
+import { createHash, createHmac, hash } from "node:crypto";
+
+/** What of a token is kept: caches, stores and logs never hold the token itself. */
+export interface TokenHasher {
+  /** Stands for `token`: the same for the same token and pepper, and of no use to who reads it. */
+  hash(token: string): string;
+  /** The same from the SHA-256 of the token, in hex. */
+  fromSha256(hex: string): string;
+}
+
+/** HMAC-SHA-256 over the token's SHA-256, so that who knows only the SHA-256 can be recognised too. */
+export function createTokenHasher(pepper: string): TokenHasher {
+  const keyed = (digest: Buffer): string => createHmac("sha256", pepper).update(digest).digest("base64url");
+  // A request asks for the same token several times in a row.
+  let last: { token: string; hash: string } | undefined;
+  return {
+    hash(token) {
+      if (last?.token !== token) last = { token, hash: keyed(hash("sha256", token, "buffer")) };
+      return last.hash;
+    },
+    fromSha256: (hex) => keyed(Buffer.from(hex, "hex")),
+  };
+}
+
+/** The one spelling of a token of Sourcegraph: `sgs_` is the older form of `slk_`, and hex digits may be of any case. */
+export function normaliseToken(token: string): string {
+  const renamed = token.startsWith("sgs_") ? `slk_${token.slice(4)}` : token;
+  return /^(slk|sgd)_[0-9a-fA-F]{64}$/.test(renamed) ? renamed.toLowerCase() : renamed;
+}
+
+/** Whether a normalised token has the form of an Enterprise licence's. */
+export function isLicenseToken(token: string): boolean {
+  return /^slk_[0-9a-f]{64}$/.test(token);
+}
+
+/** Whether a normalised token has the form of a Sourcegraph.com user's. */
+export function isUserToken(token: string): boolean {
+  return /^sgd_[0-9a-f]{64}$/.test(token);
+}
+
+/** The token of a licence key, which is the key as it was issued: a base64url text. */
+export function licenseToken(key: string): string {
+  return `slk_${hash("sha256", key, "hex")}`;
+}
+
+/** The gateway token of a Sourcegraph.com personal access token; undefined when it does not have the form of one. */
+export function patToken(pat: string): string | undefined {
+  // Older ones are the digits alone; newer ones name the instance that issued them.
+  const match = /^(?:sgph?_)?(?:[0-9a-f]{16}_|local_)?([0-9a-f]{40})$/i.exec(pat);
+  if (!match) return undefined;
+  const once = createHash("sha256")
+    .update(match[1] as string, "hex")
+    .digest();
+  return `sgd_${createHash("sha256").update(once).digest("hex")}`;
+}
