@@ -8,7 +8,7 @@ import { createSseScanner } from "./providers/sse.js";
 import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js";
 import type { LimitState } from "./quota/quota.js";
 import { type RelayParts, type RelayReply, type RelayRequest, relay } from "./relay.js";
-import { typedApi, type TypedAsk } from "./relay-plan.js";
+import { type TypedAsk, typedApi } from "./relay-plan.js";
 
 /** A typed completion under way. */
 export interface TypedCall extends RelayRequest {
@@ -37,7 +37,10 @@ export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ 
   await relay(parts, call, answer.reply);
   answer.check(Buffer.concat(chunks));
   const { api, provider } = answer.spoken();
-  return { answer: decoded(provider, () => api.typed.decode(JSON.parse(Buffer.concat(chunks).toString("utf8")))), ...answer.charged() };
+  return {
+    answer: decoded(provider, () => api.typed.decode(JSON.parse(Buffer.concat(chunks).toString("utf8")))),
+    ...answer.charged(),
+  };
 }
 
 /** The same as events while the upstream produces them; the last one is `finished`. Throws a `GatewayError`. */

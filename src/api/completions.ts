@@ -1,31 +1,42 @@
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { ConnectError, Code } from "@connectrpc/connect";
-import type { CompleteRequest, CompletionsService } from "../../gen/codygateway/v1/completions_pb.js";
-import { Feature } from "../../gen/codygateway/v1/common_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import { Feature, type RateLimit } from "../../gen/codygateway/v1/common_pb.js";
+import {
+  type CompleteRequest,
+  CompleteResponseSchema,
+  type CompletionsService,
+  StreamCompleteResponseSchema,
+} from "../../gen/codygateway/v1/completions_pb.js";
 import { features } from "../actors/actor.js";
 import { actorOf } from "../auth/interceptor.js";
 import { InvalidRequestError } from "../errors.js";
-import type { ModelDirectory } from "../models/directory.js";
 import { tightest } from "../quota/tightest.js";
 import type { RelayParts } from "../relay.js";
+import type { ModelDirectory } from "../relay-models.js";
 import { type Charged, relayStream, relayWhole, type TypedCall } from "../relay-typed.js";
-import { fromFeatureEnum, type RateLimitInit, toFeatureEnum, toRateLimit } from "./rate-limit.js";
+import { fromFeatureEnum, toFeatureEnum, toRateLimit } from "./rate-limit.js";
 
 /** Typed completions, over the same route as the native ones. */
-export function completions(parts: { relay: RelayParts; models: ModelDirectory }): ServiceImpl<typeof CompletionsService> {
+export function completions(parts: {
+  relay: RelayParts;
+  models: ModelDirectory;
+}): ServiceImpl<typeof CompletionsService> {
   return {
     async complete(req, context) {
       const { answer, model, limits } = await relayWhole(parts.relay, typedCall(req, context, false));
-      return { ...answer, model, rateLimit: rateLimit(limits) };
+      const message = create(CompleteResponseSchema, answer);
+      message.model = model;
+      Object.assign(message, rateLimit(limits));
+      return message;
     },
 
     async *streamComplete(req, context) {
       if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
       for await (const { event, charged } of relayStream(parts.relay, typedCall(req.completion, context, true))) {
-        if (event.case === "started") yield { event: { ...event, value: { ...event.value, model: charged.model } } };
-        else if (event.case === "finished")
-          yield { event: { ...event, value: { ...event.value, rateLimit: rateLimit(charged.limits) } } };
-        else yield { event };
+        const message = create(StreamCompleteResponseSchema, { event });
+        if (message.event.case === "started") message.event.value.model = charged.model;
+        if (message.event.case === "finished") Object.assign(message.event.value, rateLimit(charged.limits));
+        yield message;
       }
     },
 
@@ -45,9 +56,10 @@ export function completions(parts: { relay: RelayParts; models: ModelDirectory }
   };
 }
 
-function rateLimit(limits: Charged["limits"]): RateLimitInit | undefined {
+function rateLimit(limits: Charged["limits"]): { rateLimit?: RateLimit } {
   const state = tightest(limits);
-  return state && toRateLimit(state);
+  const message = state && toRateLimit(state);
+  return message ? { rateLimit: message } : {};
 }
 
 function typedCall(request: CompleteRequest, context: HandlerContext, stream: boolean): TypedCall {

@@ -1,7 +1,12 @@
 // The gateway's errors as Connect errors, the only place that makes them (spec: codes as in common.proto, ErrorReason).
 
 import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, QuotaFailureSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  QuotaFailureSchema,
+  RetryInfoSchema,
+} from "../../gen/google/rpc/error_details_pb.js";
 import {
   GatewayError,
   InvalidRequestError,
@@ -43,7 +48,8 @@ const codes: Readonly<Record<Reason, Code>> = {
 /** What the caller sees. Anything that is not the gateway's own error is "internal error". */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return error;
-  if (!(error instanceof GatewayError)) return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
+  if (!(error instanceof GatewayError))
+    return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
   const code = codes[error.reason];
   const connectError = new ConnectError(messageOf(error), code, undefined, [info(error.reason)], error);
   connectError.details.push(...detailsOf(error));

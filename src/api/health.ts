@@ -21,6 +21,11 @@ export function health(parts: { readiness: Readiness }, services: ReadonlySet<st
       return { status };
     },
 
+    list() {
+      const all = ["", ...services].map((service) => [service, { status: statusOf(service) }] as const);
+      return { statuses: Object.fromEntries(all) };
+    },
+
     async *watch({ service }, { signal }) {
       let wake: () => void = () => {};
       const off = parts.readiness.onChange(() => wake());

@@ -13,11 +13,12 @@ export function limits(parts: { quota: Quota }): ServiceImpl<typeof LimitsServic
       const byFeature = await parts.quota.limits(actor);
       return {
         features: [...byFeature].map(([feature, states]) => {
-          const main = tightest(states);
+          const state = tightest(states);
+          const main = state && toRateLimit(state);
           const inFlight = states.find(({ unit }) => unit === "in_flight");
           return {
             feature: toFeatureEnum(feature),
-            rateLimit: main && toRateLimit(main),
+            ...(main && { rateLimit: main }),
             rateLimits: states.flatMap((state) => toRateLimit(state) ?? []),
             ...(inFlight && { inFlightLimit: inFlight.limit }),
             inFlight: inFlight?.used ?? 0,

@@ -1,13 +1,10 @@
 // Limits as the RPCs tell them.
 
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import { timestampFromDate, durationFromMs } from "@bufbuild/protobuf/wkt";
-import { Feature, type RateLimitSchema, Unit } from "../../gen/codygateway/v1/common_pb.js";
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Feature, type RateLimit, RateLimitSchema, Unit } from "../../gen/codygateway/v1/common_pb.js";
 import type { Feature as FeatureName, Unit as UnitName } from "../actors/actor.js";
 import type { LimitState } from "../quota/quota.js";
-
-/** A limit as a message. In-flight limits have fields of their own and are none. */
-export type RateLimitInit = MessageInitShape<typeof RateLimitSchema>;
 
 const featureEnum: Readonly<Record<FeatureName, Feature>> = {
   chat_completions: Feature.CHAT_COMPLETIONS,
@@ -31,9 +28,10 @@ export function fromFeatureEnum(feature: Feature): FeatureName {
   return feature === Feature.EMBEDDINGS ? "embeddings" : "chat_completions";
 }
 
-export function toRateLimit(state: LimitState): RateLimitInit | undefined {
+/** A limit as a message; undefined for in-flight limits, which have fields of their own. */
+export function toRateLimit(state: LimitState): RateLimit | undefined {
   if (state.unit === "in_flight") return undefined;
-  return {
+  return create(RateLimitSchema, {
     name: state.burst ? `${state.feature}_burst` : state.feature,
     feature: featureEnum[state.feature],
     unit: unitEnum[state.unit],
@@ -43,5 +41,5 @@ export function toRateLimit(state: LimitState): RateLimitInit | undefined {
     remaining: BigInt(state.remaining),
     ...(state.resetAt && { resetTime: timestampFromDate(state.resetAt) }),
     ...(state.windowMs !== undefined && { interval: durationFromMs(state.windowMs) }),
-  };
+  });
 }

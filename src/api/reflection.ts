@@ -1,0 +1,85 @@
+// Server reflection, so that standard tools work without the proto files:
+// https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha differ in their names only.
+
+import { createRegistry, type DescFile, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import { Code, type ServiceImpl } from "@connectrpc/connect";
+import type {
+  ServerReflection,
+  ServerReflectionRequest,
+  ServerReflectionResponseSchema,
+} from "../../gen/grpc/reflection/v1/reflection_pb.js";
+
+type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
+
+/** Describes `services` and all that their files import. */
+export function reflection(services: readonly DescService[]): ServiceImpl<typeof ServerReflection> {
+  const files = new Map<string, DescFile>();
+  const collect = (file: DescFile): void => {
+    if (files.has(file.proto.name)) return;
+    files.set(file.proto.name, file);
+    file.dependencies.forEach(collect);
+  };
+  for (const service of services) collect(service.file);
+  const registry = createRegistry(...files.values());
+
+  const answer = ({ messageRequest }: ServerReflectionRequest): Answer => {
+    switch (messageRequest.case) {
+      case "listServices":
+        return {
+          case: "listServicesResponse",
+          value: { service: services.map(({ typeName }) => ({ name: typeName })) },
+        };
+      case "fileByFilename":
+        return describe(files.get(messageRequest.value), messageRequest.value);
+      case "fileContainingSymbol":
+        return describe(fileOf(messageRequest.value), messageRequest.value);
+      case "fileContainingExtension": {
+        const { containingType, extensionNumber } = messageRequest.value;
+        const type = registry.getMessage(containingType);
+        return describe(type && registry.getExtensionFor(type, extensionNumber)?.file, containingType);
+      }
+      case "allExtensionNumbersOfType":
+        return allExtensions(messageRequest.value);
+      default:
+        return failure(Code.InvalidArgument, "empty request");
+    }
+  };
+
+  const fileOf = (symbol: string): DescFile | undefined => {
+    const whole = registry.get(symbol);
+    if (whole) return whole.file;
+    // A method or field is found by the type that holds it.
+    const holder = registry.get(symbol.slice(0, symbol.lastIndexOf(".")));
+    return holder?.file;
+  };
+
+  const describe = (file: DescFile | undefined, asked: string): Answer => {
+    if (!file) return failure(Code.NotFound, `unknown: ${asked}`);
+    return {
+      case: "fileDescriptorResponse",
+      value: { fileDescriptorProto: [toBinary(FileDescriptorProtoSchema, file.proto)] },
+    };
+  };
+
+  const allExtensions = (typeName: string): Answer => {
+    if (!registry.getMessage(typeName)) return failure(Code.NotFound, `unknown: ${typeName}`);
+    const extensionNumber: number[] = [];
+    for (const type of registry) {
+      if (type.kind === "extension" && type.extendee.typeName === typeName) extensionNumber.push(type.number);
+    }
+    return { case: "allExtensionNumbersResponse", value: { baseTypeName: typeName, extensionNumber } };
+  };
+
+  return {
+    async *serverReflectionInfo(requests) {
+      for await (const request of requests) {
+        yield { validHost: request.host, originalRequest: request, messageResponse: answer(request) };
+      }
+    },
+  };
+}
+
+function failure(code: Code, errorMessage: string): Answer {
+  return { case: "errorResponse", value: { errorCode: code, errorMessage } };
+}

@@ -1,0 +1,57 @@
+// The words that all HTTP routes share.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+
+/** A request on either HTTP version. */
+export type HttpRequest = IncomingMessage | Http2ServerRequest;
+/** Its answer. */
+export type HttpResponse = ServerResponse | Http2ServerResponse;
+
+/** One HTTP request on its way through a route. */
+export interface HttpCall {
+  readonly req: HttpRequest;
+  readonly res: HttpResponse;
+  readonly requestId: string;
+  /** Path without the query. */
+  readonly path: string;
+  /** When it arrived, by `performance.now()`. */
+  readonly arrivedAt: number;
+}
+
+/** Serves one method of one path. What it throws, the router answers in the shape of `errors`. */
+export interface HttpRoute {
+  readonly method: "GET" | "POST";
+  readonly path: string;
+  readonly errors: ErrorShape;
+  handle(call: HttpCall): Promise<void>;
+}
+
+/** An error as it is told, before it has a shape. */
+export interface HttpError {
+  readonly status: number;
+  readonly reason: string;
+  readonly message: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** How the callers of a route expect to read errors. */
+export interface ErrorShape {
+  readonly contentType: string | ((error: HttpError) => string);
+  body(error: HttpError, requestId: string): string;
+  /** An error inside a stream that has begun: a frame on which clients raise. */
+  streamFrame(error: HttpError): string;
+}
+
+/** The first value of a request header. */
+export function header(req: HttpRequest, name: string): string | undefined {
+  const value = req.headers[name];
+  return Array.isArray(value) ? value[0] : value;
+}
+
+/** Answers with a whole body. */
+export function send(res: HttpResponse, status: number, headers: Record<string, string>, body: string | Buffer): void {
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  (res as ServerResponse).writeHead(status, { ...headers, "content-length": String(bytes.length) });
+  (res as ServerResponse).end(bytes);
+}

@@ -1,0 +1,52 @@
+// Limits as headers: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (version 11),
+// and the `x-ratelimit-*` headers that older clients read.
+
+import type { RefusedLimit } from "../errors.js";
+import type { LimitState } from "../quota/quota.js";
+import { tightest } from "../quota/tightest.js";
+
+/** `x-ratelimit-reset` and `t` are seconds from now: no clock is shared with the caller. */
+export const rateLimitHeaders = {
+  /** For an admitted request: all its windows, and the tightest one for older clients. */
+  admitted(states: readonly LimitState[]): Record<string, string> {
+    const windows = states.filter(({ unit }) => unit !== "in_flight");
+    const main = tightest(states);
+    if (!main) return {};
+    return {
+      "ratelimit-policy": windows.map(policy).join(", "),
+      ratelimit: windows.map(remaining).join(", "),
+      "x-ratelimit-limit": String(main.limit),
+      "x-ratelimit-remaining": String(main.remaining),
+      "x-ratelimit-reset": String(secondsLeft(main)),
+    };
+  },
+
+  /** For a refused request: the limit that refused it. */
+  refused({ feature, limit }: RefusedLimit, retryAfterSeconds: number): Record<string, string> {
+    return {
+      ratelimit: `"${feature}";r=0;t=${retryAfterSeconds}`,
+      "x-ratelimit-limit": String(limit),
+      "x-ratelimit-remaining": "0",
+      "x-ratelimit-reset": String(retryAfterSeconds),
+    };
+  },
+};
+
+function name({ feature, unit, burst, models }: LimitState): string {
+  const parts = [feature, unit === "requests" ? "" : unit, burst ? "burst" : "", models ? "models" : ""];
+  return `"${parts.filter(Boolean).join("_")}"`;
+}
+
+function policy(state: LimitState): string {
+  const unit = state.unit === "requests" ? "" : `;qu="${state.unit}"`;
+  return `${name(state)};q=${state.limit}${unit};w=${Math.ceil((state.windowMs ?? 0) / 1000)}`;
+}
+
+function remaining(state: LimitState): string {
+  return `${name(state)};r=${state.remaining};t=${secondsLeft(state)}`;
+}
+
+function secondsLeft({ resetAt, windowMs }: LimitState): number {
+  const ms = resetAt === undefined ? (windowMs ?? 0) : resetAt.getTime() - Date.now();
+  return Math.max(0, Math.ceil(ms / 1000));
+}

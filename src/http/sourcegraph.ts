@@ -1,0 +1,129 @@
+// The routes of existing Sourcegraph instances and Cody clients (wire.md 1, 14).
+
+import type { Actor, Feature } from "../actors/actor.js";
+import type { Authenticator } from "../auth/authenticate.js";
+import { bearerToken } from "../auth/credentials.js";
+import { InvalidRequestError } from "../errors.js";
+import { scanJsonObject } from "../lib/json.js";
+import type { Quota } from "../quota/quota.js";
+import { type RelayParts, relay } from "../relay.js";
+import { readBody } from "./body.js";
+import { sourcegraphErrors } from "./errors.js";
+import { type HttpCall, type HttpRoute, header, send } from "./http.js";
+import { limitsBody } from "./limits.js";
+import { createHttpReply } from "./reply.js";
+
+/** A completions route: which API of which upstream it is. */
+export interface SourcegraphRoute {
+  readonly path: string;
+  readonly upstream: string;
+  readonly api: string;
+  readonly features: readonly Feature[];
+}
+
+export interface SourcegraphParts {
+  readonly relay: RelayParts;
+  readonly quota: Quota;
+  readonly authenticator: Authenticator;
+}
+
+export interface SourcegraphOptions {
+  readonly maxBodyBytes: number;
+  /** Most output tokens that a request to Anthropic may ask for. */
+  readonly maxTokens: number;
+}
+
+export function sourcegraphRoutes(
+  parts: SourcegraphParts,
+  completions: readonly SourcegraphRoute[],
+  options: SourcegraphOptions,
+): HttpRoute[] {
+  return [
+    ...completions.map((route) => completionsRoute(parts, route, options)),
+    limitsRoute(parts),
+    refreshRoute(parts),
+  ];
+}
+
+function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, options: SourcegraphOptions): HttpRoute {
+  return {
+    method: "POST",
+    path: route.path,
+    errors: sourcegraphErrors,
+    async handle(call) {
+      const { req } = call;
+      const actor = await callerOf(parts.authenticator, call);
+      const feature = featureOf(header(req, "x-sourcegraph-feature"), route);
+      const timeoutMs = timeoutOf(header(req, "x-timeout-ms"));
+      const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
+      const uid = header(req, "x-sourcegraph-actor-uid") ?? "";
+      await relay(
+        parts.relay,
+        {
+          id: call.requestId,
+          actor,
+          feature,
+          edge: "sourcegraph",
+          ask: {
+            kind: "native",
+            upstream: route.upstream,
+            api: route.api,
+            body,
+            headers: {},
+            endUser: `${actor.id}:${uid}`,
+            sourcegraph: { maxTokens: options.maxTokens },
+          },
+          timeoutMs,
+          arrivedAt: call.arrivedAt,
+        },
+        createHttpReply(call, sourcegraphErrors),
+      );
+    },
+  };
+}
+
+function limitsRoute(parts: SourcegraphParts): HttpRoute {
+  return {
+    method: "GET",
+    path: "/v1/limits",
+    errors: sourcegraphErrors,
+    async handle(call) {
+      const actor = await callerOf(parts.authenticator, call);
+      const body = limitsBody(actor, await parts.quota.limits(actor));
+      send(call.res, 200, { "content-type": "application/json" }, JSON.stringify(body));
+    },
+  };
+}
+
+/** Empty 200 for actors whose source cannot be asked again, which is every source there is. */
+function refreshRoute(parts: SourcegraphParts): HttpRoute {
+  return {
+    method: "POST",
+    path: "/v1/limits/refresh",
+    errors: sourcegraphErrors,
+    async handle(call) {
+      await callerOf(parts.authenticator, call);
+      send(call.res, 200, {}, "");
+    },
+  };
+}
+
+function callerOf(authenticator: Authenticator, { req }: HttpCall): Promise<Actor> {
+  return authenticator.authenticate(bearerToken(header(req, "authorization")));
+}
+
+function featureOf(value: string | undefined, route: SourcegraphRoute): Feature {
+  const name = value?.trim();
+  if (!name) throw new InvalidRequestError("X-Sourcegraph-Feature header is required");
+  if (name !== "chat_completions" && name !== "code_completions")
+    throw new InvalidRequestError("invalid value for X-Sourcegraph-Feature");
+  if (!route.features.includes(name))
+    throw new InvalidRequestError(`feature "${name}" is currently not supported for ${route.upstream}`);
+  return name;
+}
+
+/** `X-Timeout-Ms`: whole milliseconds. What cannot be read is passed over, as clients are used to. */
+function timeoutOf(value: string | undefined): number | undefined {
+  const ms = Number(value);
+  return value !== undefined && Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
+}

@@ -1,0 +1,148 @@
+// Who may import whom: the table of the architecture, held against every import in src/.
+
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const src = resolve(import.meta.dirname, "../src");
+
+/** Layer → layers it may import, besides itself. `*` is anything. */
+const allowed: Record<string, readonly string[]> = {
+  lib: [],
+  errors: [],
+  actors: ["lib", "errors", "gen"],
+  quota: ["lib", "errors", "actors"],
+  providers: ["lib", "errors", "gen"],
+  models: ["lib", "errors", "gen"],
+  guard: ["lib", "errors", "gen"],
+  upstream: ["lib", "errors", "providers", "models"],
+  usage: ["lib", "errors", "actors", "providers"],
+  telemetry: ["lib", "errors"],
+  relay: ["lib", "errors", "actors", "quota", "providers", "models", "upstream", "usage", "guard"],
+  auth: ["lib", "errors", "actors", "gen"],
+  api: ["lib", "errors", "actors", "auth", "quota", "models", "usage", "relay", "gen"],
+  http: ["lib", "errors", "actors", "auth", "quota", "models", "usage", "relay", "gen"],
+  server: ["lib", "errors", "auth", "api", "http"],
+  client: ["gen"],
+  demo: ["lib", "gen", "providers"],
+  cli: ["lib", "client", "gen", "config", "gateway", "demo"],
+  config: ["*"],
+  gateway: ["*"],
+  main: ["*"],
+};
+
+/** Layers of which only types may be imported. */
+const typesOnly: Record<string, readonly string[]> = {
+  providers: ["gen"],
+  models: ["gen"],
+  guard: ["gen"],
+  usage: ["providers"],
+  demo: ["providers"],
+};
+
+interface Import {
+  readonly file: string;
+  readonly target: string;
+  readonly typeOnly: boolean;
+}
+
+const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+
+const imports: readonly Import[] = files.flatMap((file) => {
+  const text = readFileSync(join(src, file), "utf8");
+  const statement =
+    /(?:^|\n)\s*(?:import|export)\s+(type\s)?[^;"']*?from\s+["']([^"']+)["']|import\(\s*["']([^"']+)["']\s*\)/g;
+  return [...text.matchAll(statement)].map(([whole, type, from, dynamic]) => ({
+    file,
+    target: from ?? dynamic ?? "",
+    typeOnly: type !== undefined || namesOnlyTypes(whole),
+  }));
+});
+
+/** `import { type A, type B } from …`. */
+function namesOnlyTypes(statement: string): boolean {
+  const names = /\{([^}]*)\}/.exec(statement)?.[1];
+  if (names === undefined) return false;
+  const parts = names.split(",").map((part) => part.trim());
+  return parts.filter(Boolean).every((part) => part.startsWith("type "));
+}
+
+/** `relay-plan.ts` is of the layer `relay`, `actors/sources/static.ts` of `actors`. */
+function layerOf(path: string): string {
+  const [first = ""] = path.split("/");
+  return first.replace(/(-[a-z-]+)?\.ts$/, "");
+}
+
+function targetLayer({ file, target }: Import): string | undefined {
+  if (!target.startsWith(".")) return undefined;
+  const path = relative(src, resolve(src, dirname(file), target)).replace(/\.js$/, ".ts");
+  return path.startsWith("../gen/") ? "gen" : path.startsWith("..") ? path : layerOf(path);
+}
+
+const say = ({ file, target }: Import): string => `${file} imports ${target}`;
+
+describe("layers", () => {
+  it("finds the project's imports", () => {
+    expect(imports.length).toBeGreaterThan(100);
+  });
+
+  it("have no import that the table does not allow", () => {
+    const breaches = imports.filter((each) => {
+      const from = layerOf(each.file);
+      const to = targetLayer(each);
+      if (to === undefined || to === from || allowed[from]?.includes("*")) return false;
+      return !allowed[from]?.includes(to);
+    });
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("take only types where the table says so", () => {
+    const breaches = imports.filter((each) => {
+      const to = targetLayer(each);
+      return to !== undefined && typesOnly[layerOf(each.file)]?.includes(to) && !each.typeOnly;
+    });
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("use Connect only at the edges", () => {
+    const may = ["api", "auth", "server", "client", "telemetry"];
+    const breaches = imports.filter(
+      ({ file, target }) =>
+        target.startsWith("@connectrpc/") && !may.includes(layerOf(file)) && !file.startsWith("actors/sources/"),
+    );
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("use ioredis only in the Redis connection and the Redis stores", () => {
+    const breaches = imports.filter(
+      ({ file, target }) => target === "ioredis" && file !== "lib/redis.ts" && !file.endsWith("/redis-store.ts"),
+    );
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("leave concrete stores, sources, sinks and the provider list to gateway.ts", () => {
+    const concrete = /(?:-store|sources\/[a-z-]+|sinks\/[a-z-]+|providers\/index)\.js$/;
+    const breaches = imports.filter(({ file, target, typeOnly }) => {
+      const within = dirname(file) === dirname(relative(src, resolve(src, dirname(file), target)));
+      return concrete.test(target) && target.startsWith(".") && file !== "gateway.ts" && !typeOnly && !within;
+    });
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("have no folder that imports another which imports it back", () => {
+    const edges = new Set(
+      imports.flatMap((each) => {
+        const to = targetLayer(each);
+        const from = layerOf(each.file);
+        return to === undefined || to === from ? [] : [`${from} ${to}`];
+      }),
+    );
+    const back = [...edges].filter((edge) => edges.has(edge.split(" ").toReversed().join(" ")));
+    expect(back).toEqual([]);
+  });
+
+  it("read the environment only in main.ts", () => {
+    const readers = files.filter((file) => /process\.env\b/.test(readFileSync(join(src, file), "utf8")));
+    expect(readers.filter((file) => file !== "main.ts")).toEqual([]);
+  });
+});
