@@ -8,6 +8,7 @@ import {
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.js";
 import {
+  FeatureNotGrantedError,
   GatewayError,
   InvalidRequestError,
   ModelNotAllowedError,
@@ -51,7 +52,8 @@ export function toConnectError(error: unknown): ConnectError {
   if (!(error instanceof GatewayError))
     return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
   const code = codes[error.reason];
-  const connectError = new ConnectError(messageOf(error), code, undefined, [info(error.reason)], error);
+  const about = [info(error.reason, metadataOf(error))];
+  const connectError = new ConnectError(messageOf(error), code, undefined, about, error);
   connectError.details.push(...detailsOf(error));
   return connectError;
 }
@@ -83,8 +85,23 @@ function detailsOf(error: GatewayError): Details {
   return [];
 }
 
-function info(reason: string): { desc: typeof ErrorInfoSchema; value: { reason: string; domain: string } } {
-  return { desc: ErrorInfoSchema, value: { reason, domain: "codygateway" } };
+/** What common.proto promises beside each reason. */
+function metadataOf(error: GatewayError): Record<string, string> {
+  if (error instanceof ModelNotAllowedError) return { model: error.model };
+  if (error instanceof FeatureNotGrantedError) return { feature: error.feature };
+  if (error instanceof UpstreamError) return { provider: error.details.upstream };
+  if (error instanceof TooManyInFlightError)
+    return { limit: String(error.limit.limit), in_flight: String(error.limit.used) };
+  if (error instanceof QuotaExceededError) {
+    const { feature, unit, limit, used } = error.limit;
+    const reset_time = error.retryAt.toISOString();
+    return { limit_name: feature, unit, limit: String(limit), used: String(used), reset_time };
+  }
+  return {};
+}
+
+function info(reason: string, metadata: Record<string, string> = {}): Details[number] {
+  return { desc: ErrorInfoSchema, value: { reason, domain: "codygateway", metadata } };
 }
 
 function retryIn(ms: number): Details[number] {

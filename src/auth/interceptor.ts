@@ -1,4 +1,4 @@
-import { createContextKey, type ContextValues, type Interceptor } from "@connectrpc/connect";
+import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import type { Actor } from "../actors/actor.js";
 import type { Authenticator } from "./authenticate.js";
 import { bearerToken } from "./credentials.js";
