@@ -64,7 +64,7 @@ function messageOf(error: GatewayError): string {
   return error.message;
 }
 
-type Details = ConnectError["details"];
+type Details = NonNullable<ConstructorParameters<typeof ConnectError>[3]>;
 
 function detailsOf(error: GatewayError): Details {
   if (error instanceof QuotaExceededError || error instanceof TooManyInFlightError) {
