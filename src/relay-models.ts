@@ -1,6 +1,6 @@
 // Which models an actor may use: the catalogue's decision, over the names that allow lists and upstreams give.
 
-import { type Actor, type Feature, features } from "./actors/actor.js";
+import type { Actor, Feature } from "./actors/actor.js";
 import type { Catalogue } from "./models/catalogue.js";
 import type { Upstreams } from "./upstream/upstream.js";
 
@@ -8,7 +8,7 @@ import type { Upstreams } from "./upstream/upstream.js";
 export interface UsableModel {
   /** Gateway name, `anthropic/claude-…`. */
   readonly name: string;
-  /** How its upstream speaks. */
+  /** How its upstream speaks; empty for a virtual model of several upstreams. */
   readonly provider: string;
   readonly features: readonly Feature[];
 }
@@ -21,4 +21,44 @@ export interface ModelDirectory {
   ): Promise<{ readonly models: readonly UsableModel[]; readonly patterns: readonly string[] }>;
   /** The upstream's own names of the models that `actor` may use there. */
   native(actor: Actor, upstream: string): Promise<readonly string[]>;
+}
+
+/** Asks `upstreamNames` what they have, where an actor's list leaves that open. */
+export function createModelDirectory(parts: {
+  catalogue: Catalogue;
+  upstreams: Pick<Upstreams, "listModels" | "provider">;
+  upstreamNames: readonly string[];
+}): ModelDirectory {
+  const discover = async (names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> =>
+    new Map(await Promise.all(names.map(async (name) => [name, await parts.upstreams.listModels(name)] as const)));
+
+  return {
+    async list(actor, asked) {
+      const found = await discover(parts.upstreamNames);
+      const models = new Map<string, { provider: string; features: Feature[] }>();
+      const patterns = new Set<string>();
+      for (const feature of asked) {
+        const allowed = actor.features[feature]?.models ?? [];
+        for (const { name, upstream } of parts.catalogue.list(allowed, found)) {
+          const provider = upstream === undefined ? "" : parts.upstreams.provider(upstream).kind;
+          const model = models.get(name) ?? { provider, features: [] };
+          model.features.push(feature);
+          models.set(name, model);
+        }
+        for (const pattern of parts.catalogue.patterns(allowed)) patterns.add(pattern);
+      }
+      return { models: [...models].map(([name, model]) => ({ name, ...model })), patterns: [...patterns] };
+    },
+
+    async native(actor, upstream) {
+      const found = await discover([upstream]);
+      const names = new Set<string>();
+      for (const access of Object.values(actor.features)) {
+        for (const listed of parts.catalogue.list(access.models, found)) {
+          if (listed.upstream === upstream) names.add(listed.model);
+        }
+      }
+      return [...names];
+    },
+  };
 }

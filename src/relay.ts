@@ -35,8 +35,8 @@ export interface RelayReply extends Reply {
 export interface RelayParts extends Planner {
   readonly quota: Quota;
   readonly upstreams: Upstreams;
-  /** Takes the one event of each request. Must not throw. */
-  readonly emit: (event: UsageEvent) => void;
+  /** Takes the one event of each request, and what it failed with when `relay` throws. Must not throw. */
+  readonly emit: (event: UsageEvent, failure: unknown) => void;
 }
 
 /**
@@ -64,7 +64,7 @@ export async function relay(parts: RelayParts, request: RelayRequest, reply: Rel
     failure = error;
     throw error;
   } finally {
-    parts.emit(eventOf(request, plan, exchange, failure));
+    parts.emit(eventOf(request, plan, exchange, failure), failure);
   }
 }
 

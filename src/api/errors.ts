@@ -110,12 +110,14 @@ function retryIn(ms: number): Details[number] {
   return { desc: RetryInfoSchema, value: { retryDelay } };
 }
 
-/** Turns the gateway's own errors into what callers see, before and inside streams. */
-export function createErrorInterceptor(onError: (error: unknown, requestId: string | undefined) => void): Interceptor {
+/** Turns the gateway's own errors into what callers see, before and inside streams. `onFailed` sees them as they were. */
+export function createErrorInterceptor(
+  onFailed: (error: unknown, call: { readonly requestId: string | undefined; readonly method: string }) => void,
+): Interceptor {
   return (next) => async (req) => {
     const requestId = req.header.get("x-request-id") ?? undefined;
     const map = (error: unknown): ConnectError => {
-      onError(error, requestId);
+      onFailed(error, { requestId, method: `${req.service.typeName}/${req.method.name}` });
       const mapped = toConnectError(error);
       if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
       return mapped;

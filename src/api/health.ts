@@ -1,12 +1,6 @@
 import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
 import { type Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/grpc/health/v1/health_pb.js";
-
-/** Whether requests can be served now. */
-export interface Readiness {
-  ready(): boolean;
-  /** Calls `listener` after every change, until the returned function is called. */
-  onChange(listener: () => void): () => void;
-}
+import type { Readiness } from "../lib/readiness.js";
 
 /** https://github.com/grpc/grpc/blob/master/doc/health-checking.md: "" is the server as a whole. */
 export function health(parts: { readiness: Readiness }, services: ReadonlySet<string>): ServiceImpl<typeof Health> {

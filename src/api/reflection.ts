@@ -1,19 +1,31 @@
 // Server reflection, so that standard tools work without the proto files:
 // https://github.com/grpc/grpc/blob/master/doc/server-reflection.md. v1 and v1alpha differ in their names only.
 
-import { createRegistry, type DescFile, type DescService, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import { createRegistry, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
-import { Code, type ServiceImpl } from "@connectrpc/connect";
-import type {
-  ServerReflection,
-  ServerReflectionRequest,
-  ServerReflectionResponseSchema,
-} from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { Code } from "@connectrpc/connect";
 
-type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
+/** What a request of either version asks. */
+type Question =
+  | { case: "listServices" | "fileByFilename" | "fileContainingSymbol" | "allExtensionNumbersOfType"; value: string }
+  | { case: "fileContainingExtension"; value: { containingType: string; extensionNumber: number } }
+  | { case: undefined; value?: undefined };
+
+/** The answer of either version. */
+type Answer =
+  | { case: "listServicesResponse"; value: { service: { name: string }[] } }
+  | { case: "fileDescriptorResponse"; value: { fileDescriptorProto: Uint8Array[] } }
+  | { case: "allExtensionNumbersResponse"; value: { baseTypeName: string; extensionNumber: number[] } }
+  | { case: "errorResponse"; value: { errorCode: number; errorMessage: string } };
+
+interface Reflection {
+  serverReflectionInfo(
+    requests: AsyncIterable<{ host: string; messageRequest: Question }>,
+  ): AsyncGenerator<{ validHost: string; messageResponse: Answer }>;
+}
 
 /** Describes `services` and all that their files import. */
-export function reflection(services: readonly DescService[]): ServiceImpl<typeof ServerReflection> {
+export function reflection(services: readonly DescService[]): Reflection {
   const files = new Map<string, DescFile>();
   const collect = (file: DescFile): void => {
     if (files.has(file.proto.name)) return;
@@ -23,24 +35,24 @@ export function reflection(services: readonly DescService[]): ServiceImpl<typeof
   for (const service of services) collect(service.file);
   const registry = createRegistry(...files.values());
 
-  const answer = ({ messageRequest }: ServerReflectionRequest): Answer => {
-    switch (messageRequest.case) {
+  const answer = (question: Question): Answer => {
+    switch (question.case) {
       case "listServices":
         return {
           case: "listServicesResponse",
           value: { service: services.map(({ typeName }) => ({ name: typeName })) },
         };
       case "fileByFilename":
-        return describe(files.get(messageRequest.value), messageRequest.value);
+        return describe(files.get(question.value), question.value);
       case "fileContainingSymbol":
-        return describe(fileOf(messageRequest.value), messageRequest.value);
+        return describe(fileOf(question.value), question.value);
       case "fileContainingExtension": {
-        const { containingType, extensionNumber } = messageRequest.value;
+        const { containingType, extensionNumber } = question.value;
         const type = registry.getMessage(containingType);
         return describe(type && registry.getExtensionFor(type, extensionNumber)?.file, containingType);
       }
       case "allExtensionNumbersOfType":
-        return allExtensions(messageRequest.value);
+        return allExtensions(question.value);
       default:
         return failure(Code.InvalidArgument, "empty request");
     }
@@ -74,7 +86,7 @@ export function reflection(services: readonly DescService[]): ServiceImpl<typeof
   return {
     async *serverReflectionInfo(requests) {
       for await (const request of requests) {
-        yield { validHost: request.host, originalRequest: request, messageResponse: answer(request) };
+        yield { validHost: request.host, messageResponse: answer(request.messageRequest) };
       }
     },
   };

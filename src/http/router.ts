@@ -1,62 +1,75 @@
 import type { ServerResponse } from "node:http";
 import { toHttpError } from "./errors.js";
-import { type ErrorShape, type HttpCall, type HttpRequest, type HttpResponse, type HttpRoute, send } from "./http.js";
+import {
+  type ErrorShape,
+  type HttpCall,
+  type HttpError,
+  type HttpRequest,
+  type HttpResponse,
+  type HttpRoute,
+  send,
+} from "./http.js";
 import { breakOff } from "./reply.js";
 
-/** One HTTP request as it ended, for log and metrics. */
-export interface HttpOutcome {
+/** A request that failed, for log and metrics. */
+export interface HttpFailure {
   readonly requestId: string;
   readonly method: string;
-  readonly path: string;
-  /** The route that served it; undefined when there was none. */
+  /** The route's path; undefined when there is none for the request. */
   readonly route: string | undefined;
   readonly status: number;
-  readonly reason: string | undefined;
+  readonly reason: string;
   readonly error: unknown;
   readonly durationMs: number;
 }
 
 export interface Router {
-  handle(req: HttpRequest, res: HttpResponse, requestId: string): void;
+  handle(req: HttpRequest, res: HttpResponse, call: { readonly requestId: string; readonly path: string }): void;
 }
 
-/** Finds the route by method and path, and answers for what it throws. `onEnd` is told of every request that failed. */
-export function createRouter(routes: readonly HttpRoute[], onFailed: (outcome: HttpOutcome) => void): Router {
+/** Finds the route by method and path, and answers for what it throws. `onFailed` is told of every request that failed. */
+export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: HttpFailure) => void): Router {
   const byPath = new Map<string, HttpRoute[]>();
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
 
-  const fail = (call: HttpCall, route: HttpRoute, error: unknown): void => {
-    const told = toHttpError(error);
+  const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
     onFailed({
       requestId: call.requestId,
       method: call.req.method ?? "",
-      path: call.path,
-      route: route.path,
+      route: route?.path,
       status: told.status,
       reason: told.reason,
       error,
       durationMs: performance.now() - call.arrivedAt,
     });
-    answerError(call, route.errors, told);
-  };
 
   return {
-    handle(req, res, requestId) {
-      const url = req.url ?? "/";
-      const query = url.indexOf("?");
-      const path = query < 0 ? url : url.slice(0, query);
+    handle(req, res, { requestId, path }) {
       const call: HttpCall = { req, res, requestId, path, arrivedAt: performance.now() };
       const found = byPath.get(path);
-      if (!found) return void send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
+      if (!found) {
+        failed(call, undefined, notFound);
+        return send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
+      }
       const method = req.method === "HEAD" ? "GET" : req.method;
       const route = found.find((each) => each.method === method);
-      if (!route) return void send(res, 405, { allow: found.map((each) => each.method).join(", ") }, "");
-      route.handle(call).catch((error: unknown) => fail(call, route, error));
+      if (!route) {
+        failed(call, found[0], wrongMethod);
+        return send(res, 405, { allow: found.map((each) => each.method).join(", ") }, "");
+      }
+      route.handle(call).catch((error: unknown) => {
+        const told = toHttpError(error);
+        failed(call, route, told, error);
+        answerError(call, route.errors, told);
+      });
     },
   };
 }
 
-function answerError(call: HttpCall, shape: ErrorShape, told: ReturnType<typeof toHttpError>): void {
+const notFound: HttpError = { status: 404, reason: "NOT_FOUND", message: "404 page not found", headers: {} };
+const wrongMethod: HttpError = { status: 405, reason: "METHOD_NOT_ALLOWED", message: "", headers: {} };
+
+function answerError(call: HttpCall, shape: ErrorShape, told: HttpError): void {
   const res = call.res as ServerResponse;
   if (res.destroyed || res.writableEnded) return;
   if (res.headersSent) return breakOff(call.res);

@@ -1,0 +1,76 @@
+// The RPC half of the composition: which services there are, and what every call passes.
+
+import type { DescService } from "@bufbuild/protobuf";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { createValidateInterceptor } from "@connectrpc/validate";
+import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
+import { AttributionService } from "../gen/codygateway/v1/attribution_pb.js";
+import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
+import { EmbeddingsService } from "../gen/codygateway/v1/embeddings_pb.js";
+import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
+import { Health } from "../gen/grpc/health/v1/health_pb.js";
+import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { completions } from "./api/completions.js";
+import { createErrorInterceptor } from "./api/errors.js";
+import { health } from "./api/health.js";
+import { limits } from "./api/limits.js";
+import { reflection } from "./api/reflection.js";
+import type { Authenticator } from "./auth/authenticate.js";
+import { createAuthInterceptor } from "./auth/interceptor.js";
+import type { Readiness } from "./lib/readiness.js";
+import type { Quota } from "./quota/quota.js";
+import type { RelayParts } from "./relay.js";
+import type { ModelDirectory } from "./relay-models.js";
+
+/** Services for actors, and the one for operators. */
+const ours = [CompletionsService, EmbeddingsService, LimitsService, AttributionService, ActorAdminService] as const;
+const standard = [Health, ServerReflection, ServerReflectionAlpha] as const;
+const all: readonly DescService[] = [...ours, ...standard];
+
+/** Services that need no token: health and reflection tell nothing about anybody; administration has no methods yet. */
+const open = new Set([...standard, ActorAdminService].map(({ typeName }) => typeName));
+
+export interface RpcParts {
+  readonly relay: RelayParts;
+  readonly quota: Quota;
+  readonly authenticator: Authenticator;
+  readonly models: ModelDirectory;
+  readonly readiness: Readiness;
+  /** Told of every call that failed, with the error before it was made fit for callers. */
+  readonly onFailed: (
+    error: unknown,
+    call: { readonly requestId: string | undefined; readonly method: string },
+  ) => void;
+}
+
+/** First is outermost: errors, authentication, validation. */
+export function rpcInterceptors(parts: RpcParts): Interceptor[] {
+  return [
+    createErrorInterceptor(parts.onFailed),
+    createAuthInterceptor({ authenticator: parts.authenticator }, { open }),
+    createValidateInterceptor(),
+  ];
+}
+
+/** Registers all services. What later work brings answers `unimplemented`. */
+export function rpcRoutes(parts: RpcParts): (router: ConnectRouter) => void {
+  const names = new Set(all.map(({ typeName }) => typeName));
+  const describe = reflection(all);
+  return (router) => {
+    router.service(CompletionsService, completions(parts));
+    router.service(LimitsService, limits(parts));
+    router.service(EmbeddingsService, {});
+    router.service(AttributionService, {});
+    router.service(ActorAdminService, {});
+    router.service(Health, health(parts, names));
+    router.service(ServerReflection, describe);
+    router.service(ServerReflectionAlpha, describe);
+  };
+}
+
+/** Whether a path is one of an RPC. */
+export function isRpcPath(path: string): boolean {
+  const slash = path.indexOf("/", 1);
+  return slash > 0 && all.some(({ typeName }) => path.slice(1, slash) === typeName);
+}
