@@ -1,0 +1,269 @@
+// One request that the demo upstream received: its journal entry, and the means to answer it by hand.
+
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { Usage } from "../providers/provider.js";
+import type { Answer } from "./answer.js";
+import type { Behaviour } from "./behaviour.js";
+import type { Frames, VendorName } from "./dialects/dialect.js";
+import { createOutput, type Output } from "./output.js";
+
+/** `held`: waits at the gate. `answered`: ended as it should. `aborted`: the caller left. `broken`: cut off on purpose. */
+export type CallState = "held" | "answering" | "answered" | "aborted" | "broken";
+
+/** One request and what became of it. */
+export interface DemoCall {
+  /** Counts from 1 in the order of arrival. */
+  readonly number: number;
+  readonly vendor: VendorName | undefined;
+  readonly method: string;
+  /** With the query, as received. */
+  readonly path: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+  /** The body, parsed; undefined when it is not JSON. */
+  readonly json: unknown;
+  /** The credential shown. */
+  readonly key: string | undefined;
+  readonly model: string | undefined;
+  readonly stream: boolean;
+  /** Whom the request says it is for: `metadata.user_id`, `user`. */
+  readonly endUser: string | undefined;
+  /** The caller's port: tells connections apart. */
+  readonly remotePort: number | undefined;
+  readonly state: CallState;
+  /** Status of the answer once it began. */
+  readonly status: number | undefined;
+  /** Deltas sent so far. */
+  readonly deltas: number;
+  /** The usage that this answer reports, or would have reported when it did not come that far. */
+  readonly usage: Usage | undefined;
+  readonly arrivedAt: Date;
+  readonly abortedAt: Date | undefined;
+  /** Resolves when the caller left before the end. */
+  readonly aborted: Promise<void>;
+  /** Resolves when nothing more will happen, whichever way it ended. */
+  readonly over: Promise<void>;
+
+  /** Answers as usual, or as said here: leaves the gate. */
+  answer(behaviour?: Behaviour): void;
+  /** Writes bytes as they are; begins a streamed answer first, if none has begun. Leaves the gate: nothing is answered by itself. */
+  send(bytes: string | Buffer): Promise<void>;
+  /** Writes the events up to the first delta. */
+  begin(): Promise<void>;
+  /** Writes one delta in the vendor's form, after `begin` where that is still missing. */
+  say(text: string): Promise<void>;
+  /** Writes the rest of a proper answer: usage, end mark, end. */
+  finish(): Promise<void>;
+  /** Writes the vendor's error event and ends. */
+  fail(message: string): Promise<void>;
+  /** Ends at HTTP level, whatever was sent. */
+  end(): void;
+  /** Resets the connection. */
+  reset(): Promise<void>;
+}
+
+/** What the upstream itself may change of a call. */
+export interface CallParts {
+  readonly call: DemoCall;
+  readonly output: (behaviour: Behaviour) => Output;
+  /** What to do with the call: resolves with a behaviour, or undefined when it is answered by hand. */
+  readonly decided: Promise<Behaviour | undefined>;
+  /** Puts it at the gate until decided. */
+  hold(): void;
+  /** Counts a delta. */
+  sent(): void;
+  /** Whether it is being answered by hand. */
+  readonly manual: boolean;
+  set(known: Partial<Known>): void;
+}
+
+/** What becomes known of a call as it is read. */
+export interface Known {
+  vendor: VendorName | undefined;
+  key: string | undefined;
+  model: string | undefined;
+  stream: boolean;
+  endUser: string | undefined;
+  answer: Answer | undefined;
+  frames: Frames | undefined;
+  usage: Usage | undefined;
+}
+
+const eventStream = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
+
+/** The call of one request. `onChange` is called whenever its state changes. */
+export function createCall(
+  number: number,
+  req: IncomingMessage,
+  res: ServerResponse,
+  body: Buffer,
+  onChange: (call: DemoCall) => void,
+): CallParts {
+  const known: Partial<Known> = {};
+  const { remotePort } = req.socket;
+  let state: CallState = "answering";
+  let deltas = 0;
+  let json: { value: unknown } | undefined;
+  let abortedAt: Date | undefined;
+  let broken = false;
+  let manual = false;
+  let output: Output | undefined;
+  let begun = false;
+  let signalAborted: () => void;
+  let signalOver: () => void;
+  let decide: (behaviour: Behaviour | undefined) => void;
+  const aborted = new Promise<void>((resolve) => {
+    signalAborted = resolve;
+  });
+  const over = new Promise<void>((resolve) => {
+    signalOver = resolve;
+  });
+  const decided = new Promise<Behaviour | undefined>((resolve) => {
+    decide = resolve;
+  });
+
+  const become = (next: CallState): void => {
+    state = next;
+    onChange(call);
+  };
+  res.once("close", () => {
+    if (broken) become("broken");
+    else if (res.writableFinished) become("answered");
+    else {
+      abortedAt = new Date();
+      become("aborted");
+      signalAborted();
+    }
+    decide(undefined);
+    signalOver();
+  });
+
+  const out = (behaviour: Behaviour = {}): Output => {
+    output ??= createOutput(res, behaviour, () => {
+      broken = true;
+    });
+    return output;
+  };
+  const byHand = (): Output => {
+    manual = true;
+    if (state === "held") become("answering");
+    decide(undefined);
+    const opened = out();
+    opened.head(200, eventStream);
+    return opened;
+  };
+  const framesOf = (): Frames => {
+    if (!known.frames) throw new Error("this call has no stream to write: send() bytes instead");
+    return known.frames;
+  };
+  const beginByHand = async (): Promise<Output> => {
+    const opened = byHand();
+    if (!begun) await opened.write(framesOf().begin());
+    begun = true;
+    return opened;
+  };
+
+  const call: DemoCall = {
+    number,
+    method: req.method ?? "",
+    path: req.url ?? "",
+    headers: req.headers,
+    rawHeaders: req.rawHeaders,
+    body,
+    remotePort,
+    arrivedAt: new Date(),
+    aborted,
+    over,
+    get json() {
+      json ??= { value: parse(body) };
+      return json.value;
+    },
+    get vendor() {
+      return known.vendor;
+    },
+    get key() {
+      return known.key;
+    },
+    get model() {
+      return known.model;
+    },
+    get stream() {
+      return known.stream ?? false;
+    },
+    get endUser() {
+      return known.endUser;
+    },
+    get usage() {
+      return known.usage;
+    },
+    get state() {
+      return state;
+    },
+    get status() {
+      return res.headersSent ? res.statusCode : undefined;
+    },
+    get deltas() {
+      return deltas;
+    },
+    get abortedAt() {
+      return abortedAt;
+    },
+    answer(behaviour = {}) {
+      if (state === "held") become("answering");
+      decide(behaviour);
+    },
+    async send(bytes) {
+      await byHand().write(bytes);
+    },
+    async begin() {
+      await beginByHand();
+    },
+    async say(text) {
+      const opened = await beginByHand();
+      deltas++;
+      await opened.write(framesOf().piece({ kind: "text", text }));
+    },
+    async finish() {
+      const opened = await beginByHand();
+      opened.end(framesOf().finish());
+    },
+    async fail(message) {
+      const opened = await beginByHand();
+      opened.end(framesOf().error(message));
+    },
+    end() {
+      byHand().end();
+    },
+    async reset() {
+      manual = true;
+      if (state === "held") become("answering");
+      decide(undefined);
+      await out().reset();
+    },
+  };
+
+  return {
+    call,
+    decided,
+    output: out,
+    hold: () => become("held"),
+    sent() {
+      deltas++;
+    },
+    get manual() {
+      return manual;
+    },
+    set(more) {
+      Object.assign(known, more);
+    },
+  };
+}
+
+function parse(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
