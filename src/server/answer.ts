@@ -1,0 +1,65 @@
+// The server's own answers: small JSON bodies, with the request id.
+
+import { type ServerResponse, STATUS_CODES } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
+import type { HttpResponse } from "../http/http.js";
+import type { Refusal } from "./guards.js";
+
+const internalError = { status: 500, error: "internal error", close: false };
+
+/** Answers a request that no handler gets to see. */
+export function refuse(res: HttpResponse, refusal: Omit<Refusal, "reason">): void {
+  // Both HTTP versions' responses do all that is used here alike.
+  const response = res as ServerResponse;
+  if (refusal.close) closeAfter(res);
+  const body = Buffer.from(JSON.stringify({ error: refusal.error }));
+  response.writeHead(refusal.status, {
+    ...refusal.headers,
+    "content-type": "application/json",
+    "content-length": body.length,
+  });
+  response.end(body);
+}
+
+/** Answers 500, or breaks off the answer that has begun. */
+export function answerFailure(res: HttpResponse): void {
+  if (res.writableEnded || isGone(res)) return;
+  if (res.headersSent) return breakOff(res);
+  for (const name of res.getHeaderNames()) if (name !== "x-request-id") res.removeHeader(name);
+  refuse(res, internalError);
+}
+
+/** The HTTP/1.1 connection ends after this response. HTTP/2 connections do not depend on one response. */
+export function closeAfter(res: HttpResponse): void {
+  if (!isHttp2(res)) res.shouldKeepAlive = false;
+}
+
+/** Ends a response so that nobody takes it for whole. */
+export function breakOff(res: HttpResponse): void {
+  if (isHttp2(res)) res.stream.close(2 /* INTERNAL_ERROR */);
+  else if (res.req.socket.destroyed) res.destroy();
+  else res.req.socket.destroy();
+}
+
+/** Whether nobody is there any more to read the response. */
+export function isGone(res: HttpResponse): boolean {
+  return isHttp2(res) ? res.stream === undefined || res.stream.destroyed || res.stream.closed : res.destroyed;
+}
+
+export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
+  return "stream" in res;
+}
+
+/** The same answer as bytes, for connections on which there is no response object: what came was no request. */
+export function refusalBytes(refusal: Refusal, requestId: string): string {
+  const body = JSON.stringify({ error: refusal.error });
+  const lines = [
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status] ?? ""}`,
+    ...Object.entries(refusal.headers ?? {}).map(([name, value]) => `${name}: ${value}`),
+    "content-type: application/json",
+    `content-length: ${body.length}`,
+    `x-request-id: ${requestId}`,
+    "connection: close",
+  ];
+  return `${lines.join("\r\n")}\r\n\r\n${body}`;
+}

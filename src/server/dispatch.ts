@@ -1,0 +1,114 @@
+// What every request passes before its handler: the boundary, the guards, the request id.
+
+import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
+import type { HttpRequest, HttpResponse } from "../http/http.js";
+import type { Log } from "../lib/log.js";
+import { answerFailure, closeAfter, isGone, isHttp2, refuse } from "./answer.js";
+import type { RequestHandler, ServerObserver } from "./call.js";
+import type { Exchange, Exchanges } from "./exchange.js";
+import { checkHead } from "./guards.js";
+import type { ServerLimits } from "./limits.js";
+import { requestIdOf } from "./request-id.js";
+import type { Session, Sessions } from "./session.js";
+
+export interface Handlers {
+  /** Serves the paths for which `isRpc`. */
+  readonly rpc: RequestHandler;
+  /** Serves all others. */
+  readonly http: RequestHandler;
+  isRpc(path: string): boolean;
+}
+
+export interface Dispatch {
+  (req: HttpRequest, res: HttpResponse): void;
+  /** From now on every HTTP/1.1 answer is its connection's last. */
+  close(): void;
+}
+
+export function createDispatch(
+  parts: { handlers: Handlers; exchanges: Exchanges; sessions: Sessions; log: Log; observer: ServerObserver },
+  limits: ServerLimits,
+): Dispatch {
+  const { handlers, exchanges, sessions, log, observer } = parts;
+  let closing = false;
+
+  function failed(exchange: Exchange, error: unknown): void {
+    const { req, res, requestId, protocol, path } = exchange;
+    // Whoever is gone, or was given an answer by the sweep, makes handlers fail too.
+    const expected = isGone(res) || res.writableEnded;
+    if (!expected) observer.failed();
+    log[expected ? "debug" : "error"](
+      { err: error, requestId, protocol, method: req.method, path },
+      "request handler failed",
+    );
+    answerFailure(res);
+  }
+
+  function dispatch(req: HttpRequest, res: HttpResponse): void {
+    let session: Session | undefined;
+    let queued = false;
+    if (isHttp2(res)) {
+      // A stream that was reset in the packet that opened it.
+      if (res.stream.destroyed || !res.stream.session) return;
+      session = sessions.of(res.stream.session);
+    } else {
+      if (req.socket.destroyed) return;
+      queued = res.socket === null;
+      if (queued && waiting(req.socket, 1) > limits.maxPipelined) {
+        observer.cut("pipelining");
+        req.socket.destroy();
+        return;
+      }
+      res.on("error", ignore);
+      if (closing) closeAfter(res);
+    }
+
+    const { headers } = req;
+    const requestId = requestIdOf(headers["x-request-id"]);
+    headers["x-request-id"] = requestId;
+    res.setHeader("x-request-id", requestId);
+    const url = req.url ?? "";
+    const query = url.indexOf("?");
+    const path = query < 0 ? url : url.slice(0, query);
+    const exchange: Exchange = { req, res, requestId, protocol: session ? "h2" : "h1", path, session, queued };
+    exchanges.open(exchange);
+
+    const rpc = handlers.isRpc(path);
+    const refusal = checkHead(req, limits.maxHeaders, rpc);
+    if (refusal) {
+      observer.refused(refusal.reason);
+      refuse(res, refusal);
+      return;
+    }
+    if (headers.expect !== undefined && req.httpVersion !== "1.0") (res as ServerResponse).writeContinue();
+    // The parser loses what is pipelined behind an upgrade that it is not let make.
+    if (headers.upgrade !== undefined) closeAfter(res);
+
+    try {
+      const serving = (rpc ? handlers.rpc : handlers.http)(req, res, exchange);
+      if (serving) serving.catch((error: unknown) => failed(exchange, error));
+    } catch (error) {
+      failed(exchange, error);
+    }
+  }
+
+  return Object.assign(dispatch, {
+    close() {
+      closing = true;
+      for (const { res } of exchanges) if (!res.headersSent) closeAfter(res);
+    },
+  });
+}
+
+const queues = new WeakMap<Socket, number>();
+
+/** How many requests of the connection wait behind the one being answered, after `change`. */
+export function waiting(socket: Socket, change: number): number {
+  const count = (queues.get(socket) ?? 0) + change;
+  queues.set(socket, count);
+  return count;
+}
+
+// A handler's late write is an error event on the response, which nobody else may be listening for.
+function ignore(): void {}

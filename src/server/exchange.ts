@@ -1,0 +1,198 @@
+// The requests being served, each with its answer, and what bounds them: slow bodies, readers that stall, peers that linger.
+// One sweep looks at all of them: requests carry no timers of their own.
+
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Http2ServerRequest } from "node:http2";
+import type { Socket } from "node:net";
+import type { HttpRequest, HttpResponse } from "../http/http.js";
+import { isHttp2, refuse } from "./answer.js";
+import type { RequestCall, ServerObserver } from "./call.js";
+import { bodyTimeout } from "./guards.js";
+import type { ServerLimits } from "./limits.js";
+import type { Session } from "./session.js";
+
+/** One request and its answer. */
+export interface Exchange extends RequestCall {
+  readonly req: HttpRequest;
+  readonly res: HttpResponse;
+  /** The HTTP/2 session it runs on. */
+  readonly session: Session | undefined;
+  /** It arrived while an earlier request of its HTTP/1.1 connection was still being answered. */
+  readonly queued: boolean;
+}
+
+/** An exchange, and what the sweep remembers of it. */
+interface Watched extends Exchange {
+  /** As of the last sweep, as are all times here. */
+  readonly startedAt: number;
+  /** The request's body has arrived. */
+  whole: boolean;
+  /** What the connection had received when the body was first waited for. */
+  bytesBefore: number | undefined;
+  /** When the answer had left while the body had not arrived. */
+  lingersSince: number | undefined;
+  /** How far sending was at the last sweep; HTTP/2: how much was left to send. */
+  sendMark: number;
+  /** The response has drained since the last sweep. */
+  drained: boolean;
+  /** When bytes to send last moved; undefined while there are none. */
+  movedAt: number | undefined;
+}
+
+export interface Exchanges {
+  readonly size: number;
+  /** Begins to watch a request. `onEnd` of `createExchanges` tells when it is over. */
+  open(exchange: Exchange): void;
+  sweep(now: number): void;
+  [Symbol.iterator](): Iterator<Exchange>;
+}
+
+// Progress within a chunk that is already with HTTP/2 cannot be seen: chunks above this get time by their size.
+const largeChunk = 1024 * 1024;
+
+export function createExchanges(
+  parts: { observer: ServerObserver; onEnd(exchange: Exchange): void },
+  limits: ServerLimits,
+): Exchanges {
+  const live = new Map<HttpResponse, Watched>();
+  let sweptAt = performance.now();
+
+  // Shared by all responses, hence `this`.
+  function onClose(this: HttpResponse): void {
+    const exchange = live.get(this);
+    if (!exchange) return;
+    if (!isHttp2(this) && !exchange.req.complete && !exchange.req.socket.destroyed) {
+      // Answered before its body has arrived: the connection is busy until it has.
+      exchange.lingersSince ??= sweptAt;
+      return;
+    }
+    end(exchange);
+  }
+
+  function onDrain(this: HttpResponse): void {
+    const exchange = live.get(this);
+    if (exchange) exchange.drained = true;
+  }
+
+  function end(exchange: Watched): void {
+    live.delete(exchange.res);
+    parts.onEnd(exchange);
+  }
+
+  function sweepBody(exchange: Watched, now: number): void {
+    const { req, res } = exchange;
+    const socket = exchange.session?.socket ?? req.socket;
+    if (socket.destroyed) return;
+    if (res.writableEnded) {
+      if (bytesToSend(res) > 0) return;
+      exchange.lingersSince ??= now;
+      if (now - exchange.lingersSince >= limits.lingerMs) cut(res, req);
+      return;
+    }
+    // An answer that has begun is bounded by its own progress; bytes not yet read are ours to read.
+    if (res.headersSent || req.readableLength > 0) return;
+    exchange.bytesBefore ??= socket.bytesRead;
+    const uploads = exchange.session?.uploads || 1;
+    const creditMs = ((socket.bytesRead - exchange.bytesBefore) / uploads / limits.minBytesPerSecond) * 1000;
+    if (now - exchange.startedAt < Math.min(limits.bodyMs + creditMs, limits.bodyMaxMs)) return;
+    parts.observer.refused(bodyTimeout.reason);
+    refuse(res, bodyTimeout);
+  }
+
+  function sweepAnswer(exchange: Watched, now: number): void {
+    const { res } = exchange;
+    const left = bytesToSend(res);
+    if (left === 0) {
+      exchange.movedAt = undefined;
+      return;
+    }
+    const mark = isHttp2(res) ? left : bytesSent(res);
+    const moved = isHttp2(res) ? exchange.drained || mark < exchange.sendMark : mark !== exchange.sendMark;
+    exchange.drained = false;
+    exchange.sendMark = mark;
+    if (moved || exchange.movedAt === undefined) {
+      exchange.movedAt = now;
+      return;
+    }
+    const extraMs = isHttp2(res) ? (Math.max(0, left - largeChunk) / limits.minBytesPerSecond) * 1000 : 0;
+    if (now - exchange.movedAt < limits.writeStallMs + extraMs) return;
+    parts.observer.cut("write_stall");
+    cut(res, exchange.req);
+  }
+
+  return {
+    get size() {
+      return live.size;
+    },
+
+    open({ req, res, requestId, protocol, path, session, queued }) {
+      live.set(res, {
+        req,
+        res,
+        requestId,
+        protocol,
+        path,
+        session,
+        queued,
+        startedAt: sweptAt,
+        whole: false,
+        bytesBefore: undefined,
+        lingersSince: undefined,
+        sendMark: 0,
+        drained: false,
+        movedAt: undefined,
+      });
+      res.on("close", onClose);
+      if (session) res.on("drain", onDrain);
+    },
+
+    sweep(now) {
+      sweptAt = now;
+      for (const exchange of live.values()) {
+        exchange.whole ||= bodyArrived(exchange.req, exchange.res);
+        if (exchange.lingersSince !== undefined && !exchange.session) {
+          if (exchange.whole || exchange.req.socket.destroyed) {
+            end(exchange);
+            continue;
+          }
+        }
+        if (!exchange.whole) {
+          if (exchange.session) exchange.session.uploading++;
+          sweepBody(exchange, now);
+        }
+        sweepAnswer(exchange, now);
+      }
+    },
+
+    [Symbol.iterator]: () => live.values(),
+  };
+}
+
+function bodyArrived(req: HttpRequest, res: HttpResponse): boolean {
+  if (!isHttp2(res)) return (req as IncomingMessage).complete;
+  const { stream } = req as Http2ServerRequest;
+  return stream.endAfterHeaders || stream.destroyed || stream.state.remoteClose === 1;
+}
+
+function bytesToSend(res: HttpResponse): number {
+  if (isHttp2(res)) return res.stream.destroyed ? 0 : res.stream.bufferSize;
+  // Without a socket it waits behind another response of its connection, or is done.
+  return res.socket ? res.writableLength : 0;
+}
+
+/** Bytes of the connection that have left. Rises while a chunk is being sent, too: net.Socket's own timeouts look there. */
+function bytesSent(res: ServerResponse): number {
+  const socket = res.socket as Socket & { readonly _handle?: { readonly writeQueueSize?: number } | null };
+  const { _handle: handle } = socket;
+  return socket.bytesWritten - socket.writableLength - (handle?.writeQueueSize ?? 0);
+}
+
+function cut(res: HttpResponse, req: HttpRequest): void {
+  if (!isHttp2(res)) {
+    req.socket.destroy();
+    return;
+  }
+  // The code must be an error, or the peer takes the response for whole. The stream must end even when nothing can be sent.
+  res.stream.close(res.writableEnded && bytesToSend(res) === 0 ? 0 : 2);
+  res.stream.destroy();
+}

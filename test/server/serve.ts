@@ -1,0 +1,90 @@
+// A listener on a free port with trivial handlers, for the tests beside this file.
+
+import type { ServerResponse } from "node:http";
+import type { CutReason, RefusalReason, RequestHandler, ServerObserver } from "../../src/server/call.js";
+import type { ServerLimits } from "../../src/server/limits.js";
+import { createListener, type Listener, type ListenerOptions } from "../../src/server/listener.js";
+import { recordingLog } from "../helpers/log.js";
+
+/** Handlers see both HTTP versions' responses alike. */
+export type Serve = (
+  ...args: [req: Parameters<RequestHandler>[0], res: ServerResponse, call: Parameters<RequestHandler>[2]]
+) => ReturnType<RequestHandler>;
+
+export interface Served extends AsyncDisposable {
+  readonly listener: Listener;
+  readonly port: number;
+  readonly log: ReturnType<typeof recordingLog>;
+  /** Requests that got to a handler: method and target. */
+  readonly seen: string[];
+  readonly refused: RefusalReason[];
+  readonly cut: CutReason[];
+  /** Resolves once the server has cut for this reason. */
+  untilCut(reason: CutReason): Promise<void>;
+}
+
+/** Reads the body and says what arrived. */
+export const echo: Serve = async (req, res, call) => {
+  const chunks: Buffer[] = [];
+  for await (const chunk of req) chunks.push(chunk as Buffer);
+  res.writeHead(200, { "content-type": "application/json" });
+  res.end(
+    JSON.stringify({
+      method: req.method,
+      path: call.path,
+      requestId: call.requestId,
+      protocol: call.protocol,
+      body: Buffer.concat(chunks).toString("latin1"),
+    }),
+  );
+};
+
+export interface ServeOptions extends Omit<ListenerOptions, "limits"> {
+  readonly http?: Serve;
+  readonly rpc?: Serve;
+  readonly isRpc?: (path: string) => boolean;
+  readonly limits?: Partial<ServerLimits>;
+}
+
+/** Starts it. Deadlines are looked at every 20 ms. */
+export async function serve(options: ServeOptions = {}): Promise<Served> {
+  const log = recordingLog();
+  const seen: string[] = [];
+  const refused: RefusalReason[] = [];
+  const cut: CutReason[] = [];
+  const waiting: { reason: CutReason; resolve: () => void }[] = [];
+  const observer: ServerObserver = {
+    refused: (reason) => void refused.push(reason),
+    cut(reason) {
+      cut.push(reason);
+      for (const each of waiting) if (each.reason === reason) each.resolve();
+    },
+    failed() {},
+  };
+  const through =
+    (handler: Serve): RequestHandler =>
+    (req, res, call) => {
+      seen.push(`${req.method} ${req.url}`);
+      return handler(req, res as ServerResponse, call);
+    };
+  const { http = echo, rpc = echo, isRpc = () => false, limits, ...rest } = options;
+  const listener = createListener(
+    { http: through(http), rpc: through(rpc), isRpc, log, observer },
+    { ...rest, limits: { sweepMs: 20, ...limits } },
+  );
+  return {
+    listener,
+    port: await listener.listen(0, "127.0.0.1"),
+    log,
+    seen,
+    refused,
+    cut,
+    untilCut(reason) {
+      if (cut.includes(reason)) return Promise.resolve();
+      return new Promise((resolve) => {
+        waiting.push({ reason, resolve });
+      });
+    },
+    [Symbol.asyncDispose]: () => listener.close(),
+  };
+}
