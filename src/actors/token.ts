@@ -2,6 +2,9 @@
 
 import { createHash, createHmac, hash } from "node:crypto";
 
+/** Shorter tokens are nobody's: they could be guessed. */
+export const minTokenLength = 20;
+
 /** What of a token is kept: caches, stores and logs never hold the token itself. */
 export interface TokenHasher {
   /** Stands for `token`: the same for the same token and pepper, and of no use to who reads it. */

@@ -1,6 +1,6 @@
 import type { Actor } from "../actor.js";
 import type { Source } from "../source.js";
-import type { TokenHasher } from "../token.js";
+import { minTokenLength, type TokenHasher } from "../token.js";
 
 /** An actor of the configuration file with its tokens, each as the hex SHA-256 of the whole token. */
 export interface StaticActor {
@@ -13,9 +13,6 @@ export interface StaticSource extends Source {
   /** Puts other actors in place of all there are, from one request to the next. */
   update(actors: readonly StaticActor[]): void;
 }
-
-/** Tokens shorter than this are nobody's: they could be guessed. */
-export const minTokenLength = 20;
 
 /**
  * Actors of the configuration file. Their tokens have no form of their own, so it owns exactly the tokens that it knows:

@@ -1,0 +1,123 @@
+// The gateway's configuration: environment first, a file for what a variable cannot say well.
+
+import { features } from "./actors/actor.js";
+import { type EnvironmentReading, readEnvironment } from "./config/environment.js";
+import { readConfigFile } from "./config/file.js";
+import type { FileContent } from "./config/file-schema.js";
+import type { Environment, ReadFile } from "./config/secrets.js";
+import type { Config, Loaded, Problem } from "./config/types.js";
+import { environmentUpstreams, mergeUpstreams } from "./config/upstreams.js";
+import { type Clock, systemClock } from "./lib/clock.js";
+
+export type { Environment, ReadFile } from "./config/secrets.js";
+export { describeSettings, renderSettings, showConfig } from "./config/show.js";
+export * from "./config/types.js";
+export { availableUpstreams } from "./config/upstreams.js";
+export { watchConfig } from "./config/watch.js";
+
+/** Reads environment and file. All problems are found at once; secrets are resolved. */
+export function loadConfig(env: Environment, readFile: ReadFile, clock: Clock = systemClock): Loaded {
+  const reading = readEnvironment(env, readFile);
+  const path = reading.values.file;
+  const fromEnvironment = environmentUpstreams(reading);
+  const upstreams = fromEnvironment.map(({ name }) => name);
+  const file =
+    path === undefined ? noFile : readConfigFile(path, { env, readFile, upstreams, now: new Date(clock.now()) });
+  const content = file.content ?? nothing;
+
+  const { upstreams: merged, notices: replaced } = mergeUpstreams(fromEnvironment, content.upstreams);
+  // A key or a file that could not be read may well be the provider that is missing.
+  const missing = merged.length === 0 && file.content !== undefined && !reading.vendorKeySet;
+  const problems = [
+    ...(missing ? [noProvider] : []),
+    ...reading.problems,
+    ...checkTogether(reading.values),
+    ...file.problems,
+  ];
+  const notices = [...reading.notices, ...replaced, ...fileNotices(content)];
+  if (problems.length > 0) return { problems, notices };
+
+  const config = assemble(reading, content, merged);
+  return { config: { ...config, notices: [...notices, ...openEnds(config)] } };
+}
+
+const nothing: FileContent = { upstreams: [], models: [], staticActors: [], quotaStoreFailure: {}, unused: [] };
+const noFile = { content: nothing, problems: [] };
+
+const noProvider: Problem = {
+  source: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN",
+  message:
+    "no provider is configured: set this to an Anthropic key, or CODY_GATEWAY_OPENAI_ACCESS_TOKEN to an OpenAI key " +
+    "(ANTHROPIC_API_KEY and OPENAI_API_KEY do as well), or list providers in the file that CODY_GATEWAY_CONFIG names. " +
+    "To try the gateway without any key: cody-gateway demo",
+};
+
+/** What must hold between settings. */
+function checkTogether(values: EnvironmentReading["values"]): Problem[] {
+  const problems: Problem[] = [];
+  const { tlsCertFile, tlsKeyFile, adminPort, port } = values;
+  if (tlsCertFile !== undefined && tlsKeyFile === undefined) {
+    problems.push({ source: "CODY_GATEWAY_TLS_KEY_FILE", message: "expected the key of CODY_GATEWAY_TLS_CERT_FILE" });
+  }
+  if (tlsKeyFile !== undefined && tlsCertFile === undefined) {
+    problems.push({ source: "CODY_GATEWAY_TLS_CERT_FILE", message: "expected the chain of CODY_GATEWAY_TLS_KEY_FILE" });
+  }
+  if (adminPort !== undefined && adminPort === port) {
+    problems.push({ source: "CODY_GATEWAY_ADMIN_PORT", message: "expected another port than PORT" });
+  }
+  return problems;
+}
+
+function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Config["upstreams"]): Config {
+  const { values } = reading;
+  const { connectMs, firstByteMs, idleMs, totalMs, tlsCertFile, tlsKeyFile } = values;
+  return {
+    host: values.host,
+    port: values.port,
+    adminPort: values.adminPort,
+    tls: tlsCertFile && tlsKeyFile ? { certFile: tlsCertFile, keyFile: tlsKeyFile } : undefined,
+    corsOrigins: values.corsOrigins ?? [],
+    diagnosticsSecret: values.diagnosticsSecret,
+    maxBodyBytes: values.maxBodyBytes,
+    maxMessageBytes: values.maxMessageBytes,
+    drain: { delayMs: values.drainDelayMs, timeoutMs: values.drainTimeoutMs },
+    redisEndpoint: values.redisEndpoint,
+    redisPrefix: values.redisPrefix,
+    tokenPepper: values.tokenPepper,
+    allowAnonymous: values.allowAnonymous,
+    staticActors: file.staticActors,
+    burst: { percentage: values.burstPercentage, windowMs: values.burstWindowMs },
+    sources: { maxStaleMs: values.maxStaleMs, cacheTtlMs: values.cacheTtlMs },
+    quotaStoreFailure: { ...eachFeature(values.quotaStoreFailure), ...file.quotaStoreFailure },
+    upstreams,
+    upstreamTimeouts: { connectMs, firstByteMs, idleMs, totalMs },
+    models: file.models,
+    embeddingsModels: values.embeddingsModels,
+    maxTokensToSample: values.maxTokensToSample,
+    eventSinks: values.eventSinks,
+    log: { level: values.logLevel, format: values.logFormat },
+    file: values.file,
+    notices: [],
+  };
+}
+
+function eachFeature<T>(value: T): Record<(typeof features)[number], T> {
+  return Object.fromEntries(features.map((feature) => [feature, value])) as Record<(typeof features)[number], T>;
+}
+
+function fileNotices({ unused }: FileContent): string[] {
+  return unused.map((section) => `${section} in the configuration file: no effect yet, this is not available`);
+}
+
+/** What an operator should know of a configuration that is right. */
+function openEnds(config: Config): string[] {
+  const notices: string[] = [];
+  if (config.staticActors.length === 0 && !config.allowAnonymous) {
+    notices.push("no actors: every request will be refused; list actors in the file that CODY_GATEWAY_CONFIG names");
+  }
+  if (config.redisEndpoint === undefined) {
+    notices.push("REDIS_ENDPOINT is not set: limits count in this process only, and start anew with it");
+  }
+  if (config.eventSinks.length === 0) notices.push("CODY_GATEWAY_EVENTS_SINKS is none: usage is not recorded");
+  return notices;
+}

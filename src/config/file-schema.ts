@@ -1,0 +1,241 @@
+// What may stand in the configuration file, and what it becomes.
+
+import { hash } from "node:crypto";
+import { z } from "zod";
+import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "../actors/actor.js";
+import type { StaticActor } from "../actors/sources/static.js";
+import { minTokenLength } from "../actors/token.js";
+import * as as from "./schemas.js";
+import type { SecretReader } from "./secrets.js";
+import { vendors } from "./settings.js";
+import { type ModelConfig, type StoreFailure, type UpstreamConfig, upstreamKinds } from "./types.js";
+
+/** A file that is right. */
+export interface FileContent {
+  readonly upstreams: readonly UpstreamConfig[];
+  readonly models: readonly ModelConfig[];
+  readonly staticActors: readonly StaticActor[];
+  readonly quotaStoreFailure: Readonly<Partial<Record<Feature, StoreFailure>>>;
+  /** Sections that are accepted and have no effect yet. */
+  readonly unused: readonly string[];
+}
+
+/** `secrets` says what the references stand for; `now` is when the actors were confirmed. */
+export function fileSchema(secrets: SecretReader, now: Date) {
+  return strict({
+    providers: z.array(provider(secrets)).default([]),
+    models: z.array(model).default([]),
+    actors: z.array(actor(secrets, now)).default([]),
+    quotaStoreFailure: byFeature(as.storeFailure).default({}),
+    flagging: z.record(z.string(), z.unknown()).optional(),
+    notifications: z.array(notification).optional(),
+  }).transform(({ providers, models, actors, quotaStoreFailure, ...rest }): FileContent => {
+    const unused = Object.entries(rest).flatMap(([section, value]) => (value === undefined ? [] : [section]));
+    return {
+      upstreams: providers,
+      models,
+      staticActors: actors,
+      quotaStoreFailure: defined(quotaStoreFailure),
+      unused,
+    };
+  });
+}
+
+/** An object of exactly these keys. */
+function strict<T extends z.core.$ZodLooseShape>(shape: T) {
+  const known = Object.keys(shape).join(", ");
+  return z.strictObject(shape, {
+    error: (issue) => (issue.code === "unrecognized_keys" ? `unknown key, expected one of ${known}` : undefined),
+  });
+}
+
+function byFeature<T extends z.ZodType>(schema: T) {
+  return strict({
+    chat_completions: schema.optional(),
+    code_completions: schema.optional(),
+    embeddings: schema.optional(),
+  });
+}
+
+/** The entries that have a value. */
+function defined<T extends object>(entries: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(entries).filter(([, value]) => value !== undefined)) as never;
+}
+
+const word = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+const name = z.string().regex(word, "expected lower-case letters, digits, dot, dash or underscore, 63 at most");
+const gatewayModel = z.string().regex(/^[^\s/]+\/[\x21-\x7e]{1,250}$/, "expected a gateway model name, provider/model");
+const pattern = z.string().regex(/^[\x21-\x7e]{1,250}$/, "expected a model name or a pattern such as claude-*");
+const patterns = z.array(pattern).min(1, "expected at least one pattern, such as *");
+const weight = z.number("expected a whole number from 1 to 1000").int().min(1).max(1_000).default(1);
+
+function secret(read: SecretReader) {
+  return z.string("expected a reference, env:NAME or file:/path").transform((reference, context) => {
+    const found = read(reference);
+    if ("secret" in found) return found.secret;
+    context.addIssue({ code: "custom", message: `expected ${found.expected}` });
+    return z.NEVER;
+  });
+}
+
+/** Headers that are the gateway's own to set, or that belong to a connection. */
+const ownHeaders =
+  /^(authorization|proxy-.*|x-api-key|x-goog-api-key|api-key|cookie|host|content-length|content-type|content-encoding|accept-encoding|connection|keep-alive|te|trailer|transfer-encoding|upgrade|expect)$/;
+
+const headers = z.record(
+  z
+    .string()
+    .regex(/^[a-zA-Z0-9-]{1,100}$/, "expected the name of a header")
+    .refine(
+      (header) => !ownHeaders.test(header.toLowerCase()),
+      "expected another header: this one is the gateway's own",
+    ),
+  z.string("expected a text").regex(/^[\x20-\x7e]*$/, "expected printable ASCII"),
+);
+
+const timeouts = strict({
+  connect: as.timeout.optional(),
+  firstByte: as.timeout.optional(),
+  idle: as.timeout.optional(),
+  total: as.timeout.optional(),
+}).transform(({ connect, firstByte, idle, total }) =>
+  defined({ connectMs: connect, firstByteMs: firstByte, idleMs: idle, totalMs: total }),
+);
+
+function provider(read: SecretReader) {
+  return strict({
+    name,
+    kind: z.enum(upstreamKinds),
+    baseUrl: as.baseUrl.optional(),
+    keys: z.array(strict({ ref: secret(read).pipe(as.headerSecret), weight })).default([]),
+    models: patterns.optional(),
+    headers: headers.default({}),
+    timeouts: timeouts.default({}),
+  }).transform(({ keys, baseUrl, models, ...rest }): UpstreamConfig => {
+    const vendor = Object.hasOwn(vendors, rest.kind) ? vendors[rest.kind as keyof typeof vendors] : undefined;
+    return {
+      ...rest,
+      baseUrl: baseUrl ?? vendor?.baseUrl.schema.parse(undefined) ?? "",
+      keys: keys.map(({ ref, weight: share }) => ({ value: ref, weight: share })),
+      models,
+    };
+  });
+}
+
+const price = z.number("expected a number of US dollars").min(0);
+
+const model = strict({
+  id: gatewayModel,
+  routes: z
+    .array(strict({ model: gatewayModel, weight }))
+    .min(1)
+    .optional(),
+  fallbacks: z.array(strict({ model: gatewayModel })).optional(),
+  prices: strict({
+    inputPerMillion: price,
+    outputPerMillion: price,
+    cachedInputPerMillion: price.optional(),
+  }).optional(),
+}).transform(({ id, routes, fallbacks, prices }, context): ModelConfig => {
+  if (!routes && !fallbacks && !prices) {
+    context.addIssue({ code: "custom", message: "expected routes, fallbacks or prices" });
+  }
+  return {
+    id,
+    routes: routes ?? [],
+    fallbacks: (fallbacks ?? []).map((each) => each.model),
+    prices: prices && { ...prices, cachedInputPerMillion: prices.cachedInputPerMillion },
+  };
+});
+
+const notification = strict({
+  slack: z.string().optional(),
+  webhook: z.string().optional(),
+  thresholds: z.array(z.number().min(1).max(100)).optional(),
+});
+
+const amount = z.number("expected a whole number from 0 to 2^53 - 1").int().min(0);
+
+/** `{limit, per, unit?, models?}` or `{inFlight}`. */
+const rule = strict({
+  limit: amount.optional(),
+  per: as.window.optional(),
+  unit: z.enum(["requests", "tokens", "microdollars"]).optional(),
+  models: patterns.optional(),
+  inFlight: amount.optional(),
+}).transform((given, context): Limit | { readonly inFlight: number } => {
+  const { limit, per, inFlight, unit = "requests", models } = given;
+  const refuse = (path: string[], message: string) => {
+    context.addIssue({ code: "custom", path, message });
+    return z.NEVER;
+  };
+  if (inFlight !== undefined) {
+    const others = Object.keys(given).filter((key) => key !== "inFlight");
+    return others.length === 0 ? { inFlight } : refuse(["inFlight"], `expected alone, not beside ${others.join(", ")}`);
+  }
+  if (limit === undefined) return refuse([], "expected limit and per, or inFlight");
+  if (per === undefined) return refuse(["per"], "expected a duration such as 24h, beside limit");
+  return { amount: limit, unit, windowMs: per, ...(models && { models }) };
+});
+
+const rules = z.array(rule).superRefine((all, context) => {
+  if (all.filter((each) => "inFlight" in each).length > 1) {
+    context.addIssue({ code: "custom", message: "expected inFlight once" });
+  }
+});
+
+function actor(read: SecretReader, now: Date) {
+  return strict({
+    id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, "expected letters, digits and . _ : @ -, 128 at most"),
+    name: z.string().min(1).max(200).optional(),
+    tokens: z.array(token(read)).min(1, "expected at least one token"),
+    limits: byFeature(rules),
+    models: byFeature(patterns).default({}),
+  }).transform(({ id, name: title, tokens, limits, models }): StaticActor => {
+    const entries = features.flatMap((feature): [Feature, FeatureAccess][] => {
+      const access = limits[feature] && accessOf(limits[feature], models[feature] ?? ["*"]);
+      return access ? [[feature, access]] : [];
+    });
+    const made: Actor = {
+      id,
+      name: title ?? id,
+      source: "static",
+      accessEnabled: true,
+      features: Object.fromEntries(entries),
+      updatedAt: now,
+    };
+    return { actor: made, tokenSha256: tokens };
+  });
+}
+
+/** A limit of 0 for all models, or of 0 in flight, is no access. */
+function accessOf(all: z.output<typeof rules>, models: readonly string[]): FeatureAccess | undefined {
+  const limits = all.filter((each) => !("inFlight" in each)) as Limit[];
+  const inFlight = all.find((each) => "inFlight" in each)?.inFlight;
+  if (inFlight === 0 || limits.some((limit) => limit.amount === 0 && !limit.models)) return undefined;
+  return { limits, models, ...(inFlight !== undefined && { inFlight }) };
+}
+
+/** Becomes the SHA-256 of the token, in lower-case hex. */
+function token(read: SecretReader) {
+  return strict({
+    sha256: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/i, "expected 64 hex digits, the SHA-256 of the token")
+      .optional(),
+    ref: secret(read).optional(),
+  }).transform(({ sha256, ref }, context): string => {
+    if ((sha256 === undefined) === (ref === undefined)) {
+      context.addIssue({ code: "custom", message: "expected either sha256 or ref" });
+      return z.NEVER;
+    }
+    if (sha256 !== undefined) return sha256.toLowerCase();
+    if (ref !== undefined && ref.length >= minTokenLength) return hash("sha256", ref, "hex");
+    context.addIssue({
+      code: "custom",
+      path: ["ref"],
+      message: `expected a token of ${minTokenLength} characters or more`,
+    });
+    return z.NEVER;
+  });
+}

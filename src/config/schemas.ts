@@ -1,0 +1,151 @@
+// What the text of a setting may be. Each schema says in words what it expects, and nothing of what it got: that may be
+// a secret in the wrong place.
+
+import { z } from "zod";
+import { parseDuration } from "../lib/duration.js";
+import type { EventSinkConfig, StoreFailure } from "./types.js";
+
+/** The longest time a timer can wait: 2^31 - 1 ms. */
+const maxTimerMs = 2_147_483_647;
+
+/** Text that `parse` understands. What it leaves undefined is reported as `expected …`. */
+export function parsed<T>(expected: string, parse: (text: string) => T | undefined) {
+  return z.string(`expected ${expected}`).transform((text, context): T => {
+    const value = parse(text);
+    if (value !== undefined) return value;
+    context.addIssue({ code: "custom", message: `expected ${expected}` });
+    return z.NEVER;
+  });
+}
+
+export const text = z.string();
+
+export function integer(min: number, max: number = Number.MAX_SAFE_INTEGER) {
+  const range = max === Number.MAX_SAFE_INTEGER ? `from ${min}` : `from ${min} to ${max}`;
+  return parsed(`a whole number ${range}`, (digits) => {
+    const value = /^\d{1,16}$/.test(digits) ? Number(digits) : Number.NaN;
+    return value >= min && value <= max ? value : undefined;
+  });
+}
+
+/** What Go's strconv.ParseBool takes, in any case. */
+export const boolean = parsed("true or false", (word) => {
+  if (/^(1|t|true)$/i.test(word)) return true;
+  return /^(0|f|false)$/i.test(word) ? false : undefined;
+});
+
+/** Any time, 0 included. */
+export const duration = parsed("a duration such as 250ms, 30s, 10m, 24h or 30d", parseDuration);
+
+/** A time that something waits for. */
+export const timeout = parsed("a duration of 1ms to 24d, such as 250ms, 30s or 10m", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms >= 1 && ms <= maxTimerMs ? ms : undefined;
+});
+
+/** As `timeout`, or not at all. */
+export const delay = parsed("a duration of 0s to 24d, such as 250ms, 30s or 10m", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms <= maxTimerMs ? ms : undefined;
+});
+
+/** Length of a quota's window. */
+export const window = parsed("a duration of 1s to 3650d, such as 10m, 24h or 30d", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms >= 1_000 && ms <= 3_650 * 86_400_000 ? Math.round(ms) : undefined;
+});
+
+/** `50` or `50%`, above 0. */
+export const percentage = parsed("a percentage above 0 and up to 100, such as 50", (words) => {
+  const value = /^\d{1,3}(\.\d+)?%?$/.test(words) ? Number(words.replace("%", "")) : Number.NaN;
+  return value > 0 && value <= 100 ? value : undefined;
+});
+
+/** Comma separated, at least one. */
+export const list = parsed("a comma-separated list with at least one entry", (words) => {
+  const entries = split(words);
+  return entries.length > 0 ? entries : undefined;
+});
+
+/** The base URL of an upstream, without a slash at its end. */
+export const baseUrl = parsed("an http:// or https:// URL without user, query or fragment", (words) => {
+  const url = URL.canParse(words) ? new URL(words) : undefined;
+  if (!url || !/^https?:$/.test(url.protocol) || url.username || url.password) return undefined;
+  return /[?#\s]/.test(words) ? undefined : words.replace(/\/+$/, "");
+});
+
+/** A key or password that goes into a header: anything else would fail at the first request. */
+export const headerSecret = parsed("printable ASCII without spaces", (words) =>
+  /^[\x21-\x7e]+$/.test(words) ? words : undefined,
+);
+
+export const pepper = parsed("16 characters or more", (words) => (words.length >= 16 ? words : undefined));
+
+export const origins = parsed("origins such as https://app.example.com, comma separated, or *", (words) => {
+  const entries = split(words);
+  const right = entries.every((each) => each === "*" || (URL.canParse(each) && new URL(each).origin === each));
+  return right && entries.length > 0 ? entries : undefined;
+});
+
+export const redisEndpoint = parsed(
+  "host:port, redis://…, rediss://…, redis+sentinel://host,host/name or redis+cluster://host,host",
+  (words) => {
+    const forms = [
+      /^([^\s/@:]+|\[[0-9a-f:]+\]):\d{1,5}$/i,
+      /^rediss?:\/\/[^\s/]+(\/\d*)?$/,
+      /^redis\+sentinel:\/\/[^\s/]+\/[^\s/]+$/,
+      /^redis\+cluster:\/\/[^\s/]+\/?$/,
+    ];
+    return forms.some((form) => form.test(words)) ? words : undefined;
+  },
+);
+
+export const storeFailure = parsed("deny, or allow:<n> with n from 1", (words): StoreFailure | undefined => {
+  if (words === "deny") return "deny";
+  const allow = Number(/^allow:(\d{1,15})$/.exec(words)?.[1]);
+  return allow >= 1 ? { allow } : undefined;
+});
+
+export const logLevel = parsed("one of debug, info, warn, error, silent", (words) => {
+  const spellings = {
+    debug: /^(debug|dbug)$/,
+    info: /^info$/,
+    warn: /^warn$/,
+    error: /^(error|eror)$/,
+    silent: /^(silent|none)$/,
+  };
+  const entries = Object.entries(spellings) as [keyof typeof spellings, RegExp][];
+  return entries.find(([, spelling]) => spelling.test(words.toLowerCase()))?.[0];
+});
+
+export const logFormat = parsed("json or pretty", (words) => {
+  if (/^json(_gcp)?$/.test(words)) return "json" as const;
+  return /^(pretty|condensed)$/.test(words) ? ("pretty" as const) : undefined;
+});
+
+/** Comma separated. Sinks that are not available yet are told apart from what is no sink at all. */
+export const eventSinks = z.string().transform((words, context): readonly EventSinkConfig[] => {
+  const entries = split(words);
+  const refuse = (message: string): void => context.addIssue({ code: "custom", message });
+  if (entries.length === 0) refuse("expected stdout, file:<path> or none");
+  if (entries.includes("none") && entries.length > 1) refuse("expected none to stand alone");
+  return entries.flatMap((entry): EventSinkConfig[] => {
+    if (entry === "none") return [];
+    if (entry === "stdout") return [{ kind: "stdout" }];
+    if (/^file:./.test(entry)) return [{ kind: "file", path: entry.slice("file:".length) }];
+    const later = /^(https?|postgres(ql)?|bigquery)(:|$)/.exec(entry)?.[1];
+    refuse(
+      later
+        ? `the sink ${later} is not available yet: use stdout or file:<path>`
+        : "expected stdout, file:<path> or none",
+    );
+    return [];
+  });
+});
+
+function split(words: string): string[] {
+  return words
+    .split(",")
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "");
+}

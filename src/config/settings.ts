@@ -1,0 +1,334 @@
+// Every setting once. `--help`, `config show` and docs/configuration.md come from these entries.
+
+import type { z } from "zod";
+import * as as from "./schemas.js";
+
+/** One environment variable. */
+export interface Setting<T = unknown> {
+  readonly name: string;
+  /** From the variable's text to the value; its default is a text too. */
+  readonly schema: z.ZodType<T, string | undefined>;
+  /** What it is for. */
+  readonly sentence: string;
+  /** Never shown; `NAME_FILE` names a file to read it from. */
+  readonly secret: boolean;
+  /** Variables that are read when it is unset. */
+  readonly fallbacks: readonly string[];
+}
+
+type Rest = { readonly fallbacks?: readonly string[] };
+
+function setting<T>(name: string, schema: Setting<T>["schema"], sentence: string, rest: Rest = {}): Setting<T> {
+  return { name, schema, sentence, secret: false, fallbacks: [], ...rest };
+}
+
+function secret<T>(name: string, schema: Setting<T>["schema"], sentence: string, rest: Rest = {}): Setting<T> {
+  return { ...setting(name, schema, sentence, rest), secret: true };
+}
+
+const listening = {
+  host: setting("CODY_GATEWAY_HOST", as.text.prefault("0.0.0.0"), "Address to listen on."),
+  port: setting("PORT", as.integer(0, 65_535).prefault("9992"), "Port to listen on; 0 is any free one."),
+  adminPort: setting(
+    "CODY_GATEWAY_ADMIN_PORT",
+    as.integer(1, 65_535).optional(),
+    "Port for `/metrics`, health and `/-/…`, which are then not on `PORT` (`/-/__version` is on both).",
+  ),
+  tlsCertFile: setting(
+    "CODY_GATEWAY_TLS_CERT_FILE",
+    as.text.optional(),
+    "Certificate chain, PEM: TLS is served, HTTP/2 and HTTP/1.1. Read again when it changes.",
+  ),
+  tlsKeyFile: setting("CODY_GATEWAY_TLS_KEY_FILE", as.text.optional(), "Private key of the certificate, PEM."),
+  corsOrigins: setting(
+    "CODY_GATEWAY_CORS_ORIGINS",
+    as.origins.optional(),
+    "Origins that may call from a browser, comma separated. Unset: none.",
+  ),
+  diagnosticsSecret: secret(
+    "CODY_GATEWAY_DIAGNOSTICS_SECRET",
+    as.headerSecret.optional(),
+    "Bearer token of `/-/healthz` and `/-/actor/…`. Unset: nobody may use them.",
+  ),
+  maxBodyBytes: setting(
+    "CODY_GATEWAY_MAX_BODY_BYTES",
+    as.integer(1_024, 2 ** 30).prefault("33554432"),
+    "Largest HTTP request body, decoded.",
+  ),
+  maxMessageBytes: setting(
+    "CODY_GATEWAY_MAX_MESSAGE_BYTES",
+    as.integer(1_024, 2 ** 30).prefault("16777216"),
+    "Largest RPC message, decoded.",
+  ),
+  drainDelayMs: setting(
+    "CODY_GATEWAY_DRAIN_DELAY",
+    as.delay.prefault("5s"),
+    "How long to keep accepting after SIGTERM, so that load balancers notice.",
+  ),
+  drainTimeoutMs: setting(
+    "CODY_GATEWAY_DRAIN_TIMEOUT",
+    as.delay.prefault("10m"),
+    "How long live streams may then finish.",
+  ),
+};
+
+const limits = {
+  redisEndpoint: secret(
+    "REDIS_ENDPOINT",
+    as.redisEndpoint.optional(),
+    "Redis for limits and tokens: `host:port`, `redis://`, `rediss://`, `redis+sentinel://h1,h2/name`, `redis+cluster://h1,h2`. Unset: in this process only, one gateway.",
+  ),
+  redisPrefix: setting("CODY_GATEWAY_REDIS_PREFIX", as.text.prefault("cody-gateway:"), "Prefix of all keys in Redis."),
+  tokenPepper: secret(
+    "CODY_GATEWAY_TOKEN_PEPPER",
+    as.pepper.optional(),
+    "Key of the HMAC under which tokens are stored. Unset: made at first start and kept in the store.",
+  ),
+  quotaStoreFailure: setting(
+    "CODY_GATEWAY_QUOTA_STORE_FAILURE",
+    as.storeFailure.prefault("deny"),
+    "While the store of limits is away: `deny`, or `allow:<n>` = up to n units for each actor and process.",
+  ),
+  burstPercentage: setting(
+    "CODY_GATEWAY_ACTOR_CONCURRENCY_LIMIT_PERCENTAGE",
+    as.percentage.prefault("50"),
+    "Share of an actor's daily limit that it may use in one short window.",
+  ),
+  burstWindowMs: setting(
+    "CODY_GATEWAY_ACTOR_CONCURRENCY_LIMIT_INTERVAL",
+    as.window.prefault("10s"),
+    "Length of that window.",
+  ),
+};
+
+const actors = {
+  file: setting(
+    "CODY_GATEWAY_CONFIG",
+    as.text.optional(),
+    "Configuration file, YAML or JSON: more providers, models, actors. Read again on SIGHUP and when it changes.",
+  ),
+  allowAnonymous: setting(
+    "CODY_GATEWAY_ALLOW_ANONYMOUS",
+    as.boolean.prefault("false"),
+    "Whether requests without a token are served, as one actor with small limits.",
+  ),
+  maxStaleMs: setting(
+    "CODY_GATEWAY_SOURCES_MAX_STALE",
+    as.duration.prefault("24h"),
+    "How long a known actor is served when its source cannot be asked.",
+  ),
+  cacheTtlMs: setting(
+    "CODY_GATEWAY_SOURCES_CACHE_TTL",
+    as.duration.prefault("24h"),
+    "How long an actor is served without asking its source again.",
+  ),
+};
+
+/** The vendors that a key alone configures. */
+export const vendors = {
+  anthropic: vendor("ANTHROPIC", "Anthropic", "ANTHROPIC_API_KEY", "https://api.anthropic.com"),
+  openai: vendor("OPENAI", "OpenAI", "OPENAI_API_KEY", "https://api.openai.com/v1"),
+  fireworks: vendor("FIREWORKS", "Fireworks", "FIREWORKS_API_KEY", "https://api.fireworks.ai/inference/v1"),
+  google: vendor("GOOGLE", "Google", "GEMINI_API_KEY", "https://generativelanguage.googleapis.com"),
+};
+
+function vendor(word: string, title: string, fallback: string, baseUrl: string) {
+  return {
+    key: secret(`CODY_GATEWAY_${word}_ACCESS_TOKEN`, as.headerSecret.optional(), `Key of ${title}; turns it on.`, {
+      fallbacks: [fallback],
+    }),
+    baseUrl: setting(
+      `CODY_GATEWAY_${word}_BASE_URL`,
+      as.baseUrl.prefault(baseUrl),
+      "Where it is: what the vendor's own SDKs take as base URL.",
+    ),
+    models: setting(
+      `CODY_GATEWAY_${word}_ALLOWED_MODELS`,
+      as.list.optional(),
+      "Its models that may be used, comma separated, with patterns (`claude-*`, `*`). Unset: those of the existing gateway and today's families.",
+    ),
+  };
+}
+
+const upstreams = {
+  openaiOrganization: setting(
+    "CODY_GATEWAY_OPENAI_ORG_ID",
+    as.headerSecret.optional(),
+    "Sent to OpenAI as `OpenAI-Organization`.",
+  ),
+  embeddingsModels: setting(
+    "CODY_GATEWAY_ALLOWED_EMBEDDINGS_MODELS",
+    as.list.optional(),
+    "Embeddings models that may be used, with their provider (`openai/…`). Unset: those of the existing gateway.",
+  ),
+  sourcegraphEmbeddingsToken: secret(
+    "CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_TOKEN",
+    as.headerSecret.optional(),
+    "Key of Sourcegraph's own embeddings server; turns it on.",
+  ),
+  sourcegraphEmbeddingsUrl: setting(
+    "CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_URL",
+    as.baseUrl.prefault("https://embeddings.sourcegraph.com/v2/models/st-multi-qa-mpnet-base-dot-v1/infer"),
+    "Where that server is.",
+  ),
+  maxTokensToSample: setting(
+    "CODY_GATEWAY_ANTHROPIC_MAX_TOKENS_TO_SAMPLE",
+    as.integer(1).prefault("4000"),
+    "Most output tokens that Sourcegraph instances may ask Anthropic models for.",
+  ),
+  connectMs: setting("CODY_GATEWAY_UPSTREAM_CONNECT_TIMEOUT", as.timeout.prefault("5s"), "Time to connect."),
+  firstByteMs: setting(
+    "CODY_GATEWAY_UPSTREAM_FIRST_BYTE_TIMEOUT",
+    as.timeout.prefault("60s"),
+    "Time until a stream begins.",
+  ),
+  idleMs: setting("CODY_GATEWAY_UPSTREAM_IDLE_TIMEOUT", as.timeout.prefault("120s"), "Longest silence in a stream."),
+  totalMs: setting(
+    "CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT",
+    as.timeout.prefault("60m"),
+    "Time for the whole exchange; a caller's own `X-Timeout-Ms` is at most this.",
+  ),
+};
+
+const telling = {
+  eventSinks: setting(
+    "CODY_GATEWAY_EVENTS_SINKS",
+    as.eventSinks.prefault("stdout"),
+    "Where usage events go, comma separated: `stdout`, `file:<path>`; or `none`. One JSON object a line.",
+  ),
+  logLevel: setting(
+    "CODY_GATEWAY_LOG_LEVEL",
+    as.logLevel.prefault("info"),
+    "`debug`, `info`, `warn`, `error` or `silent`. Logs go to standard error.",
+    { fallbacks: ["SRC_LOG_LEVEL"] },
+  ),
+  logFormat: setting(
+    "CODY_GATEWAY_LOG_FORMAT",
+    as.logFormat.optional(),
+    "`json` or `pretty`. Unset: `pretty` on a terminal, else `json`.",
+    { fallbacks: ["SRC_LOG_FORMAT"] },
+  ),
+};
+
+/** All settings but the vendors', by the name of their value. */
+export const settings = { ...listening, ...limits, ...actors, ...upstreams, ...telling };
+
+/** What the settings say. */
+export type SettingValues = {
+  readonly [K in keyof typeof settings]: z.output<(typeof settings)[K]["schema"]>;
+};
+
+/** The settings as they are shown to people. */
+export const sections: readonly { readonly title: string; readonly settings: readonly Setting[] }[] = [
+  { title: "Listening", settings: Object.values(listening) },
+  { title: "Limits", settings: Object.values(limits) },
+  { title: "Actors", settings: Object.values(actors) },
+  {
+    title: "Providers",
+    settings: [...Object.values(vendors).flatMap(Object.values<Setting>), ...Object.values(upstreams)],
+  },
+  { title: "Events and logs", settings: Object.values(telling) },
+];
+
+/** Variables that are accepted and have no effect. */
+export interface Ignored {
+  /** A name that ends in `*` stands for all that begin so. */
+  readonly names: readonly string[];
+  readonly why: string;
+}
+
+const gateway = (...names: string[]): string[] => names.map((name) => `CODY_GATEWAY_${name}`);
+
+/** Those of the existing gateway that this one does without, and those whose part is not built yet. */
+export const ignored: readonly Ignored[] = [
+  {
+    names: gateway("AUTO_FLUSH_STREAMING_RESPONSES"),
+    why: "streams are always passed on as they come",
+  },
+  {
+    names: ["SRC_HTTP_CLI_EXTERNAL_*"],
+    why: "a request is sent to its upstream once, within the CODY_GATEWAY_UPSTREAM_…_TIMEOUT settings",
+  },
+  {
+    names: ["EXTERNAL_DENY_LIST", "INSECURE_DEV"],
+    why: "requests go to configured upstreams and nowhere else",
+  },
+  {
+    names: ["SRC_LOG_*"],
+    why: "of the framework's log settings only SRC_LOG_LEVEL and SRC_LOG_FORMAT are read",
+  },
+  {
+    names: gateway("IDENTIFIERS_TO_LOG_FOR"),
+    why: "prompts are never written to events or logs",
+  },
+  {
+    names: gateway("BUFFERED_LAGGY_EVENT_LOGGING_FUN_TIMES_MODE"),
+    why: "tests of this gateway bring their own slow sinks",
+  },
+  {
+    names: [
+      ...gateway("DOTCOM_*", "ENTERPRISE_PORTAL_URL", "SOURCES_SYNC_INTERVAL", "SOURCES_SHRINK_GUARD", "ENVIRONMENT"),
+      "SAMS_URL",
+      "SAMS_API_URL",
+      "SAMS_CLIENT_ID",
+      "SAMS_CLIENT_SECRET",
+    ],
+    why: "the sources Enterprise Portal and Sourcegraph.com are not available yet: actors come from the configuration file",
+  },
+  {
+    names: gateway("ENABLE_ATTRIBUTION_SEARCH"),
+    why: "attribution search is not available yet",
+  },
+  {
+    names: gateway(
+      "FIREWORKS_STARCODER_*",
+      "FIREWORKS_LOG_SELF_SERVE_COMPLETION_REQUESTS",
+      "FIREWORKS_DISABLE_SINGLE_TENANT",
+    ),
+    why: "StarCoder's routes are not available yet",
+  },
+  {
+    names: gateway(
+      ...["MAX_TOKENS_TO_SAMPLE_FLAGGING_LIMIT", "PROMPT_TOKEN_FLAGGING_LIMIT", "PROMPT_TOKEN_BLOCKING_LIMIT"].map(
+        anthropic,
+      ),
+      ...["RESPONSE_TOKEN_BLOCKING_LIMIT", "ALLOWED_PROMPT_PATTERNS", "BLOCKED_PROMPT_PATTERNS"].map(anthropic),
+      ...["FLAGGED_MODEL_NAMES", "REQUEST_BLOCKING_ENABLED"].map(anthropic),
+    ),
+    why: "prompts are not checked yet: nothing is flagged or blocked",
+  },
+  {
+    names: [...gateway("BIGQUERY_*"), "GOOGLE_CLOUD_PROJECT"],
+    why: "the sink BigQuery is not available yet: see CODY_GATEWAY_EVENTS_SINKS",
+  },
+  {
+    names: [...gateway("TRACE_POLICY", "OTEL_GCP_PROJECT_ID"), "OTEL_*"],
+    why: "traces are not available yet; metrics are at /metrics",
+  },
+  {
+    names: gateway("ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL"),
+    why: "notifications are not available yet",
+  },
+  {
+    names: gateway("ADMIN_TOKENS"),
+    why: "the administration RPCs are not available yet",
+  },
+  {
+    names: gateway("DATA_DIR"),
+    why: "counters and events are not kept on disk yet: without Redis they are in memory only",
+  },
+  {
+    names: gateway("WORKERS"),
+    why: "one process serves: start several with REDIS_ENDPOINT set to share their limits",
+  },
+];
+
+function anthropic(name: string): string {
+  return `ANTHROPIC_${name}`;
+}
+
+/** Variables with this prefix that nobody reads are most likely misspelt. */
+export const ownPrefix = "CODY_GATEWAY_";
+
+/** Read by `cody-gateway admin`, not by the gateway. */
+export const clientNames: readonly string[] = gateway("URL", "ADMIN_TOKEN");

@@ -1,0 +1,160 @@
+// What the configuration is, once it is read and found right.
+
+import type { Feature } from "../actors/actor.js";
+import type { Burst } from "../actors/sources/anonymous.js";
+import type { StaticActor } from "../actors/sources/static.js";
+
+/** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */
+export interface Config {
+  /** Address to listen on. */
+  readonly host: string;
+  /** Port to listen on; 0 is any free one. */
+  readonly port: number;
+  /** Where diagnostics, metrics and administration are served; undefined: on `port`. */
+  readonly adminPort: number | undefined;
+  readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
+  /** Origins that may call from a browser; `*` is any. */
+  readonly corsOrigins: readonly string[];
+  /** Bearer of `/-/healthz` and `/-/actor/…`; undefined: nobody may. */
+  readonly diagnosticsSecret: string | undefined;
+  /** Largest HTTP request body, decoded. */
+  readonly maxBodyBytes: number;
+  /** Largest RPC message, decoded. */
+  readonly maxMessageBytes: number;
+  /** After SIGTERM: how long to keep accepting, and how long live streams may then finish. */
+  readonly drain: { readonly delayMs: number; readonly timeoutMs: number };
+
+  /** As it was set: `host:port` or a URL, which may hold a password. Undefined: everything stays in this process. */
+  readonly redisEndpoint: string | undefined;
+  /** Prefix of all keys in Redis. */
+  readonly redisPrefix: string;
+  /** Key of the HMAC that stands for tokens; undefined: make one and keep it in the store. */
+  readonly tokenPepper: string | undefined;
+
+  readonly allowAnonymous: boolean;
+  /** Actors of the configuration file. */
+  readonly staticActors: readonly StaticActor[];
+  /** The short windows that come with the limits of existing actors. */
+  readonly burst: Burst;
+  readonly sources: {
+    /** How long a known actor is served when its source cannot be asked. */
+    readonly maxStaleMs: number;
+    /** How long an actor is served without asking its source again. */
+    readonly cacheTtlMs: number;
+  };
+  /** What happens to requests while the quota store is away. */
+  readonly quotaStoreFailure: Readonly<Record<Feature, StoreFailure>>;
+
+  readonly upstreams: readonly UpstreamConfig[];
+  /** For upstreams that do not say otherwise. */
+  readonly upstreamTimeouts: UpstreamTimeouts;
+  /** Models with a rule of their own: virtual names, fallbacks, prices. */
+  readonly models: readonly ModelConfig[];
+  /** Gateway names (`openai/…`) of the embeddings models; undefined: the gateway's defaults. */
+  readonly embeddingsModels: readonly string[] | undefined;
+  /** Most output tokens that Sourcegraph instances may ask Anthropic models for. */
+  readonly maxTokensToSample: number;
+
+  /** Where usage events go; empty: nowhere. */
+  readonly eventSinks: readonly EventSinkConfig[];
+  readonly log: {
+    readonly level: "debug" | "info" | "warn" | "error" | "silent";
+    /** Undefined: `pretty` on a terminal, otherwise `json`. */
+    readonly format: "json" | "pretty" | undefined;
+  };
+  /** The configuration file, when there is one. */
+  readonly file: string | undefined;
+  /** To be said at start: what was set and has no effect, and why; what is left open. */
+  readonly notices: readonly string[];
+}
+
+/** While the quota store is away: refuse, or let each actor use up to `allow` units in each process. */
+export type StoreFailure = "deny" | { readonly allow: number };
+
+/** How an upstream speaks. */
+export const upstreamKinds = [
+  "anthropic",
+  "openai",
+  "google",
+  "fireworks",
+  "openai-compatible",
+  "kserve-embeddings",
+] as const;
+
+export type UpstreamKind = (typeof upstreamKinds)[number];
+
+/** Limits in time of one exchange with an upstream. */
+export interface UpstreamTimeouts {
+  readonly connectMs: number;
+  readonly firstByteMs: number;
+  readonly idleMs: number;
+  readonly totalMs: number;
+}
+
+/** One configured upstream. */
+export interface UpstreamConfig {
+  /** Prefix of its models; unique. */
+  readonly name: string;
+  readonly kind: UpstreamKind;
+  /** Without a slash at its end. */
+  readonly baseUrl: string;
+  /** Used in turn, each as often as its weight says; empty: requests carry no key. */
+  readonly keys: readonly { readonly value: string; readonly weight: number }[];
+  /** Allow list in the upstream's own names, with shell-style patterns; undefined: the defaults of its kind. */
+  readonly models: readonly string[] | undefined;
+  /** Sent with every request. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly timeouts: Partial<UpstreamTimeouts>;
+}
+
+/** One model name with a rule of its own. */
+export interface ModelConfig {
+  /** Gateway model name that callers use. */
+  readonly id: string;
+  /** For a name that is no model itself: the real ones (gateway names) it stands for, by weight. */
+  readonly routes: readonly { readonly model: string; readonly weight: number }[];
+  /** Gateway names tried in order while nothing was sent to the caller. */
+  readonly fallbacks: readonly string[];
+  /** Undefined: what it costs is not known. */
+  readonly prices: ModelPrices | undefined;
+}
+
+/** US dollars for a million tokens. */
+export interface ModelPrices {
+  readonly inputPerMillion: number;
+  readonly outputPerMillion: number;
+  /** Input read from the provider's prompt cache; undefined: as other input. */
+  readonly cachedInputPerMillion: number | undefined;
+}
+
+export type EventSinkConfig = { readonly kind: "stdout" } | { readonly kind: "file"; readonly path: string };
+
+/** One thing that is wrong with the configuration. */
+export interface Problem {
+  /** The variable, or the path of the file. */
+  readonly source: string;
+  /** In the file, counted from 1. */
+  readonly line?: number;
+  /** In the file: `providers[0].keys`. */
+  readonly field?: string;
+  /** What was expected. Never holds a secret. */
+  readonly message: string;
+}
+
+/** A configuration, or everything that is wrong with it. */
+export type Loaded =
+  | { readonly config: Config }
+  | { readonly problems: readonly Problem[]; readonly notices: readonly string[] };
+
+/** As one line: `gateway.yaml:12: providers[0].kind: expected one of …`. */
+export function formatProblem({ source, line, field, message }: Problem): string {
+  return `${source}${line === undefined ? "" : `:${line}`}: ${field === undefined ? "" : `${field}: `}${message}`;
+}
+
+/** The gateway cannot start with this configuration. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  constructor(readonly problems: readonly Problem[]) {
+    super("configuration is wrong");
+  }
+}

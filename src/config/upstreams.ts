@@ -1,0 +1,61 @@
+// Which upstreams there are: those of the environment, and those of the file in place of them.
+
+import type { EnvironmentReading, Vendor } from "./environment.js";
+import { ConfigError, type UpstreamConfig } from "./types.js";
+
+/** The vendors that have a key in the environment. */
+export function environmentUpstreams({ values, vendors }: EnvironmentReading): UpstreamConfig[] {
+  const upstreams = (Object.keys(vendors) as Vendor[]).flatMap((name): UpstreamConfig[] => {
+    const { key, baseUrl, models } = vendors[name];
+    if (key === undefined) return [];
+    const organization = name === "openai" ? values.openaiOrganization : undefined;
+    const headers: Record<string, string> = organization ? { "OpenAI-Organization": organization } : {};
+    return [{ name, kind: name, baseUrl, keys: [{ value: key, weight: 1 }], models, headers, timeouts: {} }];
+  });
+  const embeddingsKey = values.sourcegraphEmbeddingsToken;
+  if (embeddingsKey !== undefined) {
+    upstreams.push({
+      name: "sourcegraph",
+      kind: "kserve-embeddings",
+      baseUrl: values.sourcegraphEmbeddingsUrl,
+      keys: [{ value: embeddingsKey, weight: 1 }],
+      models: undefined,
+      headers: {},
+      timeouts: {},
+    });
+  }
+  return upstreams;
+}
+
+/** An upstream of the file takes the place of the environment's with the same name. */
+export function mergeUpstreams(
+  environment: readonly UpstreamConfig[],
+  file: readonly UpstreamConfig[],
+): { readonly upstreams: readonly UpstreamConfig[]; readonly notices: readonly string[] } {
+  const replaced = environment.filter(({ name }) => file.some((each) => each.name === name));
+  return {
+    upstreams: [...environment.filter((each) => !replaced.includes(each)), ...file],
+    notices: replaced.map(({ name }) => `provider ${name}: taken from the file, its variables have no effect`),
+  };
+}
+
+/**
+ * Leaves out the upstreams whose kind is not among `kinds`, with a notice for each. Throws `ConfigError` when none is
+ * left.
+ */
+export function availableUpstreams(
+  upstreams: readonly UpstreamConfig[],
+  kinds: readonly string[],
+): { readonly upstreams: readonly UpstreamConfig[]; readonly notices: readonly string[] } {
+  const left = upstreams.filter(({ kind }) => kinds.includes(kind));
+  const out = upstreams.filter(({ kind }) => !kinds.includes(kind));
+  if (left.length === 0) {
+    const names = out.map(({ name }) => name).join(", ");
+    const message = `expected a provider of one of the kinds ${kinds.join(", ")}: ${names} cannot be served yet`;
+    throw new ConfigError([{ source: "providers", message }]);
+  }
+  return {
+    upstreams: left,
+    notices: out.map(({ name, kind }) => `provider ${name}: left out, the kind ${kind} is not available yet`),
+  };
+}
