@@ -1,9 +1,13 @@
 // A JSON object as bytes: looked at once, changed by splicing, never parsed and written again as a whole.
 
+import { isUtf8 } from "node:buffer";
+
 /** Deepest nesting accepted: deeper input serves only to break parsers. */
 export const maxJsonDepth = 64;
 /** Most object keys accepted, over all levels. */
 export const maxJsonKeys = 10_000;
+/** Most elements that `items` takes apart. */
+export const maxJsonItems = 100_000;
 
 /** The bytes are not a JSON object that the gateway accepts; the message says why and where. */
 export class JsonSyntaxError extends Error {
@@ -16,15 +20,20 @@ export interface Span {
   readonly end: number;
 }
 
+/** What a JSON value is. */
+export type JsonKind = "object" | "array" | "string" | "number" | "boolean" | "null";
+
 /** A JSON object whose members are found but not parsed. */
 export interface JsonObject {
   readonly bytes: Buffer;
   has(key: string): boolean;
-  /** The member's value, parsed; undefined when there is no such member. */
+  /** What the member's value is, at no cost; undefined when there is no such member. */
+  kind(key: string): JsonKind | undefined;
+  /** The member's value, parsed; undefined when there is no such member. Throws `JsonSyntaxError` when a text in it is no JSON. */
   get(key: string): unknown;
   /** The member's value as JSON text; undefined when there is no such member. */
   raw(key: string): string | undefined;
-  /** The elements of a member that is an array, as JSON texts; undefined when it is none. */
+  /** The elements of a member that is an array, as JSON texts; undefined when it is none. Throws `JsonSyntaxError` when they are too many. */
   items(key: string): readonly string[] | undefined;
   /**
    * The bytes with these members set to a JSON text, or removed where it is undefined. Members it lacks are appended.
@@ -39,21 +48,30 @@ interface Member extends Span {
 }
 
 const QUOTE = 0x22;
-const BACKSLASH = 0x5c;
+const PLUS = 0x2b;
 const COMMA = 0x2c;
+const MINUS = 0x2d;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const NINE = 0x39;
 const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSE_BRACKET = 0x5d;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
 
 /**
- * Finds the members of the JSON object in `bytes`. Duplicate top-level keys are refused, however they are escaped: two
- * parsers would disagree on them. Nested values are checked for balance only; what is wrong inside is the upstream's to say.
+ * Finds the members of the JSON object in `bytes`. Structure is checked to the last bracket, so that no other parser can
+ * see other members; what is inside nested strings is the upstream's to judge. Duplicate top-level keys are refused,
+ * however they are escaped and whatever their case: parsers disagree on which of them counts, and some ignore case.
  * Throws `JsonSyntaxError`.
  */
 export function scanJsonObject(bytes: Buffer): JsonObject {
+  // Parsers differ in what they make of other bytes, and splicing goes through text.
+  if (!isUtf8(bytes)) throw new JsonSyntaxError("not UTF-8");
   const members = new Map<string, Member>();
+  let plain = true;
   const cursor = new Cursor(bytes);
   cursor.expect(OPEN_BRACE, "a JSON object");
   if (!cursor.take(CLOSE_BRACE)) {
@@ -65,14 +83,32 @@ export function scanJsonObject(bytes: Buffer): JsonObject {
       cursor.space();
       const start = cursor.at;
       cursor.value();
-      if (members.has(key)) throw new JsonSyntaxError(`duplicate key ${JSON.stringify(key)}`);
+      if (members.has(key)) throw duplicate(key);
       members.set(key, { keyStart, start, end: cursor.at });
+      plain &&= plainKey.test(key);
     } while (cursor.take(COMMA));
     cursor.expect(CLOSE_BRACE, "',' or '}'");
   }
   cursor.space();
   if (cursor.at < bytes.length) throw new JsonSyntaxError(`unexpected text after the object at byte ${cursor.at}`);
+  if (!plain) refuseCaseTwins(members.keys());
   return jsonObject(bytes, members);
+}
+
+/** A key that is alike in every case; nearly all are. */
+const plainKey = /^[a-z0-9_]*$/;
+
+function refuseCaseTwins(keys: Iterable<string>): void {
+  const folded = new Set<string>();
+  for (const key of keys) {
+    // Up, then down: Go's parser takes "ſ" for "s" and the Kelvin sign for "k".
+    const size = folded.size;
+    if (folded.add(key.toUpperCase().toLowerCase()).size === size) throw duplicate(key);
+  }
+}
+
+function duplicate(key: string): JsonSyntaxError {
+  return new JsonSyntaxError(`duplicate key ${JSON.stringify(key.slice(0, 64))}`);
 }
 
 function jsonObject(bytes: Buffer, members: ReadonlyMap<string, Member>): JsonObject {
@@ -87,6 +123,10 @@ function jsonObject(bytes: Buffer, members: ReadonlyMap<string, Member>): JsonOb
   return {
     bytes,
     has: (key) => members.has(key),
+    kind(key) {
+      const member = members.get(key);
+      return member && kindOf(bytes[member.start]);
+    },
     get(key) {
       const member = members.get(key);
       return member && parse(member);
@@ -103,6 +143,24 @@ function jsonObject(bytes: Buffer, members: ReadonlyMap<string, Member>): JsonOb
   };
 }
 
+function kindOf(first: number | undefined): JsonKind {
+  switch (first) {
+    case OPEN_BRACE:
+      return "object";
+    case OPEN_BRACKET:
+      return "array";
+    case QUOTE:
+      return "string";
+    case 0x74: // t
+    case 0x66: // f
+      return "boolean";
+    case 0x6e: // n
+      return "null";
+    default:
+      return "number";
+  }
+}
+
 function elements(bytes: Buffer, array: Span): Span[] {
   const cursor = new Cursor(bytes, array.start + 1);
   const spans: Span[] = [];
@@ -111,7 +169,8 @@ function elements(bytes: Buffer, array: Span): Span[] {
     cursor.space();
     const start = cursor.at;
     cursor.value();
-    spans.push({ start, end: cursor.at });
+    if (spans.push({ start, end: cursor.at }) > maxJsonItems)
+      throw new JsonSyntaxError(`more than ${maxJsonItems} elements at byte ${array.start}`);
   } while (cursor.take(COMMA));
   return spans;
 }
@@ -145,8 +204,7 @@ function splice(
       parts.push(bytes.subarray(at, member.start), Buffer.from(json));
       at = member.end;
     }
-    const close = bytes.lastIndexOf(CLOSE_BRACE);
-    parts.push(bytes.subarray(at, close));
+    parts.push(bytes.subarray(at, bytes.lastIndexOf(CLOSE_BRACE)));
   }
   let first = kept.length === 0;
   for (const [key, json] of added) {
@@ -184,78 +242,126 @@ class Cursor {
   /** Moves behind the string that begins here. */
   string(): void {
     const { bytes } = this;
-    const start = this.at;
-    let quote = start;
+    let at = this.at + 1;
+    // Most strings are short: looking for their end byte by byte is cheaper than calling out.
+    for (const near = Math.min(at + shortString, bytes.length); at < near; at++) {
+      const c = bytes[at];
+      if (c === BACKSLASH) at++;
+      else if (c === QUOTE) {
+        this.at = at + 1;
+        return;
+      }
+    }
+    let quote = at - 1;
     do {
       quote = bytes.indexOf(QUOTE, quote + 1);
-      if (quote < 0) throw new JsonSyntaxError(`unterminated string at byte ${start}`);
+      if (quote < 0) throw new JsonSyntaxError(`unterminated string at byte ${this.at}`);
     } while (escaped(bytes, quote));
     this.at = quote + 1;
   }
 
   key(): string {
-    if (this.bytes[this.at] !== QUOTE) throw new JsonSyntaxError(`expected a key at byte ${this.at}`);
-    this.countKey();
     const start = this.at;
-    this.string();
-    const text = this.bytes.toString("utf8", start, this.at);
+    this.skipKey();
+    const text = this.bytes.toString("utf8", start + 1, this.at - 1);
+    if (plainKey.test(text)) return text;
     try {
-      return JSON.parse(text) as string;
+      return JSON.parse(`"${text}"`) as string;
     } catch (error) {
       throw new JsonSyntaxError(`invalid key at byte ${start}`, { cause: error });
     }
   }
 
-  countKey(): void {
+  skipKey(): void {
+    if (this.bytes[this.at] !== QUOTE) throw new JsonSyntaxError(`expected a key at byte ${this.at}`);
     if (++this.#keys > maxJsonKeys) throw new JsonSyntaxError(`more than ${maxJsonKeys} keys`);
+    this.string();
   }
 
-  /** Moves behind the value that begins here. */
+  /** Moves behind the value that begins here. Not recursive: depth costs no stack. */
   value(): void {
-    const first = this.bytes[this.at];
-    if (first === QUOTE) this.string();
-    else if (first === OPEN_BRACE || first === OPEN_BRACKET) this.container();
-    else this.scalar();
-  }
-
-  container(): void {
-    const { bytes } = this;
-    const start = this.at;
+    // For each open level the byte that closes it: its opening byte plus two, for braces and brackets alike.
     const open: number[] = [];
     do {
-      const c = bytes[this.at];
-      if (c === QUOTE) {
-        this.string();
-        continue;
-      }
+      this.space();
+      const c = this.bytes[this.at];
       if (c === OPEN_BRACE || c === OPEN_BRACKET) {
-        // A level's closing byte is its opening byte plus two, for braces and brackets alike.
-        if (open.push(c + 2) >= maxJsonDepth) throw new JsonSyntaxError(`nested deeper than ${maxJsonDepth} levels`);
-      } else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) {
-        if (open.pop() !== c) throw new JsonSyntaxError(`unbalanced bracket at byte ${this.at}`);
-      } else if (c === COLON) this.countKey();
-      else if (c === undefined) throw new JsonSyntaxError(`unterminated value at byte ${start}`);
-      this.at++;
+        if (open.length + 2 > maxJsonDepth) throw new JsonSyntaxError(`nested deeper than ${maxJsonDepth} levels`);
+        this.at++;
+        if (!this.take(c + 2)) {
+          open.push(c + 2);
+          this.element(c + 2);
+          continue;
+        }
+      } else if (c === QUOTE) this.string();
+      else this.scalar();
+      // Behind a value: close what ends here, and go on to the next element of what does not.
+      for (let close = open.at(-1); close !== undefined; close = open.at(-1)) {
+        if (this.take(COMMA)) {
+          this.element(close);
+          break;
+        }
+        this.expect(close, "',' or a closing bracket");
+        open.pop();
+      }
     } while (open.length > 0);
   }
 
+  /** Moves to where the value of an element begins: in an object, behind its key. */
+  element(close: number): void {
+    if (close !== CLOSE_BRACE) return;
+    this.space();
+    this.skipKey();
+    this.expect(COLON, "':'");
+  }
+
+  /** Moves behind the number, `true`, `false` or `null` that begins here. */
   scalar(): void {
     const start = this.at;
-    for (;;) {
-      const c = this.bytes[this.at];
-      if (c === undefined || c <= 0x20 || c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET) break;
+    const c = this.bytes[start];
+    if (c === 0x74) this.literal("true");
+    else if (c === 0x66) this.literal("false");
+    else if (c === 0x6e) this.literal("null");
+    else this.number();
+    if (this.at === start) throw new JsonSyntaxError(`expected a JSON value at byte ${start}`);
+  }
+
+  literal(word: string): void {
+    const end = this.at + word.length;
+    if (this.bytes.toString("latin1", this.at, end) === word) this.at = end;
+  }
+
+  /** https://www.rfc-editor.org/rfc/rfc8259#section-6. Stays where it is when no number begins here. */
+  number(): void {
+    const { bytes } = this;
+    const start = this.at;
+    if (bytes[this.at] === MINUS) this.at++;
+    let whole = bytes[this.at] === ZERO;
+    if (whole) this.at++;
+    else whole = this.digits();
+    if (whole && bytes[this.at] === POINT) {
       this.at++;
+      whole = this.digits();
     }
-    if (!isScalar(this.bytes.toString("latin1", start, this.at)))
-      throw new JsonSyntaxError(`invalid JSON value at byte ${start}`);
+    const e = bytes[this.at];
+    if (whole && (e === 0x65 || e === 0x45)) {
+      this.at++;
+      if (bytes[this.at] === PLUS || bytes[this.at] === MINUS) this.at++;
+      whole = this.digits();
+    }
+    if (!whole) this.at = start;
+  }
+
+  digits(): boolean {
+    const start = this.at;
+    let c = this.bytes[start] ?? 0;
+    while (c >= ZERO && c <= NINE) c = this.bytes[++this.at] ?? 0;
+    return this.at > start;
   }
 }
 
-const number = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
-
-function isScalar(text: string): boolean {
-  return text === "true" || text === "false" || text === "null" || number.test(text);
-}
+/** Strings up to this many bytes are read byte by byte. */
+const shortString = 32;
 
 function escaped(bytes: Buffer, quote: number): boolean {
   let slashes = 0;

@@ -1,11 +1,16 @@
 // A provider is how an upstream speaks. Everything here is pure: no I/O, no clock, no configuration, no logging.
 
 import type { JsonObject } from "../lib/json.js";
-import type { TypedApi } from "./typed.js";
+import type { TypedApi, TypedCount } from "./typed.js";
 
-/** Tokens as the upstream reported them. A field it did not report is absent; 0 is 0. */
+/**
+ * Tokens as the upstream reported them. A field it did not report is absent; 0 is 0. Providers count differently; here
+ * the fields mean the same for all, so that they can be compared, added up and priced.
+ */
 export interface Usage {
+  /** All of the prompt, including what was read from and written to the provider's cache. */
   readonly inputTokens?: number;
+  /** All of the answer, including what was spent on thinking. */
   readonly outputTokens?: number;
   /** Of the input, read from the provider's prompt cache. */
   readonly cachedInputTokens?: number;
@@ -39,6 +44,7 @@ export interface Rewrite {
 
 /**
  * Reads one answer as it passes, and says what it used and whether it ended properly. State for one answer; create one each.
+ * Never throws: what it cannot read says nothing.
  */
 export interface Meter {
   /** One event of a stream: `data` is its payload's bytes. Must be cheap for events that carry nothing of interest. */
@@ -70,6 +76,8 @@ export interface Api {
   meter(): Meter;
   /** Translation to and from the typed RPCs; absent where the typed RPCs do not use this API. */
   readonly typed?: TypedApi;
+  /** For an API that counts the tokens of a typed request: how to ask and what it answered. */
+  readonly count?: TypedCount;
 }
 
 /** An error as callers are told of it, in no particular shape yet. */
@@ -94,14 +102,22 @@ export interface Provider {
   authHeaders(key: string | undefined): Readonly<Record<string, string>>;
   /** The body of an error in the shape the vendor's SDKs read. */
   errorBody(error: PublicError, requestId: string): object;
-  /** The message of an error body of this provider; undefined when it has none. */
+  /**
+   * What to write into a stream that has begun and cannot be finished, so that the vendor's SDKs throw: an `error` event.
+   * It begins with a line feed, since the last line may have been sent in part; where none was, that is an empty line.
+   */
+  streamError(error: PublicError): string;
+  /** The message of an error body of this provider; undefined when it has none. Bounded, on one line. */
   readError(body: Buffer): string | undefined;
   /** How the upstream lists its models, for `models: ["*"]`; undefined when it has no such API. */
   readonly modelList: ModelList | undefined;
 }
 
 export interface ModelList {
+  /** Path below the upstream's base URL, with its query. */
   readonly path: string;
+  /** Headers of the request, beside those with the key. */
+  readonly headers: Readonly<Record<string, string>>;
   /** Native model names in the answer, in its order. Throws when it is not such a list. */
   read(body: unknown): readonly string[];
   /** The list in the provider's own shape, for `GET …/models`. `models` are native names. */

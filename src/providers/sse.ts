@@ -4,100 +4,183 @@
 export interface SseScanner {
   /** Looks at the next chunk; calls back for every event that it completes. */
   push(chunk: Buffer): void;
+  /** The stream is over. Calls back for an event that lacks only its line end or empty line: some servers end on `[DONE]`. */
+  end(): void;
 }
 
 const LF = 0x0a;
 const CR = 0x0d;
-const none = Buffer.alloc(0);
-const dataField = Buffer.from("data");
+const SPACE = 0x20;
+const COLON = 0x3a;
+const byteOrderMark = Buffer.from("\ufeff");
+const lineFeed = Buffer.from("\n");
 
 /**
  * Calls `onData` with each event's payload: its `data` lines joined by a line feed. Events without one are passed over.
- * An event longer than `maxEventBytes` is passed over too (`onOversize` tells), so that state stays bounded.
- * Payloads are views of the chunk, valid during the call.
+ * An event whose payload is longer than `maxEventBytes` is passed over too (`onOversize` tells), so that state stays
+ * bounded; the next one is found again. Payloads are views, valid during the call.
  */
 export function createSseScanner(
   onData: (data: Buffer) => void,
   options: { readonly maxEventBytes: number; readonly onOversize?: () => void },
 ): SseScanner {
-  // What is left of the last chunk: the beginning of a line.
-  let rest: Buffer = none;
-  // The lines of the open event so far; nearly always one.
-  let data: Buffer[] = [];
-  let dataBytes = 0;
+  const { maxEventBytes } = options;
+  // The line that the last chunk left unfinished.
+  const line = createBytes();
+  // The open event's payload: `data` while it is one line of the current chunk, collected in `joined` otherwise.
+  let data: Buffer | undefined;
+  const joined = createBytes();
+  let collecting = false;
   let skipping = false;
   let afterCr = false;
+  let begun = false;
 
   const oversize = (): void => {
     if (!skipping) options.onOversize?.();
     skipping = true;
-    data = [];
-    dataBytes = 0;
+    data = undefined;
+    collecting = false;
+    joined.clear();
   };
 
-  const line = (bytes: Buffer, start: number, end: number): void => {
-    if (start === end) {
-      if (data.length > 0 && !skipping) onData(data.length === 1 ? (data[0] as Buffer) : joinLines(data));
-      data = [];
-      dataBytes = 0;
-      skipping = false;
+  const payloadBytes = (): number => data?.length ?? (collecting ? joined.length : 0);
+
+  const collect = (): void => {
+    if (data === undefined) return;
+    joined.add(data);
+    collecting = true;
+    data = undefined;
+  };
+
+  const dispatch = (): void => {
+    const payload = data ?? (collecting ? joined.view() : undefined);
+    if (payload !== undefined && !skipping) onData(payload);
+    data = undefined;
+    collecting = false;
+    skipping = false;
+    joined.clear();
+  };
+
+  const endLine = (bytes: Buffer, start: number, end: number): void => {
+    if (start === end) return dispatch();
+    if (skipping) return;
+    const value = dataStart(bytes, start, end);
+    if (value < 0) return;
+    if (payloadBytes() + end - value > maxEventBytes) return oversize();
+    if (data === undefined && !collecting) {
+      data = bytes.subarray(value, end);
       return;
     }
-    if (skipping) return;
-    const value = dataValueStart(bytes, start, end);
-    if (value < 0) return;
-    dataBytes += end - value;
-    if (dataBytes > options.maxEventBytes) oversize();
-    else data.push(bytes.subarray(value, end));
+    collect();
+    joined.add(lineFeed);
+    joined.add(bytes.subarray(value, end));
+  };
+
+  /** Keeps the beginning of a line until its end comes. */
+  const keep = (part: Buffer): void => {
+    line.add(part);
+    const bytes = line.view();
+    const value = dataStart(bytes, begun ? 0 : markLength(bytes), bytes.length);
+    const isPayload = value >= 0;
+    if (isPayload && !skipping && payloadBytes() + bytes.length - value > maxEventBytes) oversize();
+    // Of a line that is passed over, only that it is not empty matters.
+    if (line.length > maxPrefix && (skipping || !isPayload)) line.shorten(maxPrefix);
   };
 
   return {
     push(chunk) {
+      if (chunk.length === 0) return;
       let at = 0;
       if (afterCr && chunk[0] === LF) at = 1;
-      if (chunk.length > 0) afterCr = false;
-      const bytes = rest.length > 0 ? Buffer.concat([rest, at > 0 ? chunk.subarray(at) : chunk]) : chunk;
-      if (rest.length > 0) at = 0;
-      rest = none;
-      let cr = bytes.indexOf(CR, at);
+      afterCr = false;
+      // No CR at all is the rule; then the chunk is searched for one only once.
+      let cr = chunk.indexOf(CR, at);
       for (;;) {
-        if (cr >= 0 && cr < at) cr = bytes.indexOf(CR, at);
-        const lf = bytes.indexOf(LF, at);
+        if (cr >= 0 && cr < at) cr = chunk.indexOf(CR, at);
+        const lf = chunk.indexOf(LF, at);
         const end = cr < 0 ? lf : lf < 0 ? cr : Math.min(lf, cr);
         if (end < 0) break;
-        line(bytes, at, end);
+        if (line.length > 0) {
+          line.add(chunk.subarray(at, end));
+          const whole = line.view();
+          endLine(whole, begun ? 0 : markLength(whole), whole.length);
+          // The line's bytes are about to be reused.
+          collect();
+          line.clear();
+        } else endLine(chunk, begun ? at : at + markLength(chunk.subarray(at, end)), end);
+        begun = true;
         at = end + 1;
-        if (bytes[end] === CR) {
-          if (at === bytes.length) afterCr = true;
-          else if (bytes[at] === LF) at++;
+        if (chunk[end] === CR) {
+          if (at === chunk.length) afterCr = true;
+          else if (chunk[at] === LF) at++;
         }
       }
-      if (at < bytes.length) {
-        if (bytes.length - at > options.maxEventBytes) {
-          // A line this long is a payload; keep one byte so that it does not look like the empty line that ends an event.
-          oversize();
-          rest = Buffer.from(":");
-        } else rest = Buffer.from(bytes.subarray(at));
-      }
+      if (at < chunk.length) keep(chunk.subarray(at));
       // What outlives the chunk must not be a view of it.
-      if (data.length > 0) data = data.map((part) => Buffer.from(part));
+      collect();
+    },
+    end() {
+      if (line.length > 0) endLine(line.view(), begun ? 0 : markLength(line.view()), line.length);
+      dispatch();
+      line.clear();
     },
   };
 }
 
-/** Where the value of a `data` line begins; -1 for any other line. */
-function dataValueStart(bytes: Buffer, start: number, end: number): number {
-  if (end - start < 4 || bytes.compare(dataField, 0, 4, start, start + 4) !== 0) return -1;
-  if (end - start === 4) return end;
-  if (bytes[start + 4] !== 0x3a) return -1;
-  return bytes[start + 5] === 0x20 && start + 5 < end ? start + 6 : start + 5;
+/** Enough of a line to tell what it is: a byte order mark, `data`, colon and space. */
+const maxPrefix = 9;
+
+function markLength(bytes: Buffer): number {
+  return bytes.length >= 3 && bytes.compare(byteOrderMark, 0, 3, 0, 3) === 0 ? 3 : 0;
 }
 
-function joinLines(lines: readonly Buffer[]): Buffer {
-  const joined: Buffer[] = [];
-  lines.forEach((part, index) => {
-    if (index > 0) joined.push(Buffer.from("\n"));
-    joined.push(part);
-  });
-  return Buffer.concat(joined);
+/** Where the value of a `data` line begins; -1 for any other line. */
+function dataStart(bytes: Buffer, start: number, end: number): number {
+  // "data"
+  if (bytes[start] !== 0x64 || bytes[start + 1] !== 0x61 || bytes[start + 2] !== 0x74 || bytes[start + 3] !== 0x61)
+    return -1;
+  const colon = start + 4;
+  if (colon >= end) return colon === end ? end : -1;
+  if (bytes[colon] !== COLON) return -1;
+  return colon + 1 < end && bytes[colon + 1] === SPACE ? colon + 2 : colon + 1;
+}
+
+/** Bytes that grow at their end, copied a bounded number of times however small the pieces are. */
+interface Bytes {
+  readonly length: number;
+  add(part: Buffer): void;
+  /** Valid until the next change. */
+  view(): Buffer;
+  shorten(length: number): void;
+  clear(): void;
+}
+
+/** More room than this is given back once it is not needed. */
+const keptBytes = 4096;
+
+function createBytes(): Bytes {
+  let room = Buffer.alloc(0);
+  let length = 0;
+  return {
+    get length() {
+      return length;
+    },
+    add(part) {
+      if (length + part.length > room.length) {
+        const grown = Buffer.allocUnsafe(Math.max(256, (length + part.length) * 2));
+        room.copy(grown, 0, 0, length);
+        room = grown;
+      }
+      part.copy(room, length);
+      length += part.length;
+    },
+    view: () => room.subarray(0, length),
+    shorten(to) {
+      length = to;
+    },
+    clear() {
+      length = 0;
+      if (room.length > keptBytes) room = Buffer.alloc(0);
+    },
+  };
 }

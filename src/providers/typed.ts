@@ -33,3 +33,16 @@ export interface TypedDecoder {
   /** The events still owed when the stream ended properly, `finished` among them unless it was returned before. */
   end(): readonly TypedEvent[];
 }
+
+/** Counting the input tokens of a typed request. */
+export interface TypedCount {
+  /** The native body. Throws `InvalidRequestError` as `TypedApi.encode` does. */
+  encode(request: CompleteRequest, model: string): Record<string, unknown>;
+  /** The count in the native answer. Throws when it is not one. */
+  decode(body: unknown): number;
+}
+
+/** The upstream's answer cannot be read, or is an error; the message says which. */
+export class UnreadableAnswerError extends Error {
+  override readonly name = "UnreadableAnswerError";
+}

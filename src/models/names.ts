@@ -1,0 +1,34 @@
+// Model names as callers write them.
+
+import { InvalidRequestError } from "../errors.js";
+
+/** Longest model name accepted, in characters. */
+export const maxModelNameLength = 256;
+
+// Control and format characters, lone surrogates, unassigned: nothing a model is called, much that logs and lists suffer from.
+const unprintable = /\p{C}/u;
+
+/** Throws `InvalidRequestError` for what can be no model's name. */
+export function checkModelName(model: string): void {
+  if (model === "") throw new InvalidRequestError("model must not be empty", "model");
+  if (model.length > maxModelNameLength)
+    throw new InvalidRequestError(`model must not be longer than ${maxModelNameLength} characters`, "model");
+  if (unprintable.test(model)) throw new InvalidRequestError("model must not contain control characters", "model");
+  if (model !== model.trim()) throw new InvalidRequestError("model must not begin or end with a space", "model");
+}
+
+/** What names are compared by: case does not count. */
+export function foldName(name: string): string {
+  return name.toLowerCase();
+}
+
+/** Whether a name of an allow list stands for more than itself. */
+export function isPattern(entry: string): boolean {
+  return entry.includes("*") || entry.includes("?");
+}
+
+/** The native name in `name` when it begins with `<upstream>/`, whatever the case; else undefined. */
+export function withoutPrefix(name: string, upstream: string): string | undefined {
+  const prefix = `${foldName(upstream)}/`;
+  return foldName(name.slice(0, prefix.length)) === prefix ? name.slice(prefix.length) : undefined;
+}

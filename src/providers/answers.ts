@@ -1,0 +1,76 @@
+// Reading native answers: only what is needed of them, and never trusting that it is there.
+
+import { scanJsonObject } from "../lib/json.js";
+
+/** A JSON object of an answer, any of whose members may be anything. */
+export type Json = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is Json {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** The payload of an event when it is a JSON object. */
+export function parseObject(data: Buffer): Json | undefined {
+  try {
+    const value: unknown = JSON.parse(data.toString("utf8"));
+    return isObject(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** One top-level member of a JSON body, without parsing the rest. Undefined: it has none, or is not JSON. */
+export function topMember(body: Buffer, key: string): unknown {
+  try {
+    return scanJsonObject(body).get(key);
+  } catch {
+    // Deeper, or with more keys, than callers may send: an answer may be.
+    return parseObject(body)?.[key];
+  }
+}
+
+/** A number of tokens; undefined for anything else. */
+export function tokenCount(value: unknown): number | undefined {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= maxTokens
+    ? (value as number)
+    : undefined;
+}
+
+// The typed API's counts are int32; no provider comes near.
+const maxTokens = 2 ** 31 - 1;
+
+/** Sets those members of `target` that `source` has a token count for: later reports win, one at a time. */
+export function takeCounts<K extends string>(
+  target: Partial<Record<K, number>>,
+  source: unknown,
+  keys: readonly K[],
+): void {
+  if (!isObject(source)) return;
+  for (const key of keys) {
+    const count = tokenCount(source[key]);
+    if (count !== undefined) target[key] = count;
+  }
+}
+
+/** A copy without the members that are undefined. */
+export function defined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+/** An upstream's message as one line of bounded length: it ends up in logs and in answers. */
+export function oneLine(message: unknown): string | undefined {
+  if (typeof message !== "string" || message === "") return undefined;
+  return message.replaceAll(/\p{Cc}+/gu, " ").slice(0, 1024);
+}
+
+/** Names of the models in a list of objects with an `id`, under `data`. Throws when it is not such a list. */
+export function modelIds(body: unknown): readonly string[] {
+  const data = isObject(body) ? body.data : undefined;
+  if (!Array.isArray(data)) throw new Error("not a model list");
+  return data.map((entry: unknown) => {
+    if (!isObject(entry) || typeof entry.id !== "string") throw new Error("not a model list");
+    return entry.id;
+  });
+}

@@ -1,0 +1,100 @@
+import { isObject, type Json, parseObject, takeCounts, tokenCount, topMember } from "./answers.js";
+import type { Meter, Usage } from "./provider.js";
+
+const inputFields = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"] as const;
+
+/** The counts of Anthropic's `usage` objects, each of which reports some of them anew. */
+export interface AnthropicCounts {
+  /** The prompt's, from `message_start`. Output tokens there are only a beginning, so they are no report. */
+  started(usage: unknown): void;
+  /** Of a whole message, or cumulative, from `message_delta`. */
+  reported(usage: unknown): void;
+  readonly usage: Usage;
+}
+
+/** https://platform.claude.com/docs/en/api/messages: total input is `input_tokens` and both cache counts together. */
+export function createAnthropicCounts(): AnthropicCounts {
+  const counts: Partial<Record<(typeof inputFields)[number] | "output_tokens", number>> = {};
+  let thinking: number | undefined;
+  return {
+    started(usage) {
+      takeCounts(counts, usage, inputFields);
+    },
+    reported(usage) {
+      takeCounts(counts, usage, [...inputFields, "output_tokens"]);
+      const details = isObject(usage) ? usage.output_tokens_details : undefined;
+      if (isObject(details)) thinking = tokenCount(details.thinking_tokens) ?? thinking;
+    },
+    get usage() {
+      const { input_tokens: plain, cache_read_input_tokens: read, cache_creation_input_tokens: written } = counts;
+      return {
+        ...(plain !== undefined && { inputTokens: plain + (read ?? 0) + (written ?? 0) }),
+        ...(counts.output_tokens !== undefined && { outputTokens: counts.output_tokens }),
+        ...(read !== undefined && { cachedInputTokens: read }),
+        ...(written !== undefined && { cacheWriteTokens: written }),
+        ...(thinking !== undefined && { reasoningTokens: thinking }),
+      };
+    },
+  };
+}
+
+// Nearly all events begin like this, and none of them says anything about usage.
+const delta = '{"type":"content_block_delta"';
+const messageEvent = Buffer.from('"message_');
+const errorEvent = Buffer.from('"error"');
+
+/** Reads usage from `message_start` and `message_delta`, the end from `message_stop`. */
+export function createMessagesMeter(): Meter {
+  const counts = createAnthropicCounts();
+  let ended: Meter["ended"];
+  return {
+    event(data) {
+      if (beginsWith(data, delta) || !(data.includes(messageEvent) || data.includes(errorEvent))) return;
+      const event = parseObject(data);
+      switch (event?.type) {
+        case "message_start":
+          counts.started((event.message as Json | undefined)?.usage);
+          break;
+        case "message_delta":
+          counts.reported(event.usage);
+          break;
+        case "message_stop":
+          ended ??= "complete";
+          break;
+        case "error":
+          ended = "error";
+      }
+    },
+    whole(body) {
+      counts.reported(topMember(body, "usage"));
+      ended = "complete";
+    },
+    get usage() {
+      return counts.usage;
+    },
+    get ended() {
+      return ended;
+    },
+  };
+}
+
+function beginsWith(data: Buffer, ascii: string): boolean {
+  if (data.length < ascii.length) return false;
+  for (let i = 0; i < ascii.length; i++) if (data[i] !== ascii.charCodeAt(i)) return false;
+  return true;
+}
+
+/** Token counting costs nothing, and its answer is no usage. */
+export function createCountTokensMeter(): Meter {
+  let ended: Meter["ended"];
+  return {
+    event() {},
+    whole() {
+      ended = "complete";
+    },
+    usage: {},
+    get ended() {
+      return ended;
+    },
+  };
+}

@@ -1,0 +1,6 @@
+import { anthropic } from "./anthropic.js";
+import { openai, openaiCompatible } from "./openai.js";
+import type { Provider } from "./provider.js";
+
+/** Every kind of upstream that the gateway speaks to. */
+export const providers: readonly Provider[] = [anthropic, openai, openaiCompatible];

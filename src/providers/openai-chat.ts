@@ -1,0 +1,50 @@
+// The body of a chat completions request: what it asks for and what the gateway changes in it.
+
+import type { JsonObject } from "../lib/json.js";
+import { isObject } from "./answers.js";
+import {
+  dropNegatives,
+  editNested,
+  editString,
+  member,
+  optionalBoolean,
+  optionalNumber,
+  requireArray,
+  requiredString,
+  textsOf,
+} from "./fields.js";
+import type { Asked, Edits, Rewrite } from "./provider.js";
+
+export function readChat(body: JsonObject): Asked {
+  const model = requiredString(body, "model");
+  requireArray(body, "messages", "messages must be an array");
+  const perChoice = optionalNumber(body, "max_completion_tokens") ?? optionalNumber(body, "max_tokens");
+  const choices = Math.max(1, optionalNumber(body, "n") ?? 1);
+  return {
+    model,
+    stream: optionalBoolean(body, "stream") ?? false,
+    maxOutputTokens: perChoice === undefined ? undefined : perChoice * choices,
+  };
+}
+
+export function rewriteChat(body: JsonObject, { model, endUser, sourcegraph }: Rewrite): Edits {
+  const edits: Edits = new Map();
+  editString(body, edits, "model", model);
+  if (endUser !== undefined) editString(body, edits, "user", endUser);
+  // Without it a stream does not say what it used, and callers could leave their limits by leaving it out.
+  if (optionalBoolean(body, "stream")) editNested(body, edits, "stream_options", "include_usage", "true");
+  if (sourcegraph) {
+    // Their clients read the first choice only.
+    if ((optionalNumber(body, "n") ?? 1) > 1) edits.set("n", "1");
+    dropNegatives(body, edits, ["top_p", "top_k", "temperature", "max_tokens"]);
+  }
+  return edits;
+}
+
+/** All texts of the conversation, a line each. Tools stand at the end: they count as prompt. */
+export function promptOfChat(body: JsonObject): string {
+  const messages = member(body, "messages");
+  const texts = (Array.isArray(messages) ? messages : []).filter(isObject).flatMap(({ content }) => textsOf(content));
+  const tools = body.raw("tools");
+  return [...texts, ...(tools ? [tools] : [])].join("\n");
+}

@@ -1,0 +1,77 @@
+import { defined, isObject, parseObject, tokenCount, topMember } from "./answers.js";
+import type { Meter, Usage } from "./provider.js";
+
+/**
+ * A `usage` object in the gateway's counts: https://platform.openai.com/docs/api-reference/chat/object. `prompt_tokens` and
+ * `completion_tokens` are totals; the details are parts of them.
+ */
+export function openaiUsage(usage: unknown): Usage {
+  if (!isObject(usage)) return {};
+  const prompt = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
+  const completion = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
+  return defined({
+    inputTokens: tokenCount(usage.prompt_tokens),
+    outputTokens: tokenCount(usage.completion_tokens),
+    // The second is DeepSeek's.
+    cachedInputTokens: tokenCount(prompt.cached_tokens) ?? tokenCount(usage.prompt_cache_hit_tokens),
+    cacheWriteTokens: tokenCount(prompt.cache_write_tokens),
+    reasoningTokens: tokenCount(completion.reasoning_tokens),
+  });
+}
+
+const QUOTE = 0x22;
+const COLON = 0x3a;
+const OPEN_BRACKET = 0x5b;
+const OPEN_BRACE = 0x7b;
+const usageName = Buffer.from('"usage"');
+const errorName = Buffer.from('"error"');
+
+/** The payload that ends a stream. */
+export function isDone(data: string): boolean {
+  return data.trim() === "[DONE]";
+}
+
+/** Reads usage from whichever chunk has it, the end from `[DONE]`. */
+export function createOpenaiMeter(): Meter {
+  let usage: Usage = {};
+  let ended: Meter["ended"];
+  return {
+    event(data) {
+      if (data[0] === OPEN_BRACKET) {
+        if (isDone(data.toString("latin1"))) ended ??= "complete";
+        return;
+      }
+      // `"usage":null` stands in every chunk, so the name alone says nothing.
+      if (!hasObject(data, usageName) && !data.includes(errorName)) return;
+      const chunk = parseObject(data);
+      if (!chunk) return;
+      usage = { ...usage, ...openaiUsage(chunk.usage) };
+      if (chunk.error !== undefined && chunk.error !== null) ended = "error";
+    },
+    whole(body) {
+      usage = openaiUsage(topMember(body, "usage"));
+      ended = "complete";
+    },
+    get usage() {
+      return usage;
+    },
+    get ended() {
+      return ended;
+    },
+  };
+}
+
+/** Whether a member of this name has an object as its value, wherever. A text that looks like one is no harm. */
+function hasObject(data: Buffer, name: Buffer): boolean {
+  for (let at = data.indexOf(name); at >= 0; at = data.indexOf(name, at + 1)) {
+    let next = at + name.length;
+    while (isBetween(data[next])) next++;
+    if (data[next] === OPEN_BRACE) return true;
+  }
+  return false;
+}
+
+/** A colon or white space. */
+function isBetween(byte: number | undefined): boolean {
+  return byte === COLON || (byte !== undefined && byte <= 0x20 && byte !== QUOTE);
+}

@@ -1,0 +1,309 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { GatewayError, InvalidRequestError } from "../../src/errors.js";
+import { scanJsonObject } from "../../src/lib/json.js";
+import type { Api, Meter, Provider } from "../../src/providers/provider.js";
+import { createSseScanner } from "../../src/providers/sse.js";
+import type { TypedEvent } from "../../src/providers/typed.js";
+import { assemble, type PlainAnswer, plainAnswer } from "../providers/assemble.js";
+
+/** What stands beside a recorded answer in `<name>.expected.json`. */
+interface Expected {
+  usage: object;
+  /** Absent: the stream breaks off. */
+  ended?: "complete" | "error";
+  /** Absent: the answer has no typed form, and decoding it throws. */
+  answer?: PlainAnswer;
+}
+
+/** What a provider must do. `dir` below `test/testdata` has recorded streams (`.sse`) and whole answers (`.json`). */
+export function describeProvider(provider: Provider, dir: string): void {
+  const recordings = readRecordings(dir);
+  const api = provider.apis.find(({ typed }) => typed !== undefined) as Api;
+
+  describe(`provider ${provider.kind}`, () => {
+    it("has APIs with names of their own and paths that model names cannot leave", () => {
+      expect(new Set(provider.apis.map(({ name }) => name)).size).toBe(provider.apis.length);
+      for (const one of provider.apis)
+        for (const model of ["m", "../../x", "//evil.example/x", "a?b=c", "a#b", "https://evil.example/"]) {
+          const url = new URL(`https://upstream.example/base${one.path(model, true)}`);
+          expect(url.origin).toBe("https://upstream.example");
+          expect(url.pathname.startsWith("/base/")).toBe(true);
+          expect(url.hash).toBe("");
+        }
+    });
+
+    it("names headers in lower case, and none that carries a key among those of callers", () => {
+      for (const { passHeaders, headers } of provider.apis) {
+        for (const name of [...passHeaders, ...Object.keys(headers)]) expect(name).toBe(name.toLowerCase());
+        for (const name of ["authorization", "x-api-key", "x-goog-api-key", "cookie"])
+          expect(passHeaders).not.toContain(name);
+      }
+      expect(provider.authHeaders(undefined)).toEqual({});
+      expect(Object.values(provider.authHeaders("secret")).join()).toContain("secret");
+    });
+
+    it.each(statuses)("writes errors of status %i that it can read", (status) => {
+      const error = { status, reason: "QUOTA_EXCEEDED", message: 'you have "exceeded" it\u2028' };
+      const body = Buffer.from(JSON.stringify(provider.errorBody(error, "req-1")));
+      expect(provider.readError(body)).toBe(error.message);
+    });
+
+    it("finds no message in what is no error", () => {
+      for (const text of ["", "<html>502</html>", "[]", "null", "{}", '{"error":{}}', '{"error":{"message":7}}'])
+        expect(provider.readError(Buffer.from(text))).toBeUndefined();
+    });
+
+    it("keeps an upstream's message to one line of bounded length", () => {
+      const message = `a\n\u0000\u001b[31mb${"x".repeat(5000)}`;
+      const read = provider.readError(Buffer.from(JSON.stringify({ type: "error", error: { message } })));
+      expect(read).toMatch(/^a \[31mbx+$/);
+      expect(read?.length).toBeLessThanOrEqual(1024);
+    });
+
+    it("lists models in its own shape", () => {
+      const names = ["b", "a", "__proto__"];
+      expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write(names))))).toEqual(names);
+      expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write([]))))).toEqual([]);
+      for (const body of [
+        undefined,
+        null,
+        [],
+        {},
+        { data: {} },
+        { data: [{}] },
+        { data: [null] },
+        { data: [{ id: 1 }] },
+      ])
+        expect(() => provider.modelList?.read(body)).toThrow();
+    });
+
+    it("refuses malformed bodies with the field and what was expected, and nothing else", () => {
+      for (const one of provider.apis)
+        for (const text of malformedBodies) {
+          const body = scanJsonObject(Buffer.from(text));
+          const relay = () => {
+            const { model = "" } = one.read(body);
+            const rewrite = { model, endUser: "actor:user", sourcegraph: { maxTokens: 4000 } };
+            return body.with(one.rewrite(body, rewrite));
+          };
+          expect(outcomeOf(relay), text).not.toBeInstanceOf(TypeError);
+          expect(
+            outcomeOf(() => one.prompt(body)),
+            text,
+          ).not.toBeInstanceOf(TypeError);
+        }
+    });
+
+    it("leaves a body alone in which nothing must change", () => {
+      for (const one of provider.apis) {
+        const body = scanJsonObject(Buffer.from(' { "model":"m", "messages":[ ], "x":1e400,"max_tokens": 10.0 } '));
+        const edits = one.rewrite(body, { model: "m", endUser: undefined, sourcegraph: undefined });
+        expect(body.with(edits)).toBe(body.bytes);
+      }
+    });
+
+    it.each(recordings.map(({ file, ...rest }) => [file, rest] as const))("meters %s", (_file, recording) => {
+      expect(measure(api, recording.bytes, recording.stream)).toEqual(metered(recording.expected));
+    });
+
+    const streams = recordings.filter(({ stream }) => stream).map(({ file, ...rest }) => [file, rest] as const);
+
+    it.each(streams)("meters %s alike wherever it is cut", (_file, { bytes, expected }) => {
+      for (let cut = 0; cut <= bytes.length; cut++)
+        expect(measureChunks(api, [bytes.subarray(0, cut), bytes.subarray(cut)]), `cut at ${cut}`).toEqual(
+          metered(expected),
+        );
+      expect(
+        measureChunks(
+          api,
+          [...bytes].map((byte) => Buffer.of(byte)),
+        ),
+      ).toEqual(metered(expected));
+    });
+
+    it.each(streams)("meters %s alike with other line ends", (_file, { bytes, expected }) => {
+      for (const lineEnd of ["\r\n", "\r"]) {
+        const other = Buffer.from(bytes.toString("utf8").replaceAll("\n", lineEnd));
+        expect(measureChunks(api, [other])).toEqual(metered(expected));
+        expect(
+          measureChunks(
+            api,
+            [...other].map((byte) => Buffer.of(byte)),
+          ),
+        ).toEqual(metered(expected));
+      }
+    });
+
+    it("survives garbage in events and bodies", () => {
+      for (const garbage of malformedAnswers) {
+        const meter = api.meter();
+        expect(() => meter.event(Buffer.from(garbage))).not.toThrow();
+        expect(() => api.meter().whole(Buffer.from(garbage))).not.toThrow();
+        expect(Object.values(meter.usage).every(Number.isInteger)).toBe(true);
+      }
+    });
+
+    it.each(recordings.map(({ file, ...rest }) => [file, rest] as const))("decodes %s", (_file, recording) => {
+      const { expected } = recording;
+      const answer = () => decode(api, recording.bytes, recording.stream);
+      if (expected.answer) expect(answer()).toEqual({ ...expected.answer, usage: expected.usage });
+      else expect(answer).toThrow();
+    });
+
+    it("throws when an answer is none, and never anything but an error it means", () => {
+      for (const garbage of malformedAnswers) {
+        expect(() => api.typed?.decode(parsed(garbage)), garbage).toThrow(/./);
+        const events = () => {
+          const decoder = api.typed?.decoder();
+          decoder?.event(garbage);
+          decoder?.end();
+        };
+        expect(outcomeOf(events), garbage).toMatchObject({ name: "UnreadableAnswerError" });
+      }
+    });
+
+    it("ends a broken stream with an error that its meter and its decoder take for one", () => {
+      const frame = provider.streamError({ status: 503, reason: "UPSTREAM_INTERRUPTED", message: "broke\noff" });
+      for (const sent of ["", "event: x\n", ": comment", ...streams.map(([, { bytes }]) => wholeEvents(bytes))]) {
+        expect(measureChunks(api, [Buffer.from(sent + frame)]).ended).toBe("error");
+      }
+      const [[, { bytes }] = [undefined, { bytes: Buffer.of() }]] = streams;
+      expect(() => decode(api, Buffer.from(bytes.toString("utf8").slice(0, -40) + frame), true)).toThrow();
+    });
+  });
+}
+
+const statuses = [400, 401, 402, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504, 529];
+
+const malformedBodies = [
+  "{}",
+  '{"model":null,"messages":null}',
+  '{"model":7,"messages":[]}',
+  '{"model":["m"],"messages":[]}',
+  '{"model":{"m":1},"messages":[]}',
+  '{"model":"","messages":[]}',
+  '{"model":"\\ud800","messages":[]}',
+  '{"model":"\\x","messages":[]}',
+  '{"model":"m","messages":{}}',
+  '{"model":"m","messages":"hello"}',
+  '{"model":"m","messages":[null,1,"x",[]]}',
+  '{"model":"m","messages":["\\x"]}',
+  '{"model":"m","messages":[{"role":"system"}]}',
+  '{"model":"m","messages":[{"role":"system","content":[]}]}',
+  '{"model":"m","messages":[{"role":"system","content":[null,{},{"type":"text"},{"type":"text","text":7}]}]}',
+  '{"model":"m","messages":[{"role":"system","content":{"text":"x"}}]}',
+  '{"model":"m","messages":[],"stream":"yes"}',
+  '{"model":"m","messages":[],"stream":1}',
+  '{"model":"m","messages":[],"stream":true,"stream_options":7}',
+  '{"model":"m","messages":[],"stream":true,"stream_options":{"include_usage":1,"include_usage":2}}',
+  '{"model":"m","messages":[],"max_tokens":"4000"}',
+  '{"model":"m","messages":[],"max_tokens":-5}',
+  '{"model":"m","messages":[],"max_tokens":1e400}',
+  '{"model":"m","messages":[],"max_tokens":4001}',
+  '{"model":"m","messages":[],"metadata":"x"}',
+  '{"model":"m","messages":[],"metadata":{"user_id":1,"user\\u005fid":2}}',
+  '{"model":"m","messages":[],"top_p":"x","n":"y"}',
+  '{"model":"m","messages":[],"__proto__":{"model":"x"},"constructor":1,"toString":2}',
+];
+
+const malformedAnswers = [
+  " ",
+  "null",
+  "7",
+  "[]",
+  "[DONE",
+  '"text"',
+  "{}",
+  '{"usage":7,"error":null}',
+  '{"usage":{"input_tokens":-1,"prompt_tokens":1.5,"output_tokens":"9","completion_tokens":1e99}}',
+  '{"type":"message_start"}',
+  '{"type":"message_start","message":null}',
+  '{"type":"message_start","message":{"usage":[]}}',
+  '{"type":"message_delta","usage":null}',
+  '{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"x"}}',
+  '{"type":"content_block_start","index":0,"content_block":null}',
+  '{"type":"content_block_stop"}',
+  '{"type":"message_stop"}',
+  '{"type":"message","id":"m","content":{}}',
+  '{"type":"message","id":"m","content":[{"type":"tool_use","id":"x","name":"y","input":"z"}]}',
+  '{"type":"message","content":[]}',
+  '{"type":"error"}',
+  '{"error":"x"}',
+  '{"choices":{}}',
+  '{"choices":[]}',
+  '{"choices":[7]}',
+  '{"choices":[{"message":7,"delta":7}]}',
+  '{"choices":[{"message":{"content":7},"delta":{"content":7}}]}',
+  '{"choices":[{"message":{"tool_calls":[7]},"delta":{"tool_calls":[7]}}]}',
+  '{"choices":[{"message":{"tool_calls":[{"function":{"arguments":"{}"}}]},"delta":{"tool_calls":[{"index":0}]}}]}',
+  '{"choices":[{"message":{"tool_calls":[{"function":{"name":"f","arguments":"[]"}}]},"delta":{"tool_calls":{}}}]}',
+  '{"usage":{"prompt_tokens":1}',
+];
+
+function readRecordings(dir: string) {
+  const path = fileURLToPath(new URL(`../testdata/${dir}/`, import.meta.url));
+  return readdirSync(path)
+    .filter((file) => !file.endsWith(".expected.json"))
+    .map((file) => {
+      const expected = JSON.parse(readFileSync(path + file.replace(/\.\w+$/, ".expected.json"), "utf8")) as Expected;
+      return { file, bytes: readFileSync(path + file), stream: file.endsWith(".sse"), expected };
+    });
+}
+
+function metered({ usage, ended }: Expected) {
+  return { usage, ended };
+}
+
+function measure(api: Api, bytes: Buffer, stream: boolean): Pick<Meter, "usage" | "ended"> {
+  if (stream) return measureChunks(api, [bytes]);
+  const meter = api.meter();
+  meter.whole(bytes);
+  return { usage: meter.usage, ended: meter.ended };
+}
+
+function measureChunks(api: Api, chunks: readonly Buffer[]): Pick<Meter, "usage" | "ended"> {
+  const meter = api.meter();
+  const scanner = createSseScanner((data) => meter.event(data), { maxEventBytes: 65_536 });
+  for (const chunk of chunks) scanner.push(chunk);
+  scanner.end();
+  return { usage: meter.usage, ended: meter.ended };
+}
+
+function decode({ typed }: Api, bytes: Buffer, stream: boolean): PlainAnswer & { usage: object } {
+  if (!typed) throw new Error("no typed API");
+  if (!stream) return plainAnswer(typed.decode(JSON.parse(bytes.toString("utf8"))));
+  const decoder = typed.decoder();
+  const events: TypedEvent[] = [];
+  const scanner = createSseScanner((data) => events.push(...decoder.event(data.toString("utf8"))), {
+    maxEventBytes: 65_536,
+  });
+  scanner.push(bytes);
+  return assemble([...events, ...decoder.end()]);
+}
+
+/** The stream up to its last whole event but one. */
+function wholeEvents(bytes: Buffer): string {
+  const text = bytes.toString("utf8");
+  return text.slice(0, text.lastIndexOf("\n\n", text.length - 3) + 2);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
+/** What it returns or throws; an error that the gateway does not mean is thrown on. */
+function outcomeOf(act: () => unknown): unknown {
+  try {
+    return act();
+  } catch (error) {
+    if (error instanceof InvalidRequestError) expect(error.message).not.toBe("");
+    else if (error instanceof GatewayError) throw error;
+    return error;
+  }
+}
