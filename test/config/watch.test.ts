@@ -20,12 +20,12 @@ function watched() {
   return {
     watch,
     seen,
-    write(next: string) {
+    write: (next: string) => {
       text = next;
       notify?.();
     },
     isWatched: () => notify !== undefined,
-    swap(next: string) {
+    swap: (next: string) => {
       text = next;
     },
   };
