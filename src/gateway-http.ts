@@ -2,8 +2,7 @@
 
 import type { Feature } from "./actors/actor.js";
 import type { Authenticator } from "./auth/authenticate.js";
-import type { Config } from "./config-types.js";
-import { type DiagnosticsParts, diagnosticsRoutes } from "./http/diagnostics.js";
+import type { Config } from "./config.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
 import { type SdkSurface, sdkRoutes } from "./http/sdk.js";
 import { type SourcegraphRoute, sourcegraphRoutes } from "./http/sourcegraph.js";
@@ -22,7 +21,7 @@ const completions: readonly SourcegraphRoute[] = [
   { path: "/v1/completions/openai", upstream: "openai", api: "chat_completions", features: ["chat_completions"] },
 ];
 
-export interface HttpParts extends DiagnosticsParts {
+export interface HttpParts {
   readonly relay: RelayParts;
   readonly quota: Quota;
   readonly authenticator: Authenticator;
@@ -39,11 +38,6 @@ export function callerRoutes(parts: HttpParts, targets: readonly UpstreamTarget[
   ];
 }
 
-/** The routes for operators; the version is for everybody. */
-export function operatorRoutes(parts: DiagnosticsParts): HttpRoute[] {
-  return diagnosticsRoutes(parts);
-}
-
 function surfaceOf({ name, provider }: UpstreamTarget): SdkSurface {
   const { modelList } = provider;
   return {
@@ -53,7 +47,7 @@ function surfaceOf({ name, provider }: UpstreamTarget): SdkSurface {
     errors: providerErrors(provider),
     // The model is in the body of all of these, so the path is the same for each.
     apis: provider.apis.map((api) => ({ name: api.name, path: api.path("", false) })),
-    models: modelList && { path: modelList.path, write: modelList.write },
+    models: modelList && { path: modelList.path.replace(/\?.*$/, ""), write: modelList.write },
   };
 }
 

@@ -68,9 +68,3 @@ export function rpcRoutes(parts: RpcParts): (router: ConnectRouter) => void {
     router.service(ServerReflectionAlpha, describe);
   };
 }
-
-/** Whether a path is one of an RPC. */
-export function isRpcPath(path: string): boolean {
-  const slash = path.indexOf("/", 1);
-  return slash > 0 && all.some(({ typeName }) => path.slice(1, slash) === typeName);
-}

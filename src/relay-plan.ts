@@ -70,7 +70,8 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const route = planner.catalogue.resolve({ model: asked.model, upstream: ask.upstream, allowed });
   const { endUser, sourcegraph } = ask;
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
-  return plan({ request, route, provider, api, body, stream: asked.stream, headers: ask.headers });
+  const unasked = api.unasked?.(ask.body);
+  return plan({ request, route, provider, api, body, unasked, stream: asked.stream, headers: ask.headers });
 }
 
 function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {
@@ -78,7 +79,7 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   const provider = planner.upstreams.provider(route.upstream);
   const api = typedApi(provider);
   const body = Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream)));
-  return plan({ request, route, provider, api, body, stream: ask.stream, headers: {} });
+  return plan({ request, route, provider, api, body, unasked: undefined, stream: ask.stream, headers: {} });
 }
 
 /** The API that the typed RPCs use with this provider. Throws `InvalidRequestError` when there is none. */
@@ -94,6 +95,7 @@ function plan(parts: {
   provider: Provider;
   api: Api;
   body: Buffer;
+  unasked: UpstreamRequest["unasked"];
   stream: boolean;
   headers: UpstreamRequest["headers"];
 }): Plan {
@@ -119,6 +121,7 @@ function plan(parts: {
       model: route.model,
       stream: parts.stream,
       body,
+      unasked: parts.unasked,
       headers: parts.headers,
       timeoutMs: request.timeoutMs,
     },

@@ -10,6 +10,9 @@ export interface DiagnosticsParts {
   metrics(): Promise<string>;
 }
 
+/** Where everybody may ask for the version: extensions in the field use it to measure latency. */
+export const versionPath = "/-/__version";
+
 const plain = { "content-type": "text/plain; charset=utf-8" };
 
 /** `/livez` never depends on others; `/readyz` turns 503 when draining or when a store that is needed is away. */
@@ -21,7 +24,7 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
     handle,
   });
   return [
-    get("/-/__version", async ({ res }) => send(res, 200, plain, parts.version)),
+    get(versionPath, async ({ res }) => send(res, 200, plain, parts.version)),
     get("/livez", async ({ res }) => send(res, 200, plain, "ok\n")),
     get("/readyz", async ({ res }) => {
       if (parts.ready()) send(res, 200, plain, "ok\n");

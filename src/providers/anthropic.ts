@@ -50,6 +50,7 @@ const modelList: ModelList = {
 export const anthropic: Provider = {
   kind: "anthropic",
   defaultBaseUrl: "https://api.anthropic.com",
+  sdkPrefix: "",
   // Below the three seconds up to which existing Sourcegraph instances try again by themselves.
   retryAfterSeconds: 2,
   apis: [messages, countTokens],

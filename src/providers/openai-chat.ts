@@ -14,6 +14,7 @@ import {
   textsOf,
 } from "./fields.js";
 import type { Asked, Edits, Rewrite } from "./provider.js";
+import type { DropsEvent } from "./sse-filter.js";
 
 export function readChat(body: JsonObject): Asked {
   const model = requiredString(body, "model");
@@ -39,6 +40,30 @@ export function rewriteChat(body: JsonObject, { model, endUser, sourcegraph }: R
     dropNegatives(body, edits, ["top_p", "top_k", "temperature", "max_tokens"]);
   }
   return edits;
+}
+
+/** The chunk without choices that tells the usage, for callers that did not ask for it. */
+export function unaskedChatEvent(body: JsonObject): DropsEvent | undefined {
+  if (!optionalBoolean(body, "stream")) return undefined;
+  const options = member(body, "stream_options");
+  return isObject(options) && options["include_usage"] === true ? undefined : isUsageChunk;
+}
+
+function isUsageChunk(event: Buffer): boolean {
+  // With spaces or without, and found in few other chunks: only those are read.
+  if (!event.includes('"choices":') || event.includes('"usage":null') || !event.includes('"usage"')) return false;
+  const chunk = parsed(event.subarray(event.indexOf("{"), event.lastIndexOf("}") + 1));
+  return (
+    isObject(chunk) && isObject(chunk["usage"]) && Array.isArray(chunk["choices"]) && chunk["choices"].length === 0
+  );
+}
+
+function parsed(json: Buffer): unknown {
+  try {
+    return JSON.parse(json.toString("utf8"));
+  } catch {
+    return undefined;
+  }
 }
 
 /** All texts of the conversation, a line each. Tools stand at the end: they count as prompt. */

@@ -1,5 +1,5 @@
 import { modelIds } from "./answers.js";
-import { promptOfChat, readChat, rewriteChat } from "./openai-chat.js";
+import { promptOfChat, readChat, rewriteChat, unaskedChatEvent } from "./openai-chat.js";
 import { createChatDecoder, decodeChat } from "./openai-decode.js";
 import { createChatEncoder, type Dialect } from "./openai-encode.js";
 import { openaiErrorBody, openaiStreamError, readOpenaiError } from "./openai-errors.js";
@@ -32,6 +32,7 @@ function speaker(parts: {
   return {
     kind,
     defaultBaseUrl,
+    sdkPrefix: "/v1",
     retryAfterSeconds,
     apis: [chatCompletions(dialect)],
     authHeaders: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
@@ -58,6 +59,7 @@ function chatCompletions(dialect: Dialect): Api {
     headers: {},
     read: readChat,
     rewrite: rewriteChat,
+    unasked: unaskedChatEvent,
     prompt: promptOfChat,
     meter: createOpenaiMeter,
     typed: { encode: createChatEncoder(dialect), decode: decodeChat, decoder: createChatDecoder },

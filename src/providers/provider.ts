@@ -1,6 +1,7 @@
 // A provider is how an upstream speaks. Everything here is pure: no I/O, no clock, no configuration, no logging.
 
 import type { JsonObject } from "../lib/json.js";
+import type { DropsEvent } from "./sse-filter.js";
 import type { TypedApi, TypedCount } from "./typed.js";
 
 /**
@@ -70,6 +71,11 @@ export interface Api {
   read(body: JsonObject): Asked;
   /** What to change in the body. Only fields that must change. Throws `InvalidRequestError`. */
   rewrite(body: JsonObject, rewrite: Rewrite): Edits;
+  /**
+   * Which events of the answer are there only because `rewrite` asked for them, given the caller's own body: they are read,
+   * and not passed on. Absent or undefined: none.
+   */
+  unasked?(body: JsonObject): DropsEvent | undefined;
   /** The text of the prompt, for estimates and checks. Called only when one of them is on. */
   prompt(body: JsonObject): string;
   /** A meter for one answer. */
@@ -95,6 +101,8 @@ export interface Provider {
   readonly kind: string;
   /** What the vendor's SDK uses when no base URL is set; undefined: the configuration must say. */
   readonly defaultBaseUrl: string | undefined;
+  /** What follows `/{upstream}` in the base URL that the vendor's SDK is given for the gateway: `/v1`, or nothing. */
+  readonly sdkPrefix: string;
   /** Seconds for `retry-after` on a 503 when the upstream gave none (wire.md 1.4). */
   readonly retryAfterSeconds: number;
   readonly apis: readonly Api[];

@@ -4,6 +4,7 @@ import type { Dispatcher } from "undici";
 import { UpstreamError } from "../errors.js";
 import type { Meter } from "../providers/provider.js";
 import { createSseScanner, type SseScanner } from "../providers/sse.js";
+import { createSseFilter } from "../providers/sse-filter.js";
 import { type AnswerHeaders, passedHeaders, retryAfterSeconds } from "./header-policy.js";
 import type { Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
 import type { Watch } from "./watch.js";
@@ -130,11 +131,18 @@ export function openExchange(
 
   function streamed(headers: AnswerHeaders): Answer {
     const scanner = meterEvents(meter);
+    const filter = request.unasked && createSseFilter(request.unasked);
     let bytes = 0;
     const resume = (): void => {
       paused = false;
       lastByteAt = watch.now();
       if (!ended) controller?.resume();
+    };
+    const pass = (bytes: Buffer): void => {
+      if (bytes.length === 0 || reply.write(bytes) || paused) return;
+      paused = true;
+      controller?.pause();
+      reply.onDrain(resume);
     };
     reply.start(200, { ...passedHeaders(headers), "cache-control": "no-cache" });
     return {
@@ -142,14 +150,11 @@ export function openExchange(
       data(chunk) {
         bytes += chunk.length;
         if (bytes > maxStreamBytes) return fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream answer is too large"));
-        if (!reply.write(chunk)) {
-          paused = true;
-          controller?.pause();
-          reply.onDrain(resume);
-        }
+        pass(filter ? filter.push(chunk) : chunk);
         scanner.push(chunk);
       },
       end() {
+        if (filter) pass(filter.rest());
         if (meter.ended === undefined)
           fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream ended its answer before it was complete"));
         else end({ kind: "answered", streamError: meter.ended === "error" });

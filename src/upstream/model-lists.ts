@@ -57,7 +57,7 @@ async function fetchList({ pool, target, basePath, headers }: Asked): Promise<re
   const { statusCode, body } = await pool.request({
     method: "GET",
     path: basePath + list.path,
-    headers,
+    headers: [...headers, ...Object.entries(list.headers).flat()],
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
     signal: AbortSignal.timeout(timeoutMs),

@@ -1,5 +1,6 @@
 import type { UpstreamError } from "../errors.js";
 import type { Api, Provider, Usage } from "../providers/provider.js";
+import type { DropsEvent } from "../providers/sse-filter.js";
 
 /** Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. */
 export interface Reply {
@@ -22,6 +23,8 @@ export interface UpstreamRequest {
   readonly model: string;
   readonly stream: boolean;
   readonly body: Buffer;
+  /** Events of the answer that are not passed on (`Api.unasked`). */
+  readonly unasked: DropsEvent | undefined;
   /** Headers of the caller, lower case; only those that the API passes on are used. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   /** Time the caller allows for the whole exchange; clamped to the configured total. */
