@@ -1,0 +1,203 @@
+import { collectDefaultMetrics, Registry } from "prom-client";
+import { names } from "./names.js";
+import { type Counter, createCounter, createHistogram, type Histogram } from "./series.js";
+
+/** What the gateway counts, for /metrics. Label values are closed sets: what is not known counts as `other`. */
+export interface Metrics {
+  /** Counts a request that ended, by its usage event. */
+  requestObserved(event: ObservedRequest): void;
+  /** Counts a request that was refused before there was an actor or a feature to account it to. */
+  requestRefused(surface: string, reason: string): void;
+  /** A request began (1) or ended (-1). */
+  inFlight(surface: string, feature: string, change: 1 | -1): void;
+  quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
+  eventsHandled(sink: string, result: "delivered" | "retried" | "lost", count: number): void;
+  configLoaded(result: "applied" | "rejected"): void;
+  /** Reads a number whenever metrics are asked for. */
+  gauge(name: "ledgerBacklog" | "connections", read: () => number): void;
+  /** Everything in the Prometheus text format, version 0.0.4. */
+  render(): Promise<string>;
+}
+
+/** A usage event, as far as it is counted. */
+export interface ObservedRequest {
+  readonly edge: string;
+  readonly feature: string;
+  readonly provider?: string;
+  readonly model?: string;
+  readonly outcome: string;
+  readonly reason?: string;
+  readonly usage: ObservedUsage;
+  readonly durationMs: number;
+  readonly upstreamMs: number;
+  readonly firstByteMs?: number;
+}
+
+interface ObservedUsage {
+  readonly inputTokens?: number;
+  readonly outputTokens?: number;
+  readonly cachedInputTokens?: number;
+  readonly cacheWriteTokens?: number;
+  readonly reasoningTokens?: number;
+}
+
+const surfaces = new Set(["sourcegraph", "sdk", "rpc"]);
+const features = new Set(["chat_completions", "code_completions", "embeddings"]);
+const outcomes = new Set(["completed", "failed", "refused", "client_gone", "abandoned"]);
+
+/** Most model names told apart: callers can make up names that a pattern allows. */
+const maxModels = 200;
+/** Combinations of labels whose counters are at hand. */
+const maxBundles = 2_000;
+
+/** `providers` are the kinds there are. */
+export function createMetrics(options: { readonly version: string; readonly providers: readonly string[] }): Metrics {
+  const providers = new Set(options.providers);
+  const requests = createCounter(names.requests);
+  const duration = createHistogram(names.duration);
+  const overhead = createHistogram(names.overhead);
+  const firstByte = createHistogram(names.firstByte);
+  const upstream = createHistogram(names.upstream);
+  const inFlight = createCounter(names.inFlight, "gauge");
+  const decisions = createCounter(names.quotaDecisions);
+  const events = createCounter(names.events);
+  const loads = createCounter(names.configLoads);
+  const info = createCounter(names.info, "gauge");
+  info.at(options.version).add(1);
+  const tokens = createTokenCounters();
+  const gauges = new Map<"ledgerBacklog" | "connections", () => number>();
+
+  const bundleOf = (event: ObservedRequest): Bundle => {
+    const surface = known(surfaces, event.edge);
+    const feature = known(features, event.feature);
+    const provider = event.provider === undefined ? "none" : known(providers, event.provider);
+    const outcome = known(outcomes, event.outcome);
+    return {
+      requests: requests.at(surface, feature, provider, outcome, word(event.reason)),
+      duration: duration.at(surface, feature, provider),
+      overhead: overhead.at(surface, feature, provider),
+      firstByte: firstByte.at(surface, feature, provider),
+      upstream: upstream.at(provider, feature, outcome),
+      provider,
+    };
+  };
+  const bundles = new Map<string, Bundle>();
+  const bundleAt = (event: ObservedRequest): Bundle => {
+    const key = `${event.edge} ${event.feature} ${event.provider} ${event.outcome} ${event.reason}`;
+    let bundle = bundles.get(key);
+    if (!bundle) {
+      bundle = bundleOf(event);
+      if (bundles.size < maxBundles) bundles.set(key, bundle);
+    }
+    return bundle;
+  };
+
+  return {
+    requestObserved(event) {
+      const bundle = bundleAt(event);
+      bundle.requests.add(1);
+      bundle.duration.observe(event.durationMs / 1_000);
+      if (event.firstByteMs !== undefined) bundle.firstByte.observe(event.firstByteMs / 1_000);
+      if (event.upstreamMs > 0) {
+        bundle.upstream.observe(event.upstreamMs / 1_000);
+        bundle.overhead.observe(Math.max(0, event.durationMs - event.upstreamMs) / 1_000);
+      }
+      tokens.add(bundle.provider, event.model, event.usage);
+    },
+    requestRefused: (surface, reason) =>
+      requests.at(known(surfaces, surface), "none", "none", "refused", word(reason)).add(1),
+    inFlight: (surface, feature, change) => inFlight.at(known(surfaces, surface), known(features, feature)).add(change),
+    quotaDecided: (feature, decision, reason) => decisions.at(known(features, feature), decision, word(reason)).add(1),
+    eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
+    configLoaded: (result) => loads.at(result).add(1),
+    gauge: (name, read) => void gauges.set(name, read),
+    async render() {
+      const counted = [
+        requests,
+        duration,
+        overhead,
+        firstByte,
+        upstream,
+        tokens,
+        inFlight,
+        decisions,
+        events,
+        loads,
+        info,
+      ];
+      const read = [...gauges].map(([name, value]) => {
+        const { name: title, help } = names[name];
+        return `# HELP ${title} ${help}\n# TYPE ${title} gauge\n${title} ${value()}\n`;
+      });
+      return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");
+    },
+  };
+}
+
+/** What a request of one kind adds to. */
+interface Bundle {
+  readonly requests: Counter;
+  readonly duration: Histogram;
+  readonly overhead: Histogram;
+  readonly firstByte: Histogram;
+  readonly upstream: Histogram;
+  readonly provider: string;
+}
+
+/** Usage field → `kind` of the metric. */
+const tokenKinds = {
+  inputTokens: "input",
+  outputTokens: "output",
+  cachedInputTokens: "cached_input",
+  cacheWriteTokens: "cache_write",
+  reasoningTokens: "reasoning",
+} as const satisfies Record<keyof ObservedUsage, string>;
+
+const usageFields = Object.keys(tokenKinds) as (keyof ObservedUsage)[];
+
+function createTokenCounters() {
+  const series = createCounter(names.tokens);
+  const models = new Map<string, Readonly<Record<keyof ObservedUsage, Counter>>>();
+  const countersOf = (provider: string, model: string): Readonly<Record<keyof ObservedUsage, Counter>> => {
+    const key = `${provider} ${model}`;
+    const found = models.get(key);
+    if (found) return found;
+    if (models.size >= maxModels && model !== "other") return countersOf(provider, "other");
+    const made = Object.fromEntries(usageFields.map((field) => [field, series.at(provider, model, tokenKinds[field])]));
+    models.set(key, made as Record<keyof ObservedUsage, Counter>);
+    return made as Record<keyof ObservedUsage, Counter>;
+  };
+  return {
+    text: () => series.text(),
+    add(provider: string, model: string | undefined, usage: ObservedUsage): void {
+      // Only names of which an upstream reported something: others may be made up.
+      if (usage.inputTokens === undefined && usage.outputTokens === undefined) return;
+      const counters = countersOf(provider, model === undefined || model.length > 128 ? "other" : model);
+      for (const field of usageFields) {
+        const amount = usage[field];
+        if (amount !== undefined && amount > 0) counters[field].add(amount);
+      }
+    },
+  };
+}
+
+function known(values: ReadonlySet<string>, value: string): string {
+  return values.has(value) ? value : "other";
+}
+
+/** Reasons are words of `errors.ts`. */
+function word(reason: string | undefined): string {
+  if (reason === undefined) return "";
+  return /^[A-Z_]{1,40}$/.test(reason) ? reason : "other";
+}
+
+let ofProcess: Registry | undefined;
+
+/** CPU, memory, file descriptors, garbage collection, event-loop lag: one set for a process, whatever runs in it. */
+function processMetrics(): Registry {
+  if (!ofProcess) {
+    ofProcess = new Registry();
+    collectDefaultMetrics({ register: ofProcess });
+  }
+  return ofProcess;
+}

@@ -1,0 +1,80 @@
+// Every metric of the gateway: names after https://prometheus.io/docs/practices/naming/, base units, no ids in labels.
+// Beside them stand those of the process, under the names that Prometheus gives them: process_* and nodejs_*, event-loop
+// lag (nodejs_eventloop_lag_p99_seconds) among them.
+
+/** A metric, and the labels that it has. */
+export interface MetricName {
+  readonly name: string;
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds, for histograms. */
+  readonly buckets?: readonly number[];
+}
+
+const prefix = "cody_gateway_";
+
+// What OpenTelemetry has for gen_ai.client.operation.duration, and two more for long reasoning.
+const exchangeSeconds = [
+  0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 300, 900,
+];
+const ownSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+
+export const names = {
+  requests: {
+    name: `${prefix}requests_total`,
+    help: "Requests that ended, by how; reason is empty for those that completed.",
+    labels: ["surface", "feature", "provider", "outcome", "reason"],
+  },
+  duration: {
+    name: `${prefix}request_duration_seconds`,
+    help: "From a request's arrival to its end.",
+    labels: ["surface", "feature", "provider"],
+    buckets: exchangeSeconds,
+  },
+  overhead: {
+    name: `${prefix}request_overhead_seconds`,
+    help: "What the gateway added: a request's duration without its time at the upstream.",
+    labels: ["surface", "feature", "provider"],
+    buckets: ownSeconds,
+  },
+  firstByte: {
+    name: `${prefix}request_first_byte_seconds`,
+    help: "From a request's arrival to the beginning of its answer.",
+    labels: ["surface", "feature", "provider"],
+    buckets: exchangeSeconds,
+  },
+  upstream: {
+    name: `${prefix}upstream_duration_seconds`,
+    help: "Time that requests spent at the upstream.",
+    labels: ["provider", "feature", "outcome"],
+    buckets: exchangeSeconds,
+  },
+  tokens: {
+    name: `${prefix}tokens_total`,
+    help: "Tokens as the upstreams reported them. cached_input and cache_write are parts of input, reasoning of output.",
+    labels: ["provider", "model", "kind"],
+  },
+  inFlight: {
+    name: `${prefix}requests_in_flight`,
+    help: "Requests under way.",
+    labels: ["surface", "feature"],
+  },
+  quotaDecisions: {
+    name: `${prefix}quota_decisions_total`,
+    help: "Decisions about limits; blind is one made while the store was away.",
+    labels: ["feature", "decision", "reason"],
+  },
+  events: {
+    name: `${prefix}usage_events_total`,
+    help: "Usage events by sink: delivered, retried after a failure, or lost.",
+    labels: ["sink", "result"],
+  },
+  configLoads: {
+    name: `${prefix}config_loads_total`,
+    help: "Readings of the configuration: applied, or rejected because it was wrong.",
+    labels: ["result"],
+  },
+  ledgerBacklog: { name: `${prefix}ledger_backlog_events`, help: "Usage events waiting for a sink.", labels: [] },
+  connections: { name: `${prefix}connections`, help: "Open connections of callers.", labels: [] },
+  info: { name: `${prefix}build_info`, help: "1, with the gateway's version.", labels: ["version"] },
+} as const satisfies Record<string, MetricName>;
