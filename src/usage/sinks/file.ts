@@ -1,0 +1,8 @@
+import { appendFile } from "node:fs/promises";
+import type { Sink } from "../ledger.js";
+import { createLineSink } from "./lines.js";
+
+/** Appends to the file at `path`, which is opened anew for each batch: it may be moved away at any time. */
+export function createFileSink(path: string): Sink {
+  return createLineSink("file", (text) => appendFile(path, text, { mode: 0o640 }));
+}

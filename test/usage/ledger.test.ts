@@ -1,0 +1,332 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createLedger, type LedgerOptions, type Sink } from "../../src/usage/ledger.js";
+import { makeEvent } from "../contract/sink.js";
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+type Behaviour = "ok" | "fail" | "hang";
+
+/** A sink that remembers the batches it took, and behaves as the test says. */
+function makeSink(name = "fake") {
+  const batches: string[][] = [];
+  const attempts: number[] = [];
+  const state = { behaviour: "ok" as Behaviour, closed: 0, release: () => {} };
+  const sink: Sink = {
+    name,
+    async send(batch) {
+      attempts.push(batch.length);
+      if (state.behaviour === "fail") throw new Error("sink is away");
+      if (state.behaviour === "hang") await new Promise<void>((resolve) => (state.release = resolve));
+      batches.push(batch.map(({ id }) => id));
+    },
+    async close() {
+      state.closed += 1;
+    },
+  };
+  return { sink, batches, attempts, state, ids: () => batches.flat() };
+}
+
+function makeLedger(sinks: readonly { sink: Sink }[], options: Partial<LedgerOptions> = {}) {
+  const lines: string[] = [];
+  const counts: Record<string, number> = {};
+  const say = (level: string) => (fields: object, message: string) => {
+    lines.push(`${level} ${message} ${JSON.stringify(fields)}`);
+  };
+  const ledger = createLedger(
+    {
+      sinks: sinks.map(({ sink }) => sink),
+      log: { info: say("info"), warn: say("warn"), error: say("error") },
+      count: (sink, result, events) => {
+        counts[`${sink} ${result}`] = (counts[`${sink} ${result}`] ?? 0) + events;
+      },
+      random: () => 1,
+    },
+    options,
+  );
+  const emit = (...ids: (string | number)[]): void => {
+    for (const id of ids) ledger.emit(makeEvent({ id: `${id}` }));
+  };
+  return { ledger, lines, counts, emit, errors: () => lines.filter((line) => line.startsWith("error")) };
+}
+
+const range = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => from + i);
+
+describe("ledger", () => {
+  it("delivers events together, after a short while", async () => {
+    const sink = makeSink();
+    const { emit } = makeLedger([sink]);
+
+    emit(1, 2, 3);
+    await vi.advanceTimersByTimeAsync(199);
+    expect(sink.batches).toEqual([]);
+    await vi.advanceTimersByTimeAsync(1);
+
+    expect(sink.batches).toEqual([["1", "2", "3"]]);
+  });
+
+  it("delivers a full batch at once", async () => {
+    const sink = makeSink();
+    const { emit } = makeLedger([sink], { batchSize: 3 });
+
+    emit(1, 2, 3, 4);
+    await vi.advanceTimersByTimeAsync(0);
+
+    expect(sink.batches).toEqual([["1", "2", "3"]]);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(sink.batches).toEqual([["1", "2", "3"], ["4"]]);
+  });
+
+  it("gives every sink every event", async () => {
+    const [one, two] = [makeSink("one"), makeSink("two")];
+    const { emit, counts } = makeLedger([one, two]);
+
+    emit(1, 2);
+    await vi.advanceTimersByTimeAsync(200);
+
+    expect([one.ids(), two.ids()]).toEqual([
+      ["1", "2"],
+      ["1", "2"],
+    ]);
+    expect(counts).toEqual({ "one delivered": 2, "two delivered": 2 });
+  });
+
+  it("does nothing without sinks", async () => {
+    const { ledger, emit } = makeLedger([]);
+
+    emit(1);
+    await ledger.flush(1_000);
+    await ledger.close();
+
+    expect(ledger.backlog()).toBe(0);
+  });
+
+  it("tries again what failed, ever more slowly, in order, until it succeeds", async () => {
+    const sink = makeSink();
+    const { emit, counts } = makeLedger([sink], { retryMs: 250, maxRetryMs: 1_000 });
+    sink.state.behaviour = "fail";
+    emit(1, 2);
+
+    const attemptsAfter: number[] = [];
+    for (const ms of [200, 250, 500, 1_000, 1_000]) {
+      await vi.advanceTimersByTimeAsync(ms - 1);
+      attemptsAfter.push(sink.attempts.length);
+      await vi.advanceTimersByTimeAsync(1);
+    }
+    expect(attemptsAfter).toEqual([0, 1, 2, 3, 4]);
+    expect(sink.attempts).toHaveLength(5);
+
+    emit(3);
+    sink.state.behaviour = "ok";
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(sink.ids()).toEqual(["1", "2", "3"]);
+    expect(counts).toEqual({ "fake retried": 10, "fake delivered": 3 });
+  });
+
+  it("spreads retries: with luck half the wait", async () => {
+    const sink = makeSink();
+    sink.state.behaviour = "fail";
+    const ledger = createLedger(
+      { sinks: [sink.sink], log: { info() {}, warn() {}, error() {} }, random: () => 0 },
+      { retryMs: 1_000 },
+    );
+    ledger.emit(makeEvent());
+    await vi.advanceTimersByTimeAsync(200);
+
+    await vi.advanceTimersByTimeAsync(500);
+
+    expect(sink.attempts).toHaveLength(2);
+  });
+
+  it("does not try more often because more events come", async () => {
+    const sink = makeSink();
+    const { emit } = makeLedger([sink], { batchSize: 10, retryMs: 60_000, maxRetryMs: 60_000 });
+    sink.state.behaviour = "fail";
+    emit(...range(0, 10));
+    await vi.advanceTimersByTimeAsync(0);
+
+    emit(...range(10, 1_000));
+    await vi.advanceTimersByTimeAsync(1_000);
+
+    expect(sink.attempts).toEqual([10]);
+  });
+
+  it("says that a sink fails, not each time, and that it is back", async () => {
+    const sink = makeSink();
+    const { emit, lines } = makeLedger([sink], { retryMs: 100, maxRetryMs: 100 });
+    sink.state.behaviour = "fail";
+    emit(1);
+    await vi.advanceTimersByTimeAsync(200 + 100 * 19);
+    sink.state.behaviour = "ok";
+    await vi.advanceTimersByTimeAsync(100);
+
+    expect(sink.attempts).toHaveLength(21);
+    expect(lines.filter((line) => line.startsWith("warn"))).toHaveLength(5);
+    expect(lines.at(-1)).toBe('info usage sink is back {"sink":"fake","failures":20,"waiting":0}');
+  });
+
+  it("lets a sink that hangs wait alone, and never sends it two batches at once", async () => {
+    const [stuck, sound] = [makeSink("stuck"), makeSink("sound")];
+    const { emit, lines, ledger } = makeLedger([stuck, sound], { batchSize: 2, slowMs: 5_000 });
+    stuck.state.behaviour = "hang";
+
+    emit(1, 2, 3, 4, 5);
+    await vi.advanceTimersByTimeAsync(60_000);
+
+    expect(stuck.attempts).toEqual([2]);
+    expect(sound.ids()).toEqual(["1", "2", "3", "4", "5"]);
+    expect(ledger.backlog()).toBe(5);
+    expect(lines).toEqual(['warn usage sink does not answer {"sink":"stuck","waiting":5}']);
+    stuck.state.behaviour = "ok";
+    stuck.state.release();
+    await vi.advanceTimersByTimeAsync(200);
+    expect(stuck.ids()).toEqual(["1", "2", "3", "4", "5"]);
+  });
+
+  it("takes what a sink throws at once for a failure", async () => {
+    const thrower: Sink = {
+      name: "thrower",
+      send: () => {
+        throw new Error("at once");
+      },
+    };
+    const { emit, counts } = makeLedger([{ sink: thrower }]);
+
+    emit(1);
+    await vi.advanceTimersByTimeAsync(200);
+
+    expect(counts).toEqual({ "thrower retried": 1 });
+  });
+
+  it("keeps at most its backlog, and says loudly what it loses, once a second", async () => {
+    const sink = makeSink();
+    const { emit, errors, counts, ledger } = makeLedger([sink], {
+      maxBacklog: 100,
+      retryMs: 3_600_000,
+      maxRetryMs: 3_600_000,
+    });
+    sink.state.behaviour = "fail";
+    emit(...range(0, 100));
+    await vi.advanceTimersByTimeAsync(200);
+
+    emit(...range(100, 1_100));
+    await vi.advanceTimersByTimeAsync(1_000);
+    emit(...range(1_100, 1_600));
+    await vi.advanceTimersByTimeAsync(1_000);
+
+    expect(ledger.backlog()).toBe(100);
+    expect(counts["fake lost"]).toBe(1_500);
+    expect(errors().map((line) => (JSON.parse(line.replace(/^[^{]*/, "")) as { lost: number }).lost)).toEqual([
+      1, 999, 500,
+    ]);
+    sink.state.behaviour = "ok";
+    await ledger.flush(1_000);
+    expect(sink.ids()).toEqual(range(0, 100).map(String));
+  });
+
+  it("accounts for every event: emitted is delivered or lost", async () => {
+    const sink = makeSink();
+    const { emit, counts, ledger } = makeLedger([sink], { maxBacklog: 50, batchSize: 7, retryMs: 10, maxRetryMs: 20 });
+    for (let round = 0; round < 40; round++) {
+      sink.state.behaviour = round % 3 === 0 ? "ok" : "fail";
+      emit(...range(round * 20, round * 20 + 20));
+      await vi.advanceTimersByTimeAsync(30);
+    }
+    sink.state.behaviour = "ok";
+    await ledger.flush(10_000);
+
+    expect((counts["fake delivered"] ?? 0) + (counts["fake lost"] ?? 0)).toBe(800);
+    expect(counts["fake lost"]).toBeGreaterThan(0);
+    expect(sink.ids()).toEqual([...new Set(sink.ids())].toSorted((a, b) => Number(a) - Number(b)));
+  });
+
+  describe("flush", () => {
+    it("delivers what waits at once, even between retries", async () => {
+      const sink = makeSink();
+      const { emit, ledger } = makeLedger([sink], { batchSize: 2, retryMs: 3_600_000, maxRetryMs: 3_600_000 });
+      sink.state.behaviour = "fail";
+      emit(1, 2, 3, 4, 5);
+      await vi.advanceTimersByTimeAsync(200);
+      sink.state.behaviour = "ok";
+
+      await ledger.flush(1_000);
+
+      expect(sink.ids()).toEqual(["1", "2", "3", "4", "5"]);
+    });
+
+    it("gives up after its time when a sink hangs or fails", async () => {
+      const [stuck, away] = [makeSink("stuck"), makeSink("away")];
+      const { emit, ledger } = makeLedger([stuck, away]);
+      stuck.state.behaviour = "hang";
+      away.state.behaviour = "fail";
+      emit(1);
+      let done = false;
+
+      void ledger.flush(5_000).then(() => (done = true));
+      await vi.advanceTimersByTimeAsync(4_999);
+      expect(done).toBe(false);
+      await vi.advanceTimersByTimeAsync(1);
+
+      expect(done).toBe(true);
+    });
+
+    it("does not wait for events that come after it", async () => {
+      const sink = makeSink();
+      const { emit, ledger } = makeLedger([sink], { batchSize: 1 });
+      emit(1);
+      const flushed = ledger.flush(60_000);
+      sink.state.behaviour = "hang";
+      emit(2);
+
+      await flushed;
+
+      expect(sink.ids()).toEqual(["1"]);
+    });
+  });
+
+  describe("close", () => {
+    it("says what was not delivered, and closes the sinks", async () => {
+      const sink = makeSink();
+      const { emit, ledger, errors, counts } = makeLedger([sink]);
+      sink.state.behaviour = "hang";
+      emit(1, 2, 3);
+      await vi.advanceTimersByTimeAsync(200);
+
+      await ledger.close();
+      await ledger.close();
+
+      expect(errors()).toEqual(['error usage events lost {"sink":"fake","lost":3,"lostInAll":3,"waiting":3}']);
+      expect(counts["fake lost"]).toBe(3);
+      expect(sink.state.closed).toBe(1);
+      expect(vi.getTimerCount()).toBe(1); // the warning of the delivery under way
+    });
+
+    it("says of events that come too late that they are lost", async () => {
+      const { emit, ledger, errors } = makeLedger([makeSink()]);
+      await ledger.close();
+
+      emit(1);
+
+      expect(errors()).toHaveLength(1);
+    });
+
+    it("leaves no timer behind when all was delivered", async () => {
+      const { emit, ledger } = makeLedger([makeSink()]);
+      emit(1);
+      await ledger.flush(1_000);
+
+      await ledger.close();
+
+      expect(vi.getTimerCount()).toBe(0);
+    });
+
+    it("survives a sink that cannot be closed", async () => {
+      const sink = makeSink();
+      const { ledger, lines } = makeLedger([{ sink: { ...sink.sink, close: () => Promise.reject(new Error("no")) } }]);
+
+      await ledger.close();
+
+      expect(lines).toEqual([expect.stringMatching(/^warn usage sink could not be closed/)]);
+    });
+  });
+});
