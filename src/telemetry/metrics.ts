@@ -12,7 +12,13 @@ export interface Metrics {
   inFlight(surface: string, feature: string, change: 1 | -1): void;
   quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
   eventsHandled(sink: string, result: "delivered" | "retried" | "lost", count: number): void;
-  configLoaded(result: "applied" | "rejected"): void;
+  /** What the server does on its own. */
+  readonly server: {
+    refused(reason: string): void;
+    cut(reason: string): void;
+    /** A handler threw. */
+    failed(): void;
+  };
   /** Reads a number whenever metrics are asked for. */
   gauge(name: "ledgerBacklog" | "connections", read: () => number): void;
   /** Everything in the Prometheus text format, version 0.0.4. */
@@ -61,7 +67,9 @@ export function createMetrics(options: { readonly version: string; readonly prov
   const inFlight = createCounter(names.inFlight, "gauge");
   const decisions = createCounter(names.quotaDecisions);
   const events = createCounter(names.events);
-  const loads = createCounter(names.configLoads);
+  const refusals = createCounter(names.refusals);
+  const cuts = createCounter(names.cuts);
+  const handlerFailures = createCounter(names.handlerFailures);
   const info = createCounter(names.info, "gauge");
   info.at(options.version).add(1);
   const tokens = createTokenCounters();
@@ -109,22 +117,15 @@ export function createMetrics(options: { readonly version: string; readonly prov
     inFlight: (surface, feature, change) => inFlight.at(known(surfaces, surface), known(features, feature)).add(change),
     quotaDecided: (feature, decision, reason) => decisions.at(known(features, feature), decision, word(reason)).add(1),
     eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
-    configLoaded: (result) => loads.at(result).add(1),
+    server: {
+      refused: (reason) => refusals.at(reason).add(1),
+      cut: (reason) => cuts.at(reason).add(1),
+      failed: () => handlerFailures.at().add(1),
+    },
     gauge: (name, read) => void gauges.set(name, read),
     async render() {
-      const counted = [
-        requests,
-        duration,
-        overhead,
-        firstByte,
-        upstream,
-        tokens,
-        inFlight,
-        decisions,
-        events,
-        loads,
-        info,
-      ];
+      const ofRequests = [requests, duration, overhead, firstByte, upstream, tokens, inFlight, decisions];
+      const counted = [...ofRequests, events, refusals, cuts, handlerFailures, info];
       const read = [...gauges].map(([name, value]) => {
         const { name: title, help } = names[name];
         return `# HELP ${title} ${help}\n# TYPE ${title} gauge\n${title} ${value()}\n`;

@@ -69,10 +69,20 @@ export const names = {
     help: "Usage events by sink: delivered, retried after a failure, or lost.",
     labels: ["sink", "result"],
   },
-  configLoads: {
-    name: `${prefix}config_loads_total`,
-    help: "Readings of the configuration: applied, or rejected because it was wrong.",
-    labels: ["result"],
+  refusals: {
+    name: `${prefix}server_refusals_total`,
+    help: "Requests that the server refused before anything of the gateway saw them.",
+    labels: ["reason"],
+  },
+  cuts: {
+    name: `${prefix}server_cuts_total`,
+    help: "Connections, sessions and answers that the server ended.",
+    labels: ["reason"],
+  },
+  handlerFailures: {
+    name: `${prefix}server_handler_failures_total`,
+    help: "Requests whose handler failed in a way that nobody expected.",
+    labels: [],
   },
   ledgerBacklog: { name: `${prefix}ledger_backlog_events`, help: "Usage events waiting for a sink.", labels: [] },
   connections: { name: `${prefix}connections`, help: "Open connections of callers.", labels: [] },

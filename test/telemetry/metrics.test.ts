@@ -98,11 +98,13 @@ describe("createMetrics", () => {
     expect(text).toContain("\ncody_gateway_connections 7\n");
   });
 
-  it("counts decisions, events and readings of the configuration", async () => {
+  it("counts decisions, events and what the server does on its own", async () => {
     const counted = metrics();
     counted.quotaDecided("embeddings", "refused", "QUOTA_EXCEEDED");
     counted.eventsHandled("file", "delivered", 100);
-    counted.configLoaded("rejected");
+    counted.server.refused("host");
+    counted.server.cut("write_stall");
+    counted.server.failed();
 
     const text = await counted.render();
 
@@ -110,7 +112,9 @@ describe("createMetrics", () => {
       'cody_gateway_quota_decisions_total{feature="embeddings",decision="refused",reason="QUOTA_EXCEEDED"} 1',
     );
     expect(text).toContain('cody_gateway_usage_events_total{sink="file",result="delivered"} 100');
-    expect(text).toContain('cody_gateway_config_loads_total{result="rejected"} 1');
+    expect(text).toContain('cody_gateway_server_refusals_total{reason="host"} 1');
+    expect(text).toContain('cody_gateway_server_cuts_total{reason="write_stall"} 1');
+    expect(text).toContain("cody_gateway_server_handler_failures_total 1");
   });
 
   it("counts what is not known as other", async () => {
