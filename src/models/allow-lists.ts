@@ -5,8 +5,6 @@ import { foldName } from "./names.js";
 
 /** Actors' lists: gateway names and patterns; an entry without a slash belongs to the upstream that is asked about. */
 export interface AllowLists {
-  /** The list's entries as gateway names and patterns. */
-  entries(allowed: readonly string[], upstream: string): readonly string[];
   /** Whether the list admits a gateway name. */
   admits(allowed: readonly string[], upstream: string): (name: string) => boolean;
   /** What the list and the gateway's `entries` have in common: of two entries the narrower one. For people to read. */
@@ -33,7 +31,6 @@ export function createAllowLists(): AllowLists {
   };
 
   return {
-    entries: (allowed, upstream) => get(allowed, upstream).entries,
     admits: (allowed, upstream) => get(allowed, upstream).admits,
     shared(entries, allowed, upstream) {
       const actor = get(allowed, upstream);

@@ -1,30 +1,13 @@
 // Which upstream answers for a model name, and who may use it.
 
 import { ModelNotAllowedError } from "../errors.js";
-import { compileGlobs } from "../lib/glob.js";
-import { type AllowLists, createAllowLists } from "./allow-lists.js";
-import { defaultModels } from "./defaults.js";
-import { checkModelName, foldName, isPattern, withoutPrefix } from "./names.js";
+import { createAllowLists } from "./allow-lists.js";
+import { checkModelName, foldName, isModelName, isPattern, withoutPrefix } from "./names.js";
 import type { Prices } from "./prices.js";
+import { chooseByWeight, createPriceList, createVirtuals, type ModelRule } from "./rules.js";
+import { type Served, serve, type UpstreamModels } from "./served.js";
 
-/** A configured upstream, as far as its models go. */
-export interface UpstreamModels {
-  /** Prefix of its models. */
-  readonly name: string;
-  /** How it speaks; upstreams of one kind can stand in for each other. */
-  readonly kind: string;
-  /** Its allow list, in its own names, with patterns; undefined: the defaults of its kind. */
-  readonly models: readonly string[] | undefined;
-}
-
-/** A model name with a rule of its own. */
-export interface ModelRule {
-  /** Gateway model name. Without routes, it may be a pattern (`anthropic/claude-opus-*`): then it is a rule for prices. */
-  readonly id: string;
-  /** Gateway names of the models it stands for, by weight; empty: it is a model itself. */
-  readonly routes: readonly { readonly model: string; readonly weight: number }[];
-  readonly prices: Prices | undefined;
-}
+export type { ModelRule, UpstreamModels };
 
 /** Where a request goes. */
 export interface Route {
@@ -70,64 +53,33 @@ export interface Catalogue {
   patterns(allowed: readonly string[]): readonly string[];
 }
 
-/** One upstream's list, made ready. */
-interface Served {
-  readonly name: string;
-  readonly kind: string;
-  /** Its list as gateway names and patterns. */
-  readonly entries: readonly string[];
-  /** Exact native names by folded name: how they are spelled. */
-  readonly spelling: ReadonlyMap<string, string>;
-  /** Whether a native name is on its list. */
-  readonly serves: (model: string) => boolean;
-}
-
-interface Virtual {
-  readonly id: string;
-  readonly targets: readonly { readonly to: Served; readonly route: Route; readonly weight: number }[];
-}
-
 /** `random` is what chooses among weighted routes. Routes of a rule to upstreams that do not exist are left out. */
 export function createCatalogue(
   upstreams: readonly UpstreamModels[],
-  models: readonly ModelRule[] = [],
+  rules: readonly ModelRule[] = [],
   random: () => number = Math.random,
 ): Catalogue {
   const served = upstreams.map(serve);
   const byName = new Map(served.map((upstream) => [foldName(upstream.name), upstream]));
-  const priceOf = createPriceList(models);
+  const priceOf = createPriceList(rules);
   const lists = createAllowLists();
+  const virtuals = createVirtuals(rules, (name, prices) => {
+    const found = split(name);
+    if (!found) return undefined;
+    const route = routeTo(found.to, found.model);
+    return { served: found.to, route: prices ? { ...route, prices } : route };
+  });
 
-  const routeTo = (to: Served, model: string): Route => {
-    const name = `${to.name}/${model}`;
-    return { upstream: to.name, model, name, prices: priceOf(name) };
-  };
-  const split = (name: string): { to: Served; model: string } | undefined => {
+  function split(name: string): { to: Served; model: string } | undefined {
     const to = byName.get(foldName(name.slice(0, Math.max(0, name.indexOf("/")))));
     return to && { to, model: name.slice(to.name.length + 1) };
-  };
-  const virtuals = new Map(
-    models
-      .filter(({ routes }) => routes.length > 0)
-      .map(({ id, routes, prices }) => {
-        const targets = routes.flatMap(({ model, weight }) => {
-          const found = split(model);
-          if (!found) return [];
-          const route = routeTo(found.to, found.to.spelling.get(foldName(found.model)) ?? found.model);
-          return [{ to: found.to, route: prices ? { ...route, prices } : route, weight }];
-        });
-        return [foldName(id), { id, targets }] satisfies [string, Virtual];
-      }),
-  );
+  }
 
-  const choose = (targets: Virtual["targets"]): Route | undefined => {
-    let rest = random() * targets.reduce((sum, { weight }) => sum + weight, 0);
-    for (const { route, weight } of targets) {
-      rest -= weight;
-      if (rest < 0) return route;
-    }
-    return targets.at(-1)?.route;
-  };
+  function routeTo(to: Served, asked: string): Route {
+    const model = to.spelled(asked);
+    const name = `${to.name}/${model}`;
+    return { upstream: to.name, model, name, prices: priceOf(name) };
+  }
 
   return {
     resolve({ model, allowed, upstream }) {
@@ -139,17 +91,16 @@ export function createCatalogue(
 
       const virtual = virtuals.get(foldName(model)) ?? virtuals.get(foldName(name));
       if (virtual) {
-        const alike = virtual.targets.filter(({ to }) => !surface || to.kind === surface.kind);
-        const admitted = alike.filter(({ to, route }) => {
-          const admits = lists.admits(allowed, (surface ?? to).name);
-          return admits(virtual.id) || lists.admits(allowed, to.name)(route.name);
-        });
-        const route = choose(admitted);
-        if (route) return route;
-      } else if (found) {
-        const { to } = found;
-        if (to.serves(found.model) && lists.admits(allowed, to.name)(name))
-          return routeTo(to, to.spelling.get(foldName(found.model)) ?? found.model);
+        const open = virtual.targets.filter(
+          ({ to }) =>
+            (!surface || to.served.kind === surface.kind) &&
+            (lists.admits(allowed, (surface ?? to.served).name)(virtual.id) ||
+              lists.admits(allowed, to.served.name)(to.route.name)),
+        );
+        const chosen = chooseByWeight(open, random);
+        if (chosen) return chosen.route;
+      } else if (found && found.to.serves(found.model) && lists.admits(allowed, found.to.name)(name)) {
+        return routeTo(found.to, found.model);
       }
       const asked = found ? [found.to] : served;
       throw new ModelNotAllowedError(
@@ -159,29 +110,21 @@ export function createCatalogue(
     },
 
     list(allowed, discovered = new Map()) {
-      const listed = new Map<string, ListedModel>();
-      const add = (model: ListedModel): void => {
-        if (!listed.has(foldName(model.name))) listed.set(foldName(model.name), model);
-      };
-      for (const to of served) {
+      const real = served.flatMap((to) => {
         const admits = lists.admits(allowed, to.name);
-        for (const model of namesOf(to, allowed, models, discovered.get(to.name) ?? [], lists)) {
-          const name = `${to.name}/${model}`;
-          if (!virtuals.has(foldName(name)) && to.serves(model) && admits(name))
-            add({ name, upstream: to.name, model });
-        }
-      }
-      for (const { id, targets } of virtuals.values()) {
-        const admitted = targets.filter(({ to, route }) => {
-          const admits = lists.admits(allowed, to.name);
-          return admits(id) || admits(route.name);
+        return namesOf(to, allowed, rules, discovered.get(to.name) ?? [])
+          .map((model) => ({ name: `${to.name}/${model}`, upstream: to.name, model }))
+          .filter(({ name, model }) => !virtuals.has(foldName(name)) && to.serves(model) && admits(name));
+      });
+      const virtual = [...virtuals.values()].flatMap(({ id, targets }) => {
+        const open = targets.filter(({ to }) => {
+          const admits = lists.admits(allowed, to.served.name);
+          return admits(id) || admits(to.route.name);
         });
-        const first = admitted[0]?.to;
-        if (!first) continue;
-        const upstream = admitted.every(({ to }) => to === first) ? first.name : undefined;
-        add({ name: id, upstream, model: (upstream && withoutPrefix(id, upstream)) ?? id });
-      }
-      return [...listed.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
+        return open.length === 0 ? [] : [listedVirtual(id, new Set(open.map(({ to }) => to.served.name)))];
+      });
+      const first = new Map([...virtual, ...real].toReversed().map((model) => [foldName(model.name), model]));
+      return [...first.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
     },
 
     patterns(allowed) {
@@ -190,38 +133,20 @@ export function createCatalogue(
   };
 }
 
-function serve({ name, kind, models }: UpstreamModels): Served {
-  const native = models ?? defaultModels.get(kind) ?? [];
-  const exact = native.filter((entry) => !isPattern(entry));
-  return {
-    name,
-    kind,
-    entries: native.map((entry) => `${name}/${entry}`),
-    spelling: new Map(exact.map((model) => [foldName(model), model])),
-    serves: compileGlobs(native),
-  };
+function listedVirtual(id: string, upstreams: ReadonlySet<string>): ListedModel {
+  const [upstream] = upstreams.size === 1 ? upstreams : [];
+  return { name: id, upstream, model: (upstream && withoutPrefix(id, upstream)) ?? id };
 }
 
-/** Native names that the upstream might serve to someone with this list. */
+/** Native names that the upstream might serve to someone with this list. A name without a slash names no upstream. */
 function namesOf(
   to: Served,
   allowed: readonly string[],
-  models: readonly ModelRule[],
+  rules: readonly ModelRule[],
   discovered: readonly string[],
-  lists: AllowLists,
 ): string[] {
-  const own = [...lists.entries(allowed, to.name), ...models.map(({ id }) => id)]
+  const told = [...allowed, ...rules.map(({ id }) => id)]
     .filter((entry) => !isPattern(entry))
     .flatMap((entry) => withoutPrefix(entry, to.name) ?? []);
-  return [...to.spelling.values(), ...discovered, ...own];
-}
-
-/** Prices by gateway name: an exact name's before a pattern's, the first pattern's before others. */
-function createPriceList(models: readonly ModelRule[]): (name: string) => Prices | undefined {
-  const priced = models.flatMap(({ id, prices }) => (prices ? [{ id, prices }] : []));
-  const exact = new Map(priced.filter(({ id }) => !isPattern(id)).map(({ id, prices }) => [foldName(id), prices]));
-  const patterns = priced
-    .filter(({ id }) => isPattern(id))
-    .map(({ id, prices }) => ({ matches: compileGlobs([id]), prices }));
-  return (name) => exact.get(foldName(name)) ?? patterns.find(({ matches }) => matches(name))?.prices;
+  return [...to.models, ...discovered, ...told].filter(isModelName);
 }

@@ -10,11 +10,21 @@ const unprintable = /\p{C}/u;
 
 /** Throws `InvalidRequestError` for what can be no model's name. */
 export function checkModelName(model: string): void {
-  if (model === "") throw new InvalidRequestError("model must not be empty", "model");
-  if (model.length > maxModelNameLength)
-    throw new InvalidRequestError(`model must not be longer than ${maxModelNameLength} characters`, "model");
-  if (unprintable.test(model)) throw new InvalidRequestError("model must not contain control characters", "model");
-  if (model !== model.trim()) throw new InvalidRequestError("model must not begin or end with a space", "model");
+  const problem = problemWith(model);
+  if (problem !== undefined) throw new InvalidRequestError(`model must not ${problem}`, "model");
+}
+
+/** Whether a text can be a model's name. */
+export function isModelName(model: string): boolean {
+  return problemWith(model) === undefined;
+}
+
+function problemWith(model: string): string | undefined {
+  if (model === "") return "be empty";
+  if (model.length > maxModelNameLength) return `be longer than ${maxModelNameLength} characters`;
+  if (unprintable.test(model)) return "contain control characters";
+  if (model !== model.trim()) return "begin or end with a space";
+  return undefined;
 }
 
 /** What names are compared by: case does not count. */

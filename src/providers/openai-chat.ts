@@ -1,7 +1,7 @@
 // The body of a chat completions request: what it asks for and what the gateway changes in it.
 
 import type { JsonObject } from "../lib/json.js";
-import { isObject } from "./answers.js";
+import { isObject, parseObject } from "./answers.js";
 import {
   dropNegatives,
   editNested,
@@ -46,25 +46,18 @@ export function rewriteChat(body: JsonObject, { model, endUser, sourcegraph }: R
 export function unaskedChatEvent(body: JsonObject): DropsEvent | undefined {
   if (!optionalBoolean(body, "stream")) return undefined;
   const options = member(body, "stream_options");
-  return isObject(options) && options["include_usage"] === true ? undefined : isUsageChunk;
+  return isObject(options) && options.include_usage === true ? undefined : isUsageChunk;
 }
 
 function isUsageChunk(event: Buffer): boolean {
-  // With spaces or without, and found in few other chunks: only those are read.
-  if (!event.includes('"choices":') || event.includes('"usage":null') || !event.includes('"usage"')) return false;
-  const chunk = parsed(event.subarray(event.indexOf("{"), event.lastIndexOf("}") + 1));
-  return (
-    isObject(chunk) && isObject(chunk["usage"]) && Array.isArray(chunk["choices"]) && chunk["choices"].length === 0
-  );
+  // `"usage":null` stands in all other chunks, so that few are read that are not it.
+  if (!event.includes(usageName) || event.includes(noUsage)) return false;
+  const chunk = parseObject(event.subarray(event.indexOf("{"), event.lastIndexOf("}") + 1));
+  return isObject(chunk?.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
 }
 
-function parsed(json: Buffer): unknown {
-  try {
-    return JSON.parse(json.toString("utf8"));
-  } catch {
-    return undefined;
-  }
-}
+const usageName = Buffer.from('"usage"');
+const noUsage = Buffer.from('"usage":null');
 
 /** All texts of the conversation, a line each. Tools stand at the end: they count as prompt. */
 export function promptOfChat(body: JsonObject): string {

@@ -23,11 +23,13 @@ export function createSseFilter(drops: DropsEvent): SseFilter {
   return {
     push(chunk) {
       const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
+      // What was held had no end in it, but may have the beginning of one.
+      const nextEnd = endFinder(bytes, Math.max(0, held.length - maxEndBytes + 1));
       const passed: Buffer[] = [];
       // From here on nothing is decided yet.
       let from = 0;
       let start = 0;
-      for (let end = eventEnd(bytes, 0); end > 0; end = eventEnd(bytes, start)) {
+      for (let end = nextEnd(0); end > 0; end = nextEnd(start)) {
         if (!passing && drops(bytes.subarray(start, end))) {
           passed.push(bytes.subarray(from, start));
           from = end;
@@ -37,7 +39,8 @@ export function createSseFilter(drops: DropsEvent): SseFilter {
       }
       if (passing || bytes.length - start > maxHeldBytes) {
         passing = true;
-        start = bytes.length;
+        // All but what may be the beginning of its end.
+        start = Math.max(start, bytes.length - maxEndBytes + 1);
       }
       passed.push(bytes.subarray(from, start));
       held = start < bytes.length ? Buffer.from(bytes.subarray(start)) : none;
@@ -51,14 +54,21 @@ export function createSseFilter(drops: DropsEvent): SseFilter {
   };
 }
 
+const maxEndBytes = 4;
 const ends = [Buffer.from("\n\n"), Buffer.from("\r\n\r\n"), Buffer.from("\r\r")];
 
-/** Where the event that begins at `from` is over; -1 when its end is not there yet. */
-function eventEnd(bytes: Buffer, from: number): number {
-  let first = -1;
-  for (const end of ends) {
-    const at = bytes.indexOf(end, from);
-    if (at >= 0 && (first < 0 || at + end.length < first)) first = at + end.length;
-  }
-  return first;
+/**
+ * Finds where the event that begins at a place is over; -1 when its end is not there. Places must not go back; nothing in
+ * front of `from` ends an event.
+ */
+function endFinder(bytes: Buffer, from: number): (start: number) => number {
+  const found = ends.map((end) => ({ end, at: bytes.indexOf(end, from) }));
+  return (start) => {
+    let first = -1;
+    for (const one of found) {
+      if (one.at >= 0 && one.at < start) one.at = bytes.indexOf(one.end, start);
+      if (one.at >= 0 && (first < 0 || one.at + one.end.length < first)) first = one.at + one.end.length;
+    }
+    return first;
+  };
 }

@@ -179,8 +179,8 @@ describe("bombs", () => {
   });
 
   it("takes apart no endless arrays", () => {
-    expect(scan(array(maxJsonItems)).items("a")).toHaveLength(maxJsonItems);
-    expect(() => scan(array(maxJsonItems + 1)).items("a")).toThrow(JsonSyntaxError);
+    expect(scan(ones(maxJsonItems)).items("a")).toHaveLength(maxJsonItems);
+    expect(() => scan(ones(maxJsonItems + 1)).items("a")).toThrow(JsonSyntaxError);
   });
 
   const mebibyte = 2 ** 20;
@@ -223,7 +223,7 @@ describe("with", () => {
         ["a", "0"],
       ],
       '{"a":0,"b":{}}',
-    ], // prettier-ignore
+    ],
     ["removes", '{"a":1, "b" : 1.0,"c":3}', [["a", undefined]], '{"b" : 1.0,"c":3}'],
     ["removes the last", '{"a":1,"b":2}', [["b", undefined]], '{"a":1}'],
     ["removes all", '{"a":1}', [["a", undefined]], "{}"],
@@ -235,7 +235,7 @@ describe("with", () => {
         ["b", "2"],
       ],
       '{"b":2}',
-    ], // prettier-ignore
+    ],
     [
       "keeps digits",
       '{"seed":9007199254740993,"t":1.0,"m":"x"}',
@@ -293,7 +293,7 @@ function keys(count: number): string {
   return Array.from({ length: count }, (_, index) => `"k${index}":1`).join();
 }
 
-function array(count: number): string {
+function ones(count: number): string {
   return `{"a":[${Array.from({ length: count }, () => 1).join()}]}`;
 }
 
@@ -301,8 +301,8 @@ function jsonOf(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
-function hasTwins(keys: readonly string[]): boolean {
-  return new Set(keys.map((key) => key.toUpperCase().toLowerCase())).size < keys.length;
+function hasTwins(names: readonly string[]): boolean {
+  return new Set(names.map((key) => key.toUpperCase().toLowerCase())).size < names.length;
 }
 
 function accepts(act: () => unknown): boolean {
@@ -317,11 +317,11 @@ function accepts(act: () => unknown): boolean {
 /** Whether one of the top-level keys "x", "a", "b" of a valid text stands there twice. */
 function duplicated(text: string): boolean {
   let depth = 0;
-  const keys: string[] = [];
+  const found: string[] = [];
   for (const [token] of text.matchAll(/"[xab]"\s*:|[{}[\]]/g)) {
     if (/[{[]/.test(token)) depth++;
     else if (/[}\]]/.test(token)) depth--;
-    else if (depth === 1) keys.push(token.slice(1, 2));
+    else if (depth === 1) found.push(token.slice(1, 2));
   }
-  return new Set(keys).size < keys.length;
+  return new Set(found).size < found.length;
 }
