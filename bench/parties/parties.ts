@@ -1,0 +1,175 @@
+// Who takes part: how each is started, and how a chat request is addressed to it.
+
+import { createHash } from "node:crypto";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { type StreamShape, upstreamFiles } from "../harness/bodies.js";
+import { buildFolder, gatewayEntry } from "../harness/build.js";
+import { freePort, type Running, start } from "../harness/running.js";
+import { requirePortkey, requireTools } from "../install.js";
+
+/** Who can take part. `direct` is the upstream without anything in between. */
+export type PartyName = "direct" | "nginx" | "bare" | "gateway" | "portkey" | "connect-echo";
+
+/** A party that runs, and where chat requests for it go. */
+export interface Party {
+  readonly name: PartyName;
+  readonly running: Running;
+  readonly port: number;
+  /** For HTTP/2 without TLS. */
+  readonly h2cPort: number;
+  readonly chatPath: string;
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** The access token of the gateway's one actor. */
+export const actorToken = "bench-0123456789abcdef0123456789abcdef";
+
+/** Starts the upstream: on the load's core. */
+export async function startUpstream(
+  folder: string,
+  shape: { answerBytes: number; stream: StreamShape },
+): Promise<Running> {
+  const port = await freePort();
+  const args = [String(port), ...upstreamFiles(folder, shape.answerBytes, shape.stream)];
+  return start({ name: "upstream", command: join(buildFolder, "upstream"), args, core: "load", port, folder });
+}
+
+/** Starts a party, on the measured core, in front of the upstream. */
+export async function startParty(
+  name: PartyName,
+  upstream: Running,
+  folder: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Party> {
+  if (name === "direct") return party(name, upstream);
+  return starters[name]({ upstream: `http://127.0.0.1:${upstream.port}`, port: await freePort(), folder, env });
+}
+
+interface Place {
+  /** The upstream's origin. */
+  readonly upstream: string;
+  readonly port: number;
+  readonly folder: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+const json = { "content-type": "application/json" };
+
+function party(name: PartyName, running: Running, more: Partial<Party> = {}): Party {
+  return {
+    name,
+    running,
+    port: running.port,
+    h2cPort: running.port,
+    chatPath: "/v1/chat/completions",
+    headers: { ...json, authorization: "Bearer sk-caller" },
+    ...more,
+  };
+}
+
+function startNode(
+  name: PartyName,
+  { port, folder }: Place,
+  args: readonly string[],
+  env: Record<string, string> = {},
+) {
+  return start({ name, command: process.execPath, args, env, core: "measured", port, folder, reports: true });
+}
+
+const starters: Readonly<Record<Exclude<PartyName, "direct">, (place: Place) => Promise<Party>>> = {
+  nginx: async (place) => party("nginx", await startNginx(place)),
+
+  async bare(place) {
+    const program = join(buildFolder, "bench/parties/bare.js");
+    return party("bare", await startNode("bare", place, [program, String(place.port), place.upstream]));
+  },
+
+  async "connect-echo"(place) {
+    const program = join(buildFolder, "bench/parties/connect-echo.js");
+    const h2cPort = await freePort();
+    const running = await startNode("connect-echo", place, [program, String(place.port), String(h2cPort)]);
+    return party("connect-echo", running, { h2cPort });
+  },
+
+  async portkey(place) {
+    const args = [requirePortkey(), "--headless", `--port=${place.port}`];
+    const running = await startNode("portkey", place, args, { NODE_ENV: "production" });
+    const route = { "x-portkey-provider": "openai", "x-portkey-custom-host": `${place.upstream}/v1` };
+    return party("portkey", running, { headers: { ...json, ...route, authorization: "Bearer sk-caller" } });
+  },
+
+  async gateway(place) {
+    const env = { ...gatewayEnvironment(place.folder, place.port, place.upstream), ...place.env };
+    const running = await startNode("gateway", place, [gatewayEntry, "serve"], env);
+    const headers = { ...json, authorization: `Bearer ${actorToken}` };
+    return party("gateway", running, { chatPath: "/openai/v1/chat/completions", headers });
+  },
+};
+
+/** Everything on that a production gateway has on: authentication, limits, usage events, metrics, logs at info. */
+export function gatewayEnvironment(folder: string, port: number, upstream: string): Record<string, string> {
+  const config = join(folder, "gateway.yaml");
+  const sha256 = createHash("sha256").update(actorToken).digest("hex");
+  writeFileSync(
+    config,
+    `actors:
+  - id: bench
+    name: Bench
+    tokens: [ { sha256: ${sha256} } ]
+    limits:
+      chat_completions: [ { limit: 1000000000, per: 24h }, { limit: 1000000000000, unit: tokens, per: 30d }, { inFlight: 100000 } ]
+      code_completions: [ { limit: 1000000000, per: 24h } ]
+    models: { chat_completions: ["*"], code_completions: ["*"] }
+`,
+  );
+  return {
+    NODE_ENV: "production",
+    PORT: String(port),
+    CODY_GATEWAY_HOST: "127.0.0.1",
+    CODY_GATEWAY_CONFIG: config,
+    CODY_GATEWAY_DIAGNOSTICS_SECRET: "bench",
+    CODY_GATEWAY_OPENAI_ACCESS_TOKEN: "sk-upstream",
+    CODY_GATEWAY_OPENAI_BASE_URL: `${upstream}/v1`,
+    CODY_GATEWAY_OPENAI_ALLOWED_MODELS: "*",
+    CODY_GATEWAY_EVENTS_SINKS: `file:${join(folder, "events.jsonl")}`,
+    CODY_GATEWAY_LOG_LEVEL: "info",
+  };
+}
+
+async function startNginx({ upstream, port, folder }: Place): Promise<Running> {
+  const home = join(folder, "nginx");
+  mkdirSync(home, { recursive: true });
+  const config = join(home, "nginx.conf");
+  const user = process.getuid?.() === 0 ? "user root;" : "";
+  writeFileSync(
+    config,
+    `${user} daemon off; worker_processes 1; worker_rlimit_nofile 20000; pid ${home}/pid; error_log ${home}/error.log;
+events { worker_connections 10000; }
+http {
+  access_log off; keepalive_requests 1000000000; keepalive_timeout 120s;
+  client_max_body_size 64m; client_body_buffer_size 1m;
+  client_body_temp_path ${home}/body; proxy_temp_path ${home}/proxy;
+  fastcgi_temp_path ${home}/f; uwsgi_temp_path ${home}/u; scgi_temp_path ${home}/s;
+  upstream up { server ${new URL(upstream).host}; keepalive 512; keepalive_requests 1000000000; }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    location / {
+      proxy_pass http://up; proxy_http_version 1.1; proxy_buffering off;
+      proxy_set_header Connection ""; proxy_set_header Authorization "Bearer sk-upstream";
+    }
+  }
+}
+`,
+  );
+  const { nginx } = requireTools(["nginx"]);
+  return start({
+    name: "nginx",
+    command: nginx,
+    args: ["-p", home, "-c", config],
+    core: "measured",
+    port,
+    folder,
+    byChildren: true,
+  });
+}
