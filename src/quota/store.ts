@@ -3,24 +3,38 @@
  * `test/contract/quota-store.ts` is what both must do.
  */
 
-/** One rule of a reservation. Rules with the same `key` of one actor share a counter. */
+/** How long a hold lives without being renewed. */
+export const leaseMs = 30_000;
+/** How long a request id stays known after its hold was settled. */
+export const rememberMs = 600_000;
+/** After what time a caller with too much in flight may ask again: nobody knows when a slot frees. */
+export const inFlightRetryMs = 1_000;
+
+/** One rule of a reservation. Rules with the same `key` of one actor share a counter; within one call keys are unique. */
 export type Rule = WindowRule | InFlightRule;
 
 export interface WindowRule {
   readonly kind: "window";
   /** Names the counter within its actor: feature, unit, models. Printable, under 200 characters. */
   readonly key: string;
-  /** Most units in one window. 0 refuses everything. */
+  /** Most units in one window, at most 2^53 - 1. 0 refuses everything. */
   readonly limit: number;
+  /**
+   * A window opens with the first reservation counted in it. A window found open is cut to this length, counted from its
+   * opening; it is never prolonged.
+   */
   readonly windowMs: number;
-  /** Units to hold. */
+  /**
+   * Units to hold, a whole number. More than the limit holds the limit: such a request passes on an empty window, or it
+   * never would. A window without anything left refuses 0 too.
+   */
   readonly amount: number;
 }
 
 export interface InFlightRule {
   readonly kind: "in_flight";
   readonly key: string;
-  /** Most live holds at once. */
+  /** Most live holds at once. 0 refuses everything. */
   readonly limit: number;
 }
 
@@ -29,6 +43,8 @@ export interface RuleState {
   readonly key: string;
   /** Committed and held units of the open window, or live holds. May exceed `limit`: that is debt. */
   readonly used: number;
+  /** Of `used`, what live holds have reserved and may still give back. */
+  readonly held: number;
   readonly limit: number;
   /** When the open window ends, ms since the epoch by the store's clock; undefined when none is open. Never moves while it is open. */
   readonly resetAt: number | undefined;
@@ -36,13 +52,20 @@ export interface RuleState {
 
 export type Reservation =
   | { readonly kind: "admitted"; readonly states: readonly RuleState[] }
-  /** `state` is the first rule that did not pass; at `retryAt` (ms since the epoch) the same request passes. */
+  /**
+   * Nothing was counted for any rule. At `retryAt` (ms since the epoch by the store's clock) the same request passes if
+   * nothing else was admitted; `state` is the rule that `retryAt` comes from, of those that did not pass the one that takes
+   * longest. Two cases have no such time: a limit of 0 (one window from now) and an in-flight rule (`inFlightRetryMs` from now).
+   */
   | { readonly kind: "refused"; readonly state: RuleState; readonly retryAt: number }
   /** The deadline had passed when the store looked: nothing was done. */
   | { readonly kind: "late" };
 
 export interface ReserveCall {
-  /** Unique for the request; a second call with it returns the first one's answer. Remembered 10 minutes after settlement. */
+  /**
+   * Unique for the request of this actor. A second call with the id of one that was admitted returns the first one's
+   * answer, until `rememberMs` after settlement; a refusal leaves no trace.
+   */
   readonly requestId: string;
   /** `source:id` of the actor. Any characters. */
   readonly actor: string;
@@ -56,7 +79,7 @@ export interface ReserveCall {
 export interface SettleCall {
   readonly requestId: string;
   readonly actor: string;
-  /** Units really used, by rule key; a rule left out keeps what was held. */
+  /** Units really used, whole numbers, by rule key; a rule left out keeps what was held. */
   readonly used: Readonly<Record<string, number>>;
   readonly deadlineAt: number;
   /** How the request ended, for the outbox. Opaque to the store. */
@@ -69,7 +92,15 @@ export type Settlement =
   | { readonly kind: "gone" }
   | { readonly kind: "late" };
 
-/** A hold whose lease ended unsettled, as `reap` found and settled it. */
+/** A hold to renew. */
+export interface Renewal {
+  readonly requestId: string;
+  readonly actor: string;
+  /** The upstream was reached. Once told, it stays so. */
+  readonly reached: boolean;
+}
+
+/** A hold whose lease ended unsettled, and how the store settled it. */
 export interface AbandonedHold {
   readonly requestId: string;
   readonly actor: string;
@@ -82,19 +113,31 @@ export interface AbandonedHold {
 export interface QuotaStore {
   /** The store's clock, ms since the epoch: the only time that windows and leases follow. */
   now(): number;
-  /** Looks at every rule and, only if all pass, counts and holds them. Atomic. */
+  /**
+   * Looks at every rule and, only if all pass, counts and holds them. Atomic. Before that, the actor's holds whose lease
+   * ended are settled as `reap` does.
+   */
   reserve(call: ReserveCall): Promise<Reservation>;
-  /** Settles a live hold at what was used and ends it. The difference may leave a debt. */
+  /**
+   * Settles a live hold at what was used and ends it. The difference goes to the window the hold was counted in, and to
+   * nothing once that is closed; it may leave a debt.
+   */
   commit(call: SettleCall): Promise<Settlement>;
   /** Settles a live hold at nothing and ends it. */
   refund(call: Omit<SettleCall, "used">): Promise<Settlement>;
-  /** Extends the lease of live holds by `leaseMs`; `reached` marks that the upstream was reached. */
-  renew(holds: readonly { requestId: string; actor: string; reached: boolean }[]): Promise<void>;
-  /** Settles what is left of holds whose lease ended: at most `max` of them. */
+  /** Makes the leases of live holds end `leaseMs` from now. */
+  renew(holds: readonly Renewal[]): Promise<void>;
+  /**
+   * Settles holds whose lease ended: as held when the upstream was reached, else at nothing. Returns at most `max` of those
+   * settled so, by this call or by `reserve`; each abandoned hold is returned by one call of all processes.
+   */
   reap(max: number): Promise<readonly AbandonedHold[]>;
-  /** Where the given rules stand; consumes nothing. */
+  /** Where the given rules stand, in their order; consumes nothing. */
   usage(actor: string, rules: readonly Rule[]): Promise<readonly RuleState[]>;
-  /** Zeroes the actor's counters with these keys; live holds stay. Returns what was used. */
+  /**
+   * Closes the open windows of the actor's counters with these keys, so that they start from 0. Live holds stay, but
+   * count in no window any more. Returns what was used, by key; counters without an open window are absent.
+   */
   reset(actor: string, keys: readonly string[]): Promise<Readonly<Record<string, number>>>;
   close(): Promise<void>;
 }

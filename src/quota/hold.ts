@@ -1,0 +1,178 @@
+import { UnavailableError } from "../errors.js";
+import { count, type Expectation } from "./estimates.js";
+import type { Amounts, Hold, LimitState } from "./quota.js";
+import type { Refusals } from "./refusals.js";
+import type { LiveHold, Renewals } from "./renewal.js";
+import type { Report } from "./report.js";
+import type { Retries } from "./retries.js";
+import type { LimitRule } from "./rules.js";
+import { leaseMs, type QuotaStore, type Rule, type Settlement } from "./store.js";
+
+/** One limit that a request is counted in, and the rule with what it holds. */
+export interface Claim {
+  readonly limit: LimitRule;
+  readonly rule: Rule;
+}
+
+/** A request that was admitted, in the words of the store. */
+export interface Admitted {
+  readonly requestId: string;
+  /** `source:id` of the actor. */
+  readonly actor: string;
+  readonly claims: readonly Claim[];
+  readonly intent: string;
+  /** Absent when nothing of the request had to be guessed. */
+  readonly expectation: Expectation | undefined;
+}
+
+/** What holds are settled with. */
+export interface SettlementParts {
+  readonly store: QuotaStore;
+  readonly renewals: Renewals;
+  readonly retries: Retries;
+  /** How long a call may take to have an effect. */
+  readonly deadlineMs: number;
+  readonly report: Report;
+  readonly refusals: Pick<Refusals, "settled">;
+  /** A hold could not be settled at what was used: its lease had ended. */
+  readonly onLost: (requestId: string) => void;
+}
+
+/** A settlement that could not be told to the store for so long is pointless: the lease ended long ago. */
+const settleMaxAgeMs = 600_000;
+
+/** The hold of a request that is counted in no limit. */
+export const unlimitedHold: Hold = {
+  states: [],
+  reached: () => undefined,
+  commit: () => Promise.resolve(),
+  refund: () => Promise.resolve(),
+};
+
+/** The hold of a request that the store admitted. */
+export function createHold(parts: SettlementParts, admitted: Admitted, states: readonly LimitState[]): Hold {
+  const { requestId, actor, claims, expectation } = admitted;
+  const limits = claims.map(({ limit }) => limit);
+  const live: LiveHold = { requestId, actor, reached: false };
+  let current = states;
+  let settling: Promise<void> | undefined;
+  parts.renewals.add(live);
+
+  function finish(answer: Settlement): void {
+    parts.renewals.remove(live);
+    if (answer.kind === "settled") current = parts.report.states(limits, answer.states);
+    parts.refusals.settled(actor);
+  }
+
+  async function settle(call: (deadlineAt: number) => Promise<Settlement>): Promise<void> {
+    try {
+      const answer = await inTime(parts, call);
+      finish(answer);
+      if (answer.kind === "gone") parts.onLost(requestId);
+    } catch {
+      parts.retries.add({
+        // Gone may be a first attempt that landed and whose answer was lost.
+        run: async () => finish(await inTime(parts, call)),
+        maxAgeMs: settleMaxAgeMs,
+        onGivenUp() {
+          parts.renewals.remove(live);
+          parts.onLost(requestId);
+        },
+      });
+    }
+  }
+
+  return {
+    get states() {
+      return current;
+    },
+    reached: () => parts.renewals.reached(live),
+    commit(amounts, outcome) {
+      if (settling === undefined) expectation?.learn(amounts);
+      const used = usedByKey(claims, amounts);
+      return (settling ??= settle((deadlineAt) => parts.store.commit({ requestId, actor, used, deadlineAt, outcome })));
+    },
+    refund(outcome) {
+      return (settling ??= settle((deadlineAt) => parts.store.refund({ requestId, actor, deadlineAt, outcome })));
+    },
+  };
+}
+
+/**
+ * The hold of a request that was admitted while the store was away: what it uses is counted once the store is back, whether
+ * the limits have room for it or not. `giveBack` is called when that is done.
+ */
+export function createBlindHold(parts: SettlementParts, admitted: Admitted, giveBack: () => void): Hold {
+  let settled = false;
+
+  function once(run: () => Promise<void>): Promise<void> {
+    if (!settled) parts.retries.add({ run });
+    settled = true;
+    return Promise.resolve();
+  }
+
+  return {
+    states: [],
+    reached: () => undefined,
+    commit(amounts, outcome) {
+      if (!settled) admitted.expectation?.learn(amounts);
+      return once(async () => {
+        await charge(parts, admitted, amounts, outcome);
+        giveBack();
+      });
+    },
+    refund(outcome) {
+      if (!settled) giveBack();
+      return once(() => cancel(parts, admitted, outcome));
+    },
+  };
+}
+
+/** Frees what an admission without an answer may have held, once the store answers again. Its lease ends by itself. */
+export function cancelLater(parts: SettlementParts, admitted: Admitted): void {
+  parts.retries.add({ run: () => cancel(parts, admitted, "canceled"), maxAgeMs: leaseMs, minor: true });
+}
+
+async function cancel(parts: SettlementParts, { requestId, actor }: Admitted, outcome: string): Promise<void> {
+  await inTime(parts, (deadlineAt) => parts.store.refund({ requestId, actor, deadlineAt, outcome }));
+  parts.refusals.settled(actor);
+}
+
+/**
+ * Counts a request after the fact. Its id keeps this from counting twice: an admission that the store did make before it
+ * went away is found again and settled.
+ */
+async function charge(parts: SettlementParts, admitted: Admitted, amounts: Amounts, outcome: string): Promise<void> {
+  const { requestId, actor, claims, intent } = admitted;
+  const windows = claims.flatMap(({ rule }) => (rule.kind === "window" ? [rule] : []));
+  const used = {
+    ...Object.fromEntries(windows.map(({ key, amount }) => [key, amount])),
+    ...usedByKey(claims, amounts),
+  };
+  const rules = windows.map((rule) => ({ ...rule, limit: Number.MAX_SAFE_INTEGER }));
+  const { store } = parts;
+  await inTime(parts, (deadlineAt) => store.reserve({ requestId, actor, rules, deadlineAt, intent }));
+  await inTime(parts, (deadlineAt) => store.commit({ requestId, actor, used, deadlineAt, outcome }));
+  parts.refusals.settled(actor);
+}
+
+/** Calls the store with a deadline. Throws `UnavailableError` when it was late. */
+export async function inTime<T extends { readonly kind: string }>(
+  { store, deadlineMs }: Pick<SettlementParts, "store" | "deadlineMs">,
+  call: (deadlineAt: number) => Promise<T>,
+): Promise<Exclude<T, { kind: "late" }>> {
+  const answer = await call(store.now() + deadlineMs);
+  if (answer.kind === "late") throw new UnavailableError("QUOTA_STORE_UNAVAILABLE", "quota store is too slow", 1_000);
+  return answer as Exclude<T, { kind: "late" }>;
+}
+
+/** Requests are charged as held, everything else as used, where that is known. */
+function usedByKey(claims: readonly Claim[], amounts: Amounts): Record<string, number> {
+  const used: Record<string, number> = {};
+  for (const { limit, rule } of claims) {
+    if (limit.unit !== "tokens" && limit.unit !== "microdollars") continue;
+    const amount = count(amounts[limit.unit]);
+    if (amount !== undefined) used[rule.key] = amount;
+  }
+  return used;
+}

@@ -1,0 +1,90 @@
+/** Work that must still be done although the store is away. */
+export interface Retries {
+  readonly size: number;
+  /** Does `task` soon, and again until it does not reject. */
+  add(task: RetryTask): void;
+  close(): void;
+}
+
+export interface RetryTask {
+  run(): Promise<void>;
+  /** Time after which it is pointless; undefined: it is done however late. */
+  readonly maxAgeMs?: number;
+  /** It may be left undone when many wait already. */
+  readonly minor?: boolean;
+  /** Called when it was given up for its age. */
+  readonly onGivenUp?: () => void;
+}
+
+interface Waiting {
+  readonly task: RetryTask;
+  readonly since: number;
+}
+
+const firstDelayMs = 100;
+const maxDelayMs = 1_000;
+/** Tasks done at once when the store is back. */
+const batchSize = 50;
+
+/**
+ * One queue and one timer for all: each attempt tries a single task, and only when that succeeds the rest. Minor tasks
+ * wait only while fewer than `maxWaiting` do.
+ */
+export function createRetries({ maxWaiting = 10_000 } = {}): Retries {
+  let waiting: Waiting[] = [];
+  let delayMs = firstDelayMs;
+  let timer: NodeJS.Timeout | undefined;
+  let running = false;
+  let closed = false;
+
+  function schedule(): void {
+    if (closed || running || timer !== undefined || waiting.length === 0) return;
+    // Spread, so that the processes do not come back all at once.
+    timer = setTimeout(() => void attempt(), delayMs * (1 + Math.random() / 4)).unref();
+  }
+
+  async function attempt(): Promise<void> {
+    timer = undefined;
+    running = true;
+    dropOld();
+    const done = await drain();
+    delayMs = done ? firstDelayMs : Math.min(delayMs * 2, maxDelayMs);
+    running = false;
+    schedule();
+  }
+
+  function dropOld(): void {
+    const now = performance.now();
+    const isOld = ({ task, since }: Waiting): boolean => now - since >= (task.maxAgeMs ?? Infinity);
+    const old = waiting.filter(isOld);
+    if (old.length > 0) waiting = waiting.filter((entry) => !isOld(entry));
+    for (const { task } of old) task.onGivenUp?.();
+  }
+
+  /** Whether nothing failed. What failed goes last, so that it is not in the way of the others. */
+  async function drain(): Promise<boolean> {
+    for (let size = 1; waiting.length > 0; size = batchSize) {
+      const batch = waiting.splice(0, size);
+      const outcomes = await Promise.allSettled(batch.map(({ task }) => task.run()));
+      const failed = batch.filter((_, index) => outcomes[index]?.status === "rejected");
+      waiting.push(...failed);
+      if (failed.length > 0) return false;
+    }
+    return true;
+  }
+
+  return {
+    get size() {
+      return waiting.length;
+    },
+    add(task) {
+      if (task.minor && waiting.length >= maxWaiting) return;
+      waiting.push({ task, since: performance.now() });
+      schedule();
+    },
+    close() {
+      closed = true;
+      clearTimeout(timer);
+    },
+  };
+}

@@ -1,0 +1,409 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import { hourMs, longLeaseMs, type MakeStore, slots, testActor, units } from "./quota-store-actor.js";
+import { describeQuotaStoreHistories } from "./quota-store-histories.js";
+
+export type { MakeStore, StoreSettings, StoreUnderTest } from "./quota-store-actor.js";
+
+/** Windows and leases that are waited for. */
+const shortMs = 300;
+
+/** What a quota store must do. Run it for each store. */
+export function describeQuotaStore(name: string, makeStore: MakeStore): void {
+  describe(`${name} as a quota store`, () => {
+    describeWindows(makeStore);
+    describeSettlement(makeStore);
+    describeRepeats(makeStore);
+    describeLeases(makeStore);
+    describeActors(makeStore);
+  });
+  describeQuotaStoreHistories(name, makeStore);
+}
+
+function describeWindows(makeStore: MakeStore): void {
+  it.each([1, 2, 7])("admits exactly %i of a limit of as many", async (limit) => {
+    const { reserve } = await testActor(makeStore);
+    const kinds: string[] = [];
+    for (let i = 0; i < limit + 2; i++) kinds.push((await reserve([units(limit)])).kind);
+    expect(kinds).toEqual([...Array<string>(limit).fill("admitted"), "refused", "refused"]);
+  });
+
+  it("admits exactly the limit of many at once", async () => {
+    const { reserve } = await testActor(makeStore);
+    const answers = await Promise.all(Array.from({ length: 200 }, () => reserve([units(50)])));
+    expect(answers.filter(({ kind }) => kind === "admitted")).toHaveLength(50);
+  });
+
+  it.each([[units(0)], [units(0, { amount: 0 })], [slots(0)]])(
+    "refuses everything at a limit of 0: %j",
+    async (rule) => {
+      const { reserve, store } = await testActor(makeStore);
+      const answer = await reserve([rule]);
+      expect(answer).toMatchObject({ kind: "refused", state: { used: 0, limit: 0, resetAt: undefined } });
+      expect(answer.kind === "refused" && answer.retryAt).toBeGreaterThan(store.now());
+    },
+  );
+
+  it("counts the largest limit to the last unit", async () => {
+    const limit = Number.MAX_SAFE_INTEGER;
+    const { reserve, used } = await testActor(makeStore);
+    expect(await reserve([units(limit, { amount: limit - 1 })])).toMatchObject({ kind: "admitted" });
+    expect(await reserve([units(limit, { amount: 2 })])).toMatchObject({ kind: "refused" });
+    expect(await reserve([units(limit, { amount: 1 })])).toMatchObject({ kind: "admitted" });
+    expect(await used(units(limit))).toBe(limit);
+  });
+
+  it("refuses a request of 0 units when nothing is left", async () => {
+    const { reserve, hold } = await testActor(makeStore);
+    expect(await reserve([units(1, { amount: 0 })])).toMatchObject({ kind: "admitted" });
+    await hold([units(1)]);
+    expect(await reserve([units(1, { amount: 0 })])).toMatchObject({ kind: "refused" });
+  });
+
+  it("lets more than the limit pass on an empty window, and holds the limit", async () => {
+    const { reserve, hold, refund } = await testActor(makeStore);
+    const large = units(10, { amount: 25 });
+    const small = await hold([units(10)]);
+    expect(await reserve([large])).toMatchObject({ kind: "refused", state: { used: 1 } });
+    await refund(small);
+    expect(await reserve([large])).toMatchObject({ kind: "admitted", states: [{ used: 10, held: 10 }] });
+  });
+
+  it("consumes nothing of any rule when one refuses", async () => {
+    const { reserve, store, actor } = await testActor(makeStore);
+    const rules = [units(5), units(1, { key: "narrow", amount: 1 }), slots(5)];
+    await reserve(rules);
+    expect(await reserve(rules)).toMatchObject({ kind: "refused", state: { key: "narrow" } });
+    expect((await store.usage(actor, rules)).map(({ used }) => used)).toEqual([1, 1, 1]);
+  });
+
+  it("refuses with the rule that takes longest to pass", async () => {
+    const { reserve, hold } = await testActor(makeStore);
+    const rules = [slots(1), units(1, { key: "hour" }), units(1, { key: "day", windowMs: 24 * hourMs })];
+    await hold(rules);
+    const answer = await reserve(rules);
+    expect(answer).toMatchObject({ kind: "refused", state: { key: "day", used: 1, limit: 1 } });
+    expect(answer.kind === "refused" && answer.retryAt).toBe(answer.kind === "refused" && answer.state.resetAt);
+  });
+
+  it("lets the same request pass at `retryAt`, and not before", async () => {
+    const { reserve, hold, until, exact } = await testActor(makeStore);
+    const rules = [units(1, { windowMs: shortMs }), units(1, { key: "shorter", windowMs: shortMs / 2 })];
+    await hold(rules);
+    const refused = await reserve(rules);
+    if (refused.kind !== "refused") throw new Error(refused.kind);
+    if (exact) {
+      await until(refused.retryAt - 1);
+      expect(await reserve(rules)).toMatchObject({ kind: "refused", retryAt: refused.retryAt });
+    }
+    await until(refused.retryAt);
+    expect(await reserve(rules)).toMatchObject({ kind: "admitted" });
+  });
+
+  it("opens a window with the first request counted in it", async () => {
+    const { reserve, store, actor, used } = await testActor(makeStore);
+    const rule = units(1);
+    await reserve([rule, units(0, { key: "none" })]);
+    expect(await store.usage(actor, [rule])).toMatchObject([{ used: 0, resetAt: undefined }]);
+    const before = store.now();
+    const answer = await reserve([rule]);
+    const resetAt = answer.kind === "admitted" ? (answer.states[0]?.resetAt ?? 0) : 0;
+    expect(resetAt - before).toBeGreaterThanOrEqual(hourMs - 50);
+    expect(resetAt - store.now()).toBeLessThanOrEqual(hourMs + 50);
+    expect(await used(rule)).toBe(1);
+  });
+
+  it("never moves the end of an open window", async () => {
+    const { hold, commit, wait, store, actor } = await testActor(makeStore);
+    const rule = units(100);
+    const ends = new Set<number | undefined>();
+    for (let i = 0; i < 10; i++) {
+      const id = await hold([rule]);
+      await wait(3);
+      if (i % 2 === 0) await commit(id, { units: 3 });
+      ends.add((await store.usage(actor, [rule]))[0]?.resetAt);
+    }
+    expect(ends.size).toBe(1);
+  });
+
+  it("applies a lowered limit at once and keeps the usage under a raised one", async () => {
+    const { reserve, hold, store, actor } = await testActor(makeStore);
+    await hold([units(5, { amount: 4 })]);
+    expect(await reserve([units(2)])).toMatchObject({ kind: "refused", state: { used: 4, limit: 2 } });
+    expect(await reserve([units(6, { amount: 2 })])).toMatchObject({ kind: "admitted", states: [{ used: 6 }] });
+    expect(await store.usage(actor, [units(3)])).toMatchObject([{ used: 6, limit: 3 }]);
+  });
+
+  it("cuts an open window to a shortened interval, and prolongs none", async () => {
+    const { hold, reserve, store, actor, wait } = await testActor(makeStore);
+    await hold([units(1)]);
+    const [{ resetAt = 0 } = {}] = await store.usage(actor, [units(1)]);
+    const openedAt = resetAt - hourMs;
+    const longer = await store.usage(actor, [units(1, { windowMs: 2 * hourMs })]);
+    expect(longer).toMatchObject([{ used: 1, resetAt }]);
+    const shorter = units(1, { windowMs: shortMs });
+    expect(await reserve([shorter])).toMatchObject({ kind: "refused", retryAt: openedAt + shortMs });
+    await wait(shortMs);
+    expect(await reserve([shorter])).toMatchObject({ kind: "admitted", states: [{ used: 1 }] });
+  });
+}
+
+function describeSettlement(makeStore: MakeStore): void {
+  it.each([
+    ["less than held gives the difference back", 2, 2],
+    ["nothing gives all back", 0, 0],
+    ["what was held changes nothing", 5, 5],
+    ["more leaves a debt", 30, 30],
+  ])("commits: %s", async (_, actual, expected) => {
+    const { hold, commit, reserve } = await testActor(makeStore);
+    const id = await hold([units(10, { amount: 5 })]);
+    expect(await commit(id, { units: actual })).toMatchObject({
+      kind: "settled",
+      states: [{ key: "units", used: expected, held: 0, limit: 10 }],
+    });
+    expect((await reserve([units(10)])).kind).toBe(expected < 10 ? "admitted" : "refused");
+  });
+
+  it("keeps what was held of a rule that is left out of a commit", async () => {
+    const { hold, commit, used } = await testActor(makeStore);
+    const other = units(10, { key: "other", amount: 4 });
+    await commit(await hold([units(10, { amount: 3 }), other]), { units: 1 });
+    expect([await used(units(10)), await used(other)]).toEqual([1, 4]);
+  });
+
+  it("refunds everything", async () => {
+    const { hold, refund, store, actor } = await testActor(makeStore);
+    const rules = [units(10, { amount: 3 }), slots(1)];
+    await hold([units(10)]);
+    expect(await refund(await hold(rules))).toMatchObject({ kind: "settled", states: [{ used: 1 }, { used: 0 }] });
+    expect((await store.usage(actor, rules)).map(({ used, held }) => [used, held])).toEqual([
+      [1, 1],
+      [0, 0],
+    ]);
+  });
+
+  it("settles a hold once", async () => {
+    const { hold, commit, refund, used } = await testActor(makeStore);
+    const id = await hold([units(10)]);
+    await commit(id, { units: 7 });
+    expect(await Promise.all([commit(id, { units: 7 }), refund(id), commit(id)])).toEqual(
+      Array(3).fill({ kind: "gone" }),
+    );
+    expect(await used(units(10))).toBe(7);
+  });
+
+  it("settles a hold once of many attempts at the same time", async () => {
+    const { hold, commit, refund, used } = await testActor(makeStore);
+    const id = await hold([units(10)]);
+    const answers = await Promise.all([commit(id, { units: 5 }), refund(id), commit(id, { units: 5 }), refund(id)]);
+    expect(answers.filter(({ kind }) => kind === "settled")).toHaveLength(1);
+    expect(await used(units(10))).toBe(answers[0].kind === "settled" ? 5 : 0);
+  });
+
+  it("has nothing to settle of a request it never saw, or of a refused one", async () => {
+    const { commit, refund, reserve, used } = await testActor(makeStore);
+    const requestId = randomUUID();
+    await reserve([units(0)], { requestId });
+    expect([await commit(requestId, { units: 3 }), await refund(randomUUID())]).toEqual(
+      Array(2).fill({ kind: "gone" }),
+    );
+    expect(await used(units(1))).toBe(0);
+  });
+
+  it("charges a hold's own window, and nothing once that is closed", async () => {
+    const { hold, commit, wait, used } = await testActor(makeStore);
+    const rule = units(10, { windowMs: shortMs, amount: 2 });
+    const [early, forgotten] = [await hold([rule]), await hold([rule])];
+    await wait(shortMs);
+    expect(await commit(early, { units: 9 })).toMatchObject({ kind: "settled", states: [{ used: 0, held: 0 }] });
+    await hold([rule]);
+    await commit(forgotten, { units: 0 });
+    expect(await used(rule)).toBe(2);
+  });
+
+  it("starts from 0 after a reset, whatever holds of before are settled at", async () => {
+    const { hold, commit, refund, reserve, store, actor, used } = await testActor(makeStore);
+    const rules = [units(10, { amount: 4 }), slots(3)];
+    const [first, second] = [await hold(rules), await hold(rules)];
+    expect(await store.reset(actor, ["units", "slots", "other"])).toEqual({ units: 8 });
+    expect(await reserve(rules)).toMatchObject({ kind: "admitted", states: [{ used: 4, held: 4 }, { used: 3 }] });
+    await commit(first, { units: 10 });
+    await refund(second);
+    expect([await used(units(10)), await used(slots(3))]).toEqual([4, 1]);
+  });
+}
+
+function describeRepeats(makeStore: MakeStore): void {
+  it("answers a repeated reservation as the first one, counting once", async () => {
+    const { reserve, hold, used } = await testActor(makeStore);
+    const id = await hold([units(2), slots(1)]);
+    const again = await Promise.all([1, 2, 3].map(() => reserve([units(2), slots(1)], { requestId: id })));
+    expect(again.map(({ kind }) => kind)).toEqual(["admitted", "admitted", "admitted"]);
+    expect([await used(units(2)), await used(slots(1))]).toEqual([1, 1]);
+  });
+
+  it("counts once when the same reservation comes many times at the same moment", async () => {
+    const { reserve, used } = await testActor(makeStore);
+    const requestId = randomUUID();
+    await Promise.all(Array.from({ length: 20 }, () => reserve([units(30)], { requestId })));
+    expect(await used(units(30))).toBe(1);
+  });
+
+  it.each(["commit", "refund"] as const)("knows a request after its %s", async (end) => {
+    const actor = await testActor(makeStore);
+    const id = await actor.hold([units(5), slots(1)]);
+    await actor[end](id);
+    const before = await actor.used(units(5));
+    await actor.wait(shortMs);
+    expect(await actor.reserve([units(5), slots(1)], { requestId: id })).toMatchObject({ kind: "admitted" });
+    expect([await actor.used(units(5)), await actor.used(slots(1))]).toEqual([before, 0]);
+    expect(await actor.commit(id, { units: 4 })).toEqual({ kind: "gone" });
+  });
+
+  it("forgets a refused request", async () => {
+    const { reserve, hold, refund, used } = await testActor(makeStore);
+    const holder = await hold([units(1)]);
+    const requestId = randomUUID();
+    expect(await reserve([units(1)], { requestId })).toMatchObject({ kind: "refused" });
+    await refund(holder);
+    expect(await reserve([units(1)], { requestId })).toMatchObject({ kind: "admitted" });
+    expect(await used(units(1))).toBe(1);
+  });
+
+  it("does nothing once the deadline has passed", async () => {
+    const { reserve, hold, store, actor, used } = await testActor(makeStore);
+    const id = await hold([units(5), slots(5)]);
+    const late = { requestId: randomUUID(), actor, deadlineAt: store.now() - 50, intent: "", outcome: "" };
+    expect(await reserve([units(5), slots(5)], late)).toEqual({ kind: "late" });
+    expect(await store.commit({ ...late, requestId: id, used: { units: 3 } })).toEqual({ kind: "late" });
+    expect(await store.refund({ ...late, requestId: id })).toEqual({ kind: "late" });
+    expect([await used(units(5)), await used(slots(5))]).toEqual([1, 1]);
+    expect(await reserve([units(5)], { requestId: late.requestId })).toMatchObject({ states: [{ used: 2 }] });
+  });
+}
+
+function describeLeases(makeStore: MakeStore): void {
+  it.each(["commit", "refund"] as const)("holds a slot until its %s", async (end) => {
+    const actor = await testActor(makeStore);
+    const id = await actor.hold([slots(2)]);
+    await actor.hold([slots(2)]);
+    expect(await actor.reserve([slots(2)])).toMatchObject({
+      kind: "refused",
+      state: { key: "slots", used: 2, held: 2 },
+    });
+    await actor[end](id);
+    expect(await actor.reserve([slots(2)])).toMatchObject({ kind: "admitted", states: [{ used: 2, held: 2 }] });
+  });
+
+  it("gives back the slots of abandoned holds without being swept", async () => {
+    const { hold, wait } = await testActor(makeStore, { leaseMs: shortMs });
+    await hold([slots(2)]);
+    await hold([slots(2)]);
+    await wait(shortMs);
+    await hold([slots(2)]);
+    await hold([slots(2)]);
+  });
+
+  it("charges abandoned holds that reached their upstream, refunds the others, and tells of each once", async () => {
+    const { hold, renew, wait, store, actor, used } = await testActor(makeStore, { leaseMs: shortMs });
+    const rules = [units(10, { amount: 3 }), slots(5)];
+    const [reached, unreached] = [await hold(rules), await hold(rules)];
+    await renew(reached, true);
+    await renew(reached, false);
+    await wait(shortMs);
+    const found = [...(await store.reap(100)), ...(await store.reap(100))].filter((other) => other.actor === actor);
+    expect(found.toSorted((a, b) => Number(b.charged) - Number(a.charged))).toEqual([
+      { requestId: reached, actor, charged: true, intent: "" },
+      { requestId: unreached, actor, charged: false, intent: "" },
+    ]);
+    expect([await used(units(10)), await used(slots(5))]).toEqual([3, 0]);
+  });
+
+  it("tells of holds that a reservation settled, at most as many as asked for", async () => {
+    const { hold, reserve, wait, store, actor } = await testActor(makeStore, { leaseMs: shortMs });
+    const ids = [await hold([slots(3)]), await hold([slots(3)]), await hold([slots(3)])];
+    await wait(shortMs);
+    await reserve([slots(3)], { intent: "the next" });
+    const found: string[] = [];
+    for (let batch = await store.reap(1); batch.length > 0; batch = await store.reap(1)) {
+      expect(batch).toHaveLength(1);
+      found.push(...batch.filter((other) => other.actor === actor).map(({ requestId }) => requestId));
+    }
+    expect(found.toSorted()).toEqual(ids.toSorted());
+  });
+
+  it("keeps the intent of an abandoned hold", async () => {
+    const { reserve, wait, store, actor } = await testActor(makeStore, { leaseMs: shortMs });
+    const intent = '{"model":"a\\nb","text":"ü\u0000"}';
+    await reserve([units(1)], { intent });
+    await wait(shortMs);
+    expect((await store.reap(100)).find((other) => other.actor === actor)?.intent).toBe(intent);
+  });
+
+  it("keeps a renewed hold, and revives none", async () => {
+    const { hold, renew, refund, wait } = await testActor(makeStore, { leaseMs: shortMs });
+    const [renewed, lost] = [await hold([slots(2)]), await hold([slots(2)])];
+    for (let i = 0; i < 3; i++) {
+      await wait(shortMs / 2);
+      await renew(renewed, false);
+    }
+    await renew(lost, true);
+    expect([(await refund(lost)).kind, (await refund(renewed)).kind]).toEqual(["gone", "settled"]);
+  });
+
+  it.each([true, false])("charges nothing more for a hold whose lease ended (reached: %j)", async (reached) => {
+    const { hold, renew, commit, wait, used } = await testActor(makeStore, { leaseMs: shortMs });
+    const id = await hold([units(10, { amount: 2 })]);
+    await renew(id, reached);
+    await wait(shortMs);
+    expect(await commit(id, { units: 9 })).toEqual({ kind: "gone" });
+    expect(await used(units(10))).toBe(reached ? 2 : 0);
+  });
+}
+
+function describeActors(makeStore: MakeStore): void {
+  it("keeps actors apart, whatever their ids are made of", async () => {
+    const suffix = randomUUID();
+    const ids = [
+      "a",
+      "a}b",
+      "a{b}",
+      "a:b",
+      "a b",
+      "a\nb",
+      "a\u0000b",
+      "*",
+      "__proto__",
+      "constructor",
+      "ü",
+      "🦊",
+      "x".repeat(10_240),
+    ];
+    const { store } = await makeStore({ leaseMs: longLeaseMs });
+    // The same request id for all: an id is the actor's own.
+    const call = (actor: string) => ({ requestId: suffix, actor, deadlineAt: store.now() + 5_000, intent: "" });
+    const actors = ids.map((id) => `${suffix}${id}`);
+    for (const actor of actors) {
+      expect(await store.reserve({ ...call(actor), rules: [units(1), slots(1)] })).toMatchObject({ kind: "admitted" });
+      expect(await store.usage(actor, [units(1), slots(1)])).toMatchObject([{ used: 1 }, { used: 1 }]);
+    }
+    for (const [index, actor] of actors.entries()) {
+      await store.commit({ ...call(actor), used: { units: index }, outcome: "" });
+      expect(await store.usage(actor, [units(1), slots(1)])).toMatchObject([{ used: index }, { used: 0 }]);
+    }
+  });
+
+  it("shows where rules stand in their order, and consumes nothing", async () => {
+    const { store, actor, hold } = await testActor(makeStore);
+    const rules = [slots(3), units(5, { key: "b" }), units(5, { key: "a" })];
+    await hold([units(5, { key: "a" }), slots(3)]);
+    for (let i = 0; i < 2; i++) {
+      const states = await store.usage(actor, rules);
+      expect(states.map(({ key, used, held }) => [key, used, held])).toEqual([
+        ["slots", 1, 1],
+        ["b", 0, 0],
+        ["a", 1, 1],
+      ]);
+    }
+  });
+}
