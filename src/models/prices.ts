@@ -25,6 +25,6 @@ export function microdollars(used: TokenCounts, prices: Prices): number {
     cachedInputTokens * (prices.cachedInputPerMillion ?? prices.inputPerMillion) +
     cacheWriteTokens * (prices.cacheWritePerMillion ?? prices.inputPerMillion) +
     outputTokens * prices.outputPerMillion;
-  // 100 tokens at 0.30 are 30, not 30.000000000000004 and so 31.
+  // 100 tokens at 0.07 are 7, not 7.000000000000001 and so 8.
   return Math.ceil(Math.round(cost * 1e6) / 1e6);
 }

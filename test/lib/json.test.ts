@@ -46,6 +46,18 @@ describe("scanJsonObject", () => {
     expect(body.items("d")).toEqual(["1", "[2,3]"]);
   });
 
+  it.each([0, 1, 2, 30, 31, 32, 33, 34, 100])(
+    "finds the end of a text of %i letters and some backslashes",
+    (letters) => {
+      for (const end of ["", "\\\\", "\\\\\\\\", '\\"', '\\\\\\"', '\\"\\"x', "\\\\x"]) {
+        const text = `"${"x".repeat(letters)}${end}"`;
+        const body = scan(`{"a":${text},"b":[${text}],${text}:1}`);
+        expect(body.raw("a")).toBe(text);
+        expect(body.items("b")).toEqual([text]);
+      }
+    },
+  );
+
   it("reads keys as JSON does", () => {
     expect(scan('{"mod\\u0065l":"x"}').get("model")).toBe("x");
     expect(scan('{"__proto__":"x"}').get("__proto__")).toBe("x");

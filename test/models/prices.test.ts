@@ -19,6 +19,11 @@ describe("microdollars", () => {
     expect(microdollars(used, prices)).toBe(cost);
   });
 
+  it("rounds up what is a part of a microdollar, and not what is one but for the arithmetic", () => {
+    expect(microdollars({ inputTokens: 100 }, { inputPerMillion: 0.07, outputPerMillion: 0 })).toBe(7);
+    expect(microdollars({ inputTokens: 101 }, { inputPerMillion: 0.07, outputPerMillion: 0 })).toBe(8);
+  });
+
   it("takes cached input for any other where it has no price of its own", () => {
     const plain = { inputPerMillion: 2, outputPerMillion: 0, cachedInputPerMillion: undefined };
     expect(microdollars({ inputTokens: 10, cachedInputTokens: 5, cacheWriteTokens: 5 }, plain)).toBe(20);

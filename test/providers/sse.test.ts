@@ -63,12 +63,12 @@ describe("SSE scanner", () => {
   it("keeps no view of a chunk that is over", () => {
     const payloads: string[] = [];
     const scanner = createSseScanner((data) => payloads.push(data.toString()), { maxEventBytes: 1000 });
-    for (const text of ["data: on", "e\ndata: two", "\n", "\n"]) {
+    for (const text of ["data: on", "e\ndata: two", "\n", "\n", "data: three\n", "\n"]) {
       const chunk = Buffer.from(text);
       scanner.push(chunk);
       chunk.fill(0x2a);
     }
-    expect(payloads).toEqual(["one\ntwo"]);
+    expect(payloads).toEqual(["one\ntwo", "three"]);
   });
 
   it("finds the same payloads for any lines and any cuts", () => {
