@@ -1,5 +1,6 @@
 // A typed client for callers: transport, token, retries, and streams that end the call when the caller leaves them.
 
+import type { DescService } from "@bufbuild/protobuf";
 import {
   type CallOptions,
   type Client,
@@ -37,8 +38,11 @@ export interface GatewayClient {
 
 /** Creates a client. Leaving a stream's loop early, by `break` or by an error, cancels the call. */
 export function createGatewayClient(options: GatewayClientOptions): GatewayClient {
-  const transport = cancelling(transportOf(options));
-  return { completions: createClient(CompletionsService, transport), limits: createClient(LimitsService, transport) };
+  const transport = transportOf(options);
+  return {
+    completions: cancellingClient(CompletionsService, transport),
+    limits: cancellingClient(LimitsService, transport),
+  };
 }
 
 function transportOf(options: GatewayClientOptions): Transport {
@@ -101,29 +105,36 @@ function delay(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * A transport whose streams cancel their call when they are left. Connect's own do not: the server would go on, and the
- * caller be charged, to the end.
+ * A client whose streams cancel their call when their loop is left. Connect's own do not hear of it: the server would go on,
+ * and the caller be charged, to the end.
  */
-function cancelling(transport: Transport): Transport {
-  return {
-    unary: (...args) => transport.unary(...args),
-    async stream(method, signal, ...rest) {
+function cancellingClient<S extends DescService>(service: S, transport: Transport): Client<S> {
+  const client = createClient(service, transport) as Record<string, unknown>;
+  for (const method of service.methods) {
+    if (method.methodKind !== "server_streaming") continue;
+    const call = client[method.localName] as (request: unknown, options?: CallOptions) => AsyncIterable<unknown>;
+    client[method.localName] = (request: unknown, options: CallOptions = {}) => {
       const left = new AbortController();
-      const both = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
-      const response = await transport.stream(method, both, ...rest);
-      return { ...response, message: whenLeft(response.message, () => left.abort()) };
-    },
-  };
+      const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
+      return whenLeft(call(request, { ...options, signal }), () => left.abort());
+    };
+  }
+  return client as Client<S>;
 }
 
+/** `messages`, with `leave` called when the loop over them is left before their end. */
 async function* whenLeft<T>(messages: AsyncIterable<T>, leave: () => void): AsyncGenerator<T> {
+  // By hand: `yield*` would first ask the inner iterator to return, which waits for the server.
+  const iterator = messages[Symbol.asyncIterator]();
   let ended = false;
   try {
-    yield* messages;
-    ended = true;
+    for (;;) {
+      const next = await iterator.next();
+      ended = next.done === true;
+      if (next.done) return;
+      yield next.value;
+    }
   } finally {
     if (!ended) leave();
   }
 }
-
-export type { CallOptions };

@@ -10,6 +10,7 @@ import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
+import type { UsageEvent } from "./usage/event.js";
 
 /** What the caller sent. */
 export type Ask = NativeAsk | TypedAsk;
@@ -46,10 +47,9 @@ export interface Planner {
 export interface Plan {
   readonly route: Route;
   readonly provider: Provider;
-  readonly quota: QuotaRequest;
+  /** What is reserved; undefined for what is free. */
+  readonly quota: QuotaRequest | undefined;
   readonly upstream: UpstreamRequest;
-  /** What that usage costs, in microdollars; undefined when the model has no price. */
-  price(usage: Usage): number | undefined;
 }
 
 /** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
@@ -89,32 +89,23 @@ export function typedApi(provider: Provider): Api & { readonly typed: TypedApi }
   return { ...api, typed: api.typed };
 }
 
-function plan(parts: {
-  request: RelayRequest;
-  route: Route;
-  provider: Provider;
-  api: Api;
-  body: Buffer;
-  unasked: UpstreamRequest["unasked"];
-  stream: boolean;
-  headers: UpstreamRequest["headers"];
-}): Plan {
+interface PlanParts {
+  readonly request: RelayRequest;
+  readonly route: Route;
+  readonly provider: Provider;
+  readonly api: Api;
+  readonly body: Buffer;
+  readonly unasked: UpstreamRequest["unasked"];
+  readonly stream: boolean;
+  readonly headers: UpstreamRequest["headers"];
+}
+
+function plan(parts: PlanParts): Plan {
   const { request, route, api, body } = parts;
   return {
     route,
     provider: parts.provider,
-    quota: {
-      requestId: request.id,
-      actor: request.actor,
-      feature: request.feature,
-      model: route.name,
-      estimate() {
-        // The body as it is sent: the estimate sees what the upstream sees.
-        const sent = scanJsonObject(body);
-        return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent).maxOutputTokens };
-      },
-      intent: "",
-    },
+    quota: api.free ? undefined : quotaRequest(parts),
     upstream: {
       upstream: route.upstream,
       api,
@@ -125,6 +116,48 @@ function plan(parts: {
       headers: parts.headers,
       timeoutMs: request.timeoutMs,
     },
-    price: (usage) => route.prices && microdollars(usage, route.prices),
+  };
+}
+
+function quotaRequest({ request, route, api, body, ...parts }: PlanParts): QuotaRequest {
+  return {
+    requestId: request.id,
+    actor: request.actor,
+    feature: request.feature,
+    model: route.name,
+    estimate() {
+      // The body as it is sent: the estimate sees what the upstream sees.
+      const sent = scanJsonObject(body);
+      return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent).maxOutputTokens };
+    },
+    price: (usage) => priceOf(route, usage),
+    intent: JSON.stringify(eventStart(request, { route, provider: parts.provider, stream: parts.stream })),
+  };
+}
+
+/** What that usage costs, in microdollars; undefined when the model has no price. */
+export function priceOf(route: Route, usage: Usage): number | undefined {
+  return route.prices && microdollars(usage, route.prices);
+}
+
+/** What a usage event says of a request before it is sent. */
+export type EventStart = Pick<
+  UsageEvent,
+  "id" | "time" | "actor" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
+>;
+
+export function eventStart(
+  request: RelayRequest,
+  plan: { readonly route: Route; readonly provider: Provider; readonly stream: boolean } | undefined,
+): EventStart {
+  const ageMs = performance.now() - request.arrivedAt;
+  return {
+    id: request.id,
+    time: new Date(Date.now() - ageMs).toISOString(),
+    actor: { id: request.actor.id, source: request.actor.source },
+    feature: request.feature,
+    ...(plan && { model: plan.route.name, provider: plan.provider.kind, upstream: plan.route.upstream }),
+    edge: request.edge,
+    stream: plan?.stream ?? false,
   };
 }

@@ -3,8 +3,8 @@
 import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, type UpstreamError } from "./errors.js";
 import type { Route } from "./models/catalogue.js";
-import type { Amounts, LimitState, Quota } from "./quota/quota.js";
-import { type Ask, type Plan, type Planner, planOf } from "./relay-plan.js";
+import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
+import { type Ask, type EventStart, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { UsageEvent } from "./usage/event.js";
 
@@ -49,7 +49,7 @@ export async function relay(parts: RelayParts, request: RelayRequest, reply: Rel
   let failure: unknown;
   try {
     plan = planOf(parts, request);
-    const hold = await parts.quota.reserve(plan.quota);
+    const hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
     reply.admitted(plan.route, hold.states);
 
     exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
@@ -78,8 +78,10 @@ function amounts({ usage }: Exchange, plan: Plan): Amounts {
   const { inputTokens, outputTokens } = usage;
   // Either count missing leaves the total unknown; then what was held is charged.
   const tokens = inputTokens === undefined || outputTokens === undefined ? undefined : inputTokens + outputTokens;
-  return { tokens, microdollars: tokens === undefined ? undefined : plan.price(usage) };
+  return { tokens, microdollars: tokens === undefined ? undefined : priceOf(plan.route, usage) };
 }
+
+const freeHold: Hold = { states: [], reached() {}, async commit() {}, async refund() {} };
 
 function eventOf(
   request: RelayRequest,
@@ -90,21 +92,21 @@ function eventOf(
   const durationMs = performance.now() - request.arrivedAt;
   const sentAfterMs = durationMs - (exchange?.upstreamMs ?? 0);
   return {
-    id: request.id,
-    time: new Date(Date.now() - durationMs).toISOString(),
+    ...eventStart(request, plan && { ...plan, stream: plan.upstream.stream }),
     ...ending(exchange, failure),
-    actor: { id: request.actor.id, source: request.actor.source },
-    feature: request.feature,
-    ...(plan && { model: plan.route.name, provider: plan.provider.kind, upstream: plan.route.upstream }),
-    edge: request.edge,
-    stream: plan?.upstream.stream ?? false,
     ...(exchange?.status !== undefined && { upstreamStatus: exchange.status }),
     usage: exchange?.usage ?? {},
-    charged: exchange !== undefined && isCharged(exchange),
+    charged: plan?.quota !== undefined && exchange !== undefined && isCharged(exchange),
     durationMs,
     upstreamMs: exchange?.upstreamMs ?? 0,
     ...(exchange?.firstByteMs !== undefined && { firstByteMs: sentAfterMs + exchange.firstByteMs }),
   };
+}
+
+/** The event of a request whose process died: what is left of it is what stood in its hold. */
+export function abandonedEvent(hold: { readonly intent: string; readonly charged: boolean }): UsageEvent {
+  const start = JSON.parse(hold.intent) as EventStart;
+  return { ...start, outcome: "abandoned", usage: {}, charged: hold.charged, durationMs: 0, upstreamMs: 0 };
 }
 
 function ending(exchange: Exchange | undefined, failure: unknown): Pick<UsageEvent, "outcome" | "reason"> {

@@ -23,6 +23,7 @@ const messages: Api = {
 
 const countTokens: Api = {
   name: "count_tokens",
+  free: true,
   path: () => "/v1/messages/count_tokens",
   passHeaders,
   headers: version,

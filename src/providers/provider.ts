@@ -61,6 +61,8 @@ export interface Meter {
 export interface Api {
   /** Short name, unique within the provider: `messages`, `chat_completions`. */
   readonly name: string;
+  /** True where the provider charges nothing, such as for counting tokens: then no limit is charged either. */
+  readonly free?: true;
   /** Path below the upstream's base URL, beginning with a slash. `model` is not encoded yet. */
   path(model: string, stream: boolean): string;
   /** Headers of the caller that are passed on, lower case: `anthropic-version`. */

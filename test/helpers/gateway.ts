@@ -1,0 +1,107 @@
+import { createGatewayClient, type GatewayClient, type GatewayClientOptions } from "../../src/client.js";
+import { loadConfig } from "../../src/config.js";
+import type { DemoUpstream } from "../../src/demo/upstream.js";
+import { type Gateway, startGateway } from "../../src/gateway.js";
+import type { UsageEvent } from "../../src/usage/event.js";
+import { silentLog } from "./log.js";
+import { testUpstream } from "./upstream.js";
+
+/** The token of the actor that every test gateway has. */
+export const token = "test-token-of-the-acme-actor";
+
+export interface TestGateway extends AsyncDisposable {
+  readonly gateway: Gateway;
+  readonly url: string;
+  /** Plays all providers. */
+  readonly upstream: DemoUpstream;
+  /** What the sink received. */
+  readonly events: UsageEvent[];
+  /** Forgets what went before: calls, scripts, and events of earlier requests, even such as are still to come. */
+  reset(): void;
+  /** The first event since `reset` that `matches`, received already or not. */
+  event(matches?: (event: UsageEvent) => boolean): Promise<UsageEvent>;
+  client(options?: Partial<GatewayClientOptions>): GatewayClient;
+}
+
+export interface TestGatewayOptions {
+  /** `limits` and `models` of the actor, as the configuration file has them. */
+  readonly actor?: object;
+  readonly actors?: readonly object[];
+  /** Further parts of the configuration file. */
+  readonly file?: object;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/** A gateway on a free port, its providers played by the demo upstream, with one actor that has no limits unless given. */
+export async function testGateway(options: TestGatewayOptions = {}): Promise<TestGateway> {
+  const upstream = await testUpstream();
+  const file = {
+    actors: [
+      {
+        id: "acme",
+        name: "Acme Inc",
+        tokens: [{ ref: "env:ACME_TOKEN" }],
+        limits: { chat_completions: [], code_completions: [] },
+        models: { chat_completions: ["*"], code_completions: ["*"] },
+        ...options.actor,
+      },
+      ...(options.actors ?? []),
+    ],
+    ...options.file,
+  };
+  const env = {
+    CODY_GATEWAY_HOST: "127.0.0.1",
+    PORT: "0",
+    CODY_GATEWAY_CONFIG: "gateway.json",
+    ACME_TOKEN: token,
+    ANTHROPIC_API_KEY: "upstream-key-anthropic",
+    CODY_GATEWAY_ANTHROPIC_BASE_URL: upstream.url,
+    OPENAI_API_KEY: "upstream-key-openai",
+    CODY_GATEWAY_OPENAI_BASE_URL: `${upstream.url}/v1`,
+    CODY_GATEWAY_ANTHROPIC_ALLOWED_MODELS: "claude-*,demo-*",
+    CODY_GATEWAY_OPENAI_ALLOWED_MODELS: "gpt-*,demo-*",
+    ...options.env,
+  };
+  const loaded = loadConfig(env, () => JSON.stringify(file));
+  if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems, null, 2));
+
+  const events: UsageEvent[] = [];
+  const waiting = new Set<() => void>();
+  let since = "";
+  const sink = {
+    name: "test",
+    async send(batch: readonly UsageEvent[]): Promise<void> {
+      events.push(...batch.filter(({ time }) => time >= since));
+      for (const look of waiting) look();
+    },
+  };
+  const gateway = await startGateway(loaded.config, { log: silentLog, version: "0.0.0-test", sinks: [sink] });
+
+  return {
+    gateway,
+    url: gateway.url,
+    upstream,
+    events,
+    reset() {
+      upstream.reset();
+      events.length = 0;
+      since = new Date().toISOString();
+    },
+    event: (matches = () => true) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          const found = events.find(matches);
+          if (!found) return;
+          waiting.delete(look);
+          resolve(found);
+        };
+        waiting.add(look);
+        look();
+      }),
+    client: (given = {}) => createGatewayClient({ baseUrl: gateway.url, token, maxRetries: 0, ...given }),
+    async [Symbol.asyncDispose]() {
+      await gateway.drain({ delayMs: 0, timeoutMs: 0 });
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
