@@ -1,9 +1,11 @@
 // The benchmarks of spec/performance.md: `npm run bench [scenario …]`. `--help` tells the rest.
 
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cpus } from "node:os";
+import { resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { build } from "./harness/build.js";
+import { build, gatewayEntry } from "./harness/build.js";
 import { machineText } from "./harness/machine.js";
 import { asJson, asMarkdown, asText, type Result } from "./harness/results.js";
 import { cores } from "./harness/running.js";
@@ -25,6 +27,7 @@ Options:
   --seconds N         length of one measurement, a whole number
   --parties a,b       only these of ${allParties.join(", ")}
   --max-foreign N     percent of a core that other processes may use in a measurement that counts (default 10)
+  --gateway FILE      the gateway's entry point (default dist/src/main.js)
   --no-build          take what was built before
   --json, --markdown  print the results like this
 `;
@@ -37,6 +40,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string" },
     parties: { type: "string" },
     "max-foreign": { type: "string", default: "10" },
+    gateway: { type: "string", default: gatewayEntry },
     "no-build": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     markdown: { type: "boolean", default: false },
@@ -56,10 +60,15 @@ async function main(): Promise<void> {
     seconds: Number(values.seconds ?? (values.quick ? 2 : 3)),
     maxForeign: Number(values["max-foreign"]) / 100,
     parties: new Set((values.parties?.split(",") as PartyName[] | undefined) ?? allParties),
+    gatewayEntry: resolve(values.gateway),
     progress: (line) => console.error(line),
   };
   const taking = chosen.flatMap(({ parties }) => parties).filter((name) => options.parties.has(name));
-  if (!values["no-build"]) build({ gateway: taking.includes("gateway") });
+  if (!values["no-build"]) build();
+  if (taking.includes("gateway") && !existsSync(options.gatewayEntry))
+    throw new Error(
+      `${options.gatewayEntry} is missing: build the gateway first (npm run build), or name other --parties`,
+    );
   stayOffTheMeasuredCore();
 
   const results: Result[] = [];

@@ -9,11 +9,11 @@ import { requireTools } from "../install.js";
 export const root = join(import.meta.dirname, "../..");
 /** Where the bench's own programs are built. */
 export const buildFolder = join(root, "bench/.build");
-/** The gateway's entry point. */
+/** The gateway's entry point, as `npm run build` makes it. */
 export const gatewayEntry = join(root, "dist/src/main.js");
 
-/** Builds what the benchmarks bring themselves; the gateway must have been built before, when it takes part. */
-export function build(options: { gateway: boolean }): void {
+/** Builds what the benchmarks bring themselves; the gateway must have been built before. */
+export function build(): void {
   mkdirSync(buildFolder, { recursive: true });
   const { cc } = requireTools(["cc"]);
   for (const name of ["upstream", "streams"]) {
@@ -21,8 +21,6 @@ export function build(options: { gateway: boolean }): void {
     execFileSync(cc, ["-O2", "-Wall", "-o", join(buildFolder, name), source], { stdio: "inherit" });
   }
   compile("bench/tsconfig.json", join(buildFolder, "bench/parties/bare.js"));
-  if (options.gateway && !existsSync(gatewayEntry))
-    throw new Error("dist/src/main.js is missing: build the gateway first (npm run build), or name other --parties");
 }
 
 function compile(project: string, result: string): void {

@@ -3,7 +3,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Party, type PartyName, startParty, startUpstream } from "../parties/parties.js";
+import { type Party, type PartyName, startParty, startRedis, startUpstream } from "../parties/parties.js";
 import type { StreamShape } from "./bodies.js";
 import type { Column, Goal, Result } from "./results.js";
 import { interleave } from "./rounds.js";
@@ -17,6 +17,8 @@ export interface BenchOptions {
   readonly maxForeign: number;
   /** Who may take part. */
   readonly parties: ReadonlySet<PartyName>;
+  /** The gateway's entry point. */
+  readonly gatewayEntry: string;
   readonly progress: (line: string) => void;
 }
 
@@ -34,16 +36,22 @@ export async function withParties<T>(
   shape: { answerBytes: number; stream: StreamShape },
   options: BenchOptions,
   work: (parties: readonly Party[], folder: string) => Promise<T>,
-  env: Record<string, string> = {},
+  { redis = false }: { redis?: boolean } = {},
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "cody-gateway-bench-"));
   const stops: (() => Promise<void>)[] = [];
   try {
     const upstream = await startUpstream(folder, shape);
     stops.push(() => upstream.stop());
+    const env: Record<string, string> = {};
+    if (redis) {
+      const store = await startRedis(folder);
+      stops.push(() => store.stop());
+      env.REDIS_ENDPOINT = `127.0.0.1:${store.port}`;
+    }
     const parties: Party[] = [];
     for (const name of names.filter((one) => options.parties.has(one))) {
-      const party = await startParty(name, upstream, folder, env);
+      const party = await startParty(name, upstream, { folder, env, gatewayEntry: options.gatewayEntry });
       stops.push(() => party.running.stop());
       parties.push(party);
     }

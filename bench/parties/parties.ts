@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { type StreamShape, upstreamFiles } from "../harness/bodies.js";
-import { buildFolder, gatewayEntry } from "../harness/build.js";
+import { buildFolder } from "../harness/build.js";
 import { freePort, type Running, start } from "../harness/running.js";
 import { requirePortkey, requireTools } from "../install.js";
 
@@ -35,23 +35,33 @@ export async function startUpstream(
   return start({ name: "upstream", command: join(buildFolder, "upstream"), args, core: "load", port, folder });
 }
 
-/** Starts a party, on the measured core, in front of the upstream. */
-export async function startParty(
-  name: PartyName,
-  upstream: Running,
-  folder: string,
-  env: Readonly<Record<string, string>> = {},
-): Promise<Party> {
-  if (name === "direct") return party(name, upstream);
-  return starters[name]({ upstream: `http://127.0.0.1:${upstream.port}`, port: await freePort(), folder, env });
+/** Starts a Redis that keeps what it is told, as one for quotas should: on the load's core. */
+export async function startRedis(folder: string): Promise<Running> {
+  const port = await freePort();
+  const command = requireTools(["redis-server"])["redis-server"];
+  const settings = { port, bind: "127.0.0.1", dir: folder, save: "", appendonly: "yes", appendfsync: "everysec" };
+  const args = Object.entries(settings).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  return start({ name: "redis", command, args, core: "load", port, folder });
 }
 
-interface Place {
+/** Starts a party, on the measured core, in front of the upstream. */
+export async function startParty(name: PartyName, upstream: Running, surroundings: Surroundings): Promise<Party> {
+  if (name === "direct") return party(name, upstream);
+  return starters[name]({ ...surroundings, upstream: `http://127.0.0.1:${upstream.port}`, port: await freePort() });
+}
+
+/** Where and how parties are started. */
+export interface Surroundings {
+  readonly folder: string;
+  readonly gatewayEntry: string;
+  /** More of the gateway's environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+interface Place extends Surroundings {
   /** The upstream's origin. */
   readonly upstream: string;
   readonly port: number;
-  readonly folder: string;
-  readonly env: Readonly<Record<string, string>>;
 }
 
 const json = { "content-type": "application/json" };
@@ -101,7 +111,7 @@ const starters: Readonly<Record<Exclude<PartyName, "direct">, (place: Place) => 
 
   async gateway(place) {
     const env = { ...gatewayEnvironment(place.folder, place.port, place.upstream), ...place.env };
-    const running = await startNode("gateway", place, [gatewayEntry, "serve"], env);
+    const running = await startNode("gateway", place, [place.gatewayEntry, "serve"], env);
     const headers = { ...json, authorization: `Bearer ${actorToken}` };
     return party("gateway", running, { chatPath: "/openai/v1/chat/completions", headers });
   },

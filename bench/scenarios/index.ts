@@ -1,7 +1,10 @@
 import type { Scenario } from "../harness/scenario.js";
-import { b1, b3 } from "./json.js";
+import { b1, b2, b3 } from "./json.js";
 import { b6 } from "./one.js";
+import { b11 } from "./quota.js";
+import { b13 } from "./start.js";
 import { b4, b5 } from "./streams.js";
+import { b7, b8 } from "./typed.js";
 
 /** All scenarios, in the order of spec/performance.md. */
-export const scenarios: readonly Scenario[] = [b1, b3, ...b4, b5, b6];
+export const scenarios: readonly Scenario[] = [b1, b2, b3, ...b4, b5, b6, b7, b8, b11, b13];
