@@ -10,7 +10,7 @@ import { environmentUpstreams, mergeUpstreams } from "./config/upstreams.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 
 export type { Environment, ReadFile } from "./config/secrets.js";
-export { describeSettings, renderSettings, showConfig } from "./config/show.js";
+export { describeSettings, renderSettings, type ShownConfig, showConfig } from "./config/show.js";
 export * from "./config/types.js";
 export { availableUpstreams } from "./config/upstreams.js";
 export { watchConfig } from "./config/watch.js";

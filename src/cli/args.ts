@@ -23,7 +23,8 @@ function parse<const T extends NonNullable<ParseArgsConfig["options"]>>(args: re
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {
-    // Its messages name the option and say what is wrong with it.
-    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+    // Its messages name the option and say what is wrong with it; what follows the first sentence is advice.
+    const [what = ""] = error instanceof Error ? error.message.split(". ") : [];
+    throw new UsageError(what, { cause: error });
   }
 }

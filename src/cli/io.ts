@@ -1,3 +1,5 @@
+import type { Log } from "../lib/log.js";
+
 /** What a command sees of the process. Passed in, so that tests run commands without one. */
 export interface Io {
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -6,14 +8,14 @@ export interface Io {
   /** The gateway's version, as `version` and `/-/__version` say it. */
   readonly version: string;
   /** Reads a text file, or standard input for `-`. Throws as `fs.readFileSync` does. */
-  readFile(path: string): string;
+  readonly readFile: (path: string) => string;
   /** Calls `onChange` whenever the file at `path` is another one than before; returns how to stop. */
-  watchFile(path: string, onChange: () => void): () => void;
+  readonly watchFile: (path: string, onChange: () => void) => () => void;
   /** Calls back for each of these signals, in place of what the process would do by itself; returns how to stop. */
-  onSignal(listener: (signal: Signal) => void): () => void;
-  /** Calls back for errors that nobody caught, in place of the process's end. */
-  onFatal(listener: (error: unknown) => void): void;
-  createLog(options: LogOptions): Log;
+  readonly onSignal: (listener: (signal: Signal) => void) => () => void;
+  /** Calls back for errors that nobody caught, in place of the process's end; returns how to stop. */
+  readonly onFatal: (listener: (error: unknown) => void) => () => void;
+  readonly createLog: (options: LogOptions) => ProcessLog;
   readonly tokens: Tokens;
 }
 
@@ -31,12 +33,8 @@ export interface LogOptions {
   readonly format: "json" | "pretty" | undefined;
 }
 
-/** The log of `telemetry`, as far as commands use it. */
-export interface Log {
-  debug(fields: object, message: string): void;
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
-  error(fields: object, message: string): void;
+/** The log of the process, on standard error. */
+export interface ProcessLog extends Log {
   /** Writes what is still in memory. */
   flush(): void;
 }
@@ -52,4 +50,20 @@ export interface Tokens {
 /** Writes `text` and the end of a line. */
 export function line(output: Output, text = ""): void {
   output.write(`${text}\n`);
+}
+
+/** Writes `value` as one line of JSON. */
+export function json(output: Output, value: unknown): void {
+  line(output, JSON.stringify(value));
+}
+
+/** Whether `output` is a terminal whose reader wants colour: https://no-color.org */
+export function hasColor(output: Output, env: Io["env"]): boolean {
+  return output.isTTY === true && !env["NO_COLOR"] && env["TERM"] !== "dumb";
+}
+
+/** `error: …` on standard error, in red where there is colour. */
+export function complain(io: Pick<Io, "env" | "stderr">, text: string): void {
+  const word = hasColor(io.stderr, io.env) ? "\u001b[31merror:\u001b[0m" : "error:";
+  line(io.stderr, `${word} ${text}`);
 }

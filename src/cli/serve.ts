@@ -1,0 +1,90 @@
+import {
+  type Config,
+  ConfigError,
+  formatProblem,
+  type Loaded,
+  loadConfig,
+  type Problem,
+  watchConfig,
+} from "../config.js";
+import { type Gateway, startGateway } from "../gateway.js";
+import { readArgs } from "./args.js";
+import { exitCodes } from "./exit-codes.js";
+import { complain, type Io, type ProcessLog } from "./io.js";
+import { untilStopped } from "./lifecycle.js";
+import { refuseConfig } from "./problems.js";
+
+/** `serve`: reads the configuration, serves until told to stop, and follows changes of the file. */
+export async function runServe(args: readonly string[], io: Io): Promise<number> {
+  readArgs(args, { options: {}, min: 0, max: 0, usage: "cody-gateway serve" });
+  const load = () => loadConfig(io.env, io.readFile);
+  const loaded = load();
+  if ("problems" in loaded) return refuseConfig(io, loaded.problems, loaded.notices);
+
+  const { config } = loaded;
+  const log = io.createLog(config.log);
+  for (const notice of config.notices) log.warn({ notice }, "configuration");
+  try {
+    const gateway = await startGateway(config, { log, version: io.version });
+    const { url, adminUrl } = gateway;
+    log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
+    return await serve({ gateway, config, load, log, io });
+  } catch (error) {
+    if (error instanceof ConfigError) return refuseConfig(io, error.problems);
+    complain(io, whyNot(error, config));
+    return exitCodes.failed;
+  } finally {
+    log.flush();
+  }
+}
+
+async function serve(parts: {
+  gateway: Gateway;
+  config: Config;
+  load: () => Loaded;
+  log: ProcessLog;
+  io: Io;
+}): Promise<number> {
+  const { gateway, config, load, log, io } = parts;
+  const { file } = config;
+  const watch = watchConfig({
+    load,
+    watch: file === undefined ? undefined : (onChange) => io.watchFile(file, onChange),
+    onConfig: (next) => apply(next, config, gateway, log),
+    onProblems: (problems) => reject(problems, log),
+  });
+  try {
+    return await untilStopped({ gateway, log, io, onHangup: () => watch.reload() });
+  } finally {
+    watch.close();
+  }
+}
+
+/** Actors change at once; the rest is built at start. */
+function apply(next: Config, started: Config, gateway: Gateway, log: ProcessLog): void {
+  gateway.setStaticActors(next.staticActors);
+  log.info({ actors: next.staticActors.length }, "configuration read again");
+  if (restOf(next) !== restOf(started)) {
+    log.warn({}, "configuration beside the actors has changed: it takes effect at the next start");
+  }
+}
+
+function restOf(config: Config): string {
+  return JSON.stringify({ ...config, staticActors: undefined, notices: undefined });
+}
+
+function reject(problems: readonly Problem[], log: ProcessLog): void {
+  for (const problem of problems) {
+    log.error({ problem: formatProblem(problem) }, "configuration is wrong, the one before stays in effect");
+  }
+}
+
+/** What an operator can do about a start that failed. */
+function whyNot(error: unknown, { host, port, adminPort }: Config): string {
+  const code = error instanceof Error && "code" in error ? error.code : undefined;
+  const where = adminPort === undefined ? `${host}:${port}` : `${host}:${port} or :${adminPort}`;
+  if (code === "EADDRINUSE") return `${where} is taken by another process: stop it, or set PORT to another one`;
+  if (code === "EACCES") return `not allowed to listen on ${where}: set PORT to one above 1023`;
+  if (code === "EADDRNOTAVAIL") return `${host} is no address of this machine: set CODY_GATEWAY_HOST`;
+  return `the gateway could not start: ${error instanceof Error ? error.message : String(error)}`;
+}
