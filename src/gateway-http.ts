@@ -16,9 +16,27 @@ const chatAndCode: readonly Feature[] = ["chat_completions", "code_completions"]
 
 /** The completions routes of existing instances: a provider that is not configured has none (wire.md 1.1). */
 const completions: readonly SourcegraphRoute[] = [
-  { path: "/v1/completions/anthropic", upstream: "anthropic", api: "complete", features: chatAndCode },
-  { path: "/v1/completions/anthropic-messages", upstream: "anthropic", api: "messages", features: chatAndCode },
-  { path: "/v1/completions/openai", upstream: "openai", api: "chat_completions", features: ["chat_completions"] },
+  {
+    path: "/v1/completions/anthropic",
+    upstream: "anthropic",
+    label: "Anthropic",
+    api: "complete",
+    features: chatAndCode,
+  },
+  {
+    path: "/v1/completions/anthropic-messages",
+    upstream: "anthropic",
+    label: "Anthropic",
+    api: "messages",
+    features: chatAndCode,
+  },
+  {
+    path: "/v1/completions/openai",
+    upstream: "openai",
+    label: "OpenAI",
+    api: "chat_completions",
+    features: ["chat_completions"],
+  },
 ];
 
 export interface HttpParts {

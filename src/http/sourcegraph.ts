@@ -17,6 +17,8 @@ import { createHttpReply } from "./reply.js";
 export interface SourcegraphRoute {
   readonly path: string;
   readonly upstream: string;
+  /** How messages to people name the provider. */
+  readonly label: string;
   readonly api: string;
   readonly features: readonly Feature[];
 }
@@ -118,7 +120,7 @@ function featureOf(value: string | undefined, route: SourcegraphRoute): Feature 
   if (name !== "chat_completions" && name !== "code_completions")
     throw new InvalidRequestError("invalid value for X-Sourcegraph-Feature");
   if (!route.features.includes(name))
-    throw new InvalidRequestError(`feature "${name}" is currently not supported for ${route.upstream}`);
+    throw new InvalidRequestError(`feature "${name}" is currently not supported for ${route.label}`);
   return name;
 }
 

@@ -9,6 +9,21 @@ export function isObject(value: unknown): value is Json {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** Whether the bytes begin with an ASCII text. For payloads of every chunk: cheaper than any call of `Buffer`. */
+export function beginsWith(data: Buffer, ascii: string): boolean {
+  if (data.length < ascii.length) return false;
+  for (let i = 0; i < ascii.length; i++) if (data[i] !== ascii.charCodeAt(i)) return false;
+  return true;
+}
+
+/** Whether the bytes up to `end` end with an ASCII text. */
+export function endsWith(data: Buffer, ascii: string, end = data.length): boolean {
+  const start = end - ascii.length;
+  if (start < 0) return false;
+  for (let i = ascii.length - 1; i >= 0; i--) if (data[start + i] !== ascii.charCodeAt(i)) return false;
+  return true;
+}
+
 /** The payload of an event when it is a JSON object. */
 export function parseObject(data: Buffer): Json | undefined {
   try {

@@ -1,4 +1,4 @@
-import { isObject, type Json, parseObject, takeCounts, tokenCount, topMember } from "./answers.js";
+import { beginsWith, isObject, type Json, parseObject, takeCounts, tokenCount, topMember } from "./answers.js";
 import type { Meter, Usage } from "./provider.js";
 
 const inputFields = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"] as const;
@@ -76,12 +76,6 @@ export function createMessagesMeter(): Meter {
       return ended;
     },
   };
-}
-
-function beginsWith(data: Buffer, ascii: string): boolean {
-  if (data.length < ascii.length) return false;
-  for (let i = 0; i < ascii.length; i++) if (data[i] !== ascii.charCodeAt(i)) return false;
-  return true;
 }
 
 /** Token counting costs nothing, and its answer is no usage. */

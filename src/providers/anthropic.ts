@@ -3,6 +3,7 @@ import { createMessageDecoder, decodeCount, decodeMessage } from "./anthropic-de
 import { encodeCount, encodeMessages } from "./anthropic-encode.js";
 import { anthropicErrorBody, anthropicStreamError, readAnthropicError } from "./anthropic-errors.js";
 import { promptOfMessages, readMessages, rewriteCountTokens, rewriteMessages } from "./anthropic-messages.js";
+import { textCompletions } from "./anthropic-text.js";
 import { createCountTokensMeter, createMessagesMeter } from "./anthropic-usage.js";
 import type { Api, ModelList, Provider } from "./provider.js";
 
@@ -54,7 +55,7 @@ export const anthropic: Provider = {
   sdkPrefix: "",
   // Below the three seconds up to which existing Sourcegraph instances try again by themselves.
   retryAfterSeconds: 2,
-  apis: [messages, countTokens],
+  apis: [messages, countTokens, textCompletions],
   authHeaders: (key) => (key === undefined ? {} : { "x-api-key": key }),
   errorBody: anthropicErrorBody,
   streamError: anthropicStreamError,

@@ -13,6 +13,7 @@ import {
   requiredString,
   textsOf,
 } from "./fields.js";
+import { isPlainChunk } from "./openai-usage.js";
 import type { Asked, Edits, Rewrite } from "./provider.js";
 import type { DropsEvent } from "./sse-filter.js";
 
@@ -50,14 +51,15 @@ export function unaskedChatEvent(body: JsonObject): DropsEvent | undefined {
 }
 
 function isUsageChunk(event: Buffer): boolean {
-  // `"usage":null` stands in all other chunks, so that few are read that are not it.
-  if (!event.includes(usageName) || event.includes(noUsage)) return false;
-  const chunk = parseObject(event.subarray(event.indexOf("{"), event.lastIndexOf("}") + 1));
+  const end = event.lastIndexOf(CLOSE_BRACE) + 1;
+  if (isPlainChunk(event, end) || !event.includes(usageName)) return false;
+  const chunk = parseObject(event.subarray(event.indexOf(OPEN_BRACE), end));
   return isObject(chunk?.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
 }
 
+const OPEN_BRACE = 0x7b;
+const CLOSE_BRACE = 0x7d;
 const usageName = Buffer.from('"usage"');
-const noUsage = Buffer.from('"usage":null');
 
 /** All texts of the conversation, a line each. Tools stand at the end: they count as prompt. */
 export function promptOfChat(body: JsonObject): string {

@@ -1,4 +1,4 @@
-import { defined, isObject, parseObject, tokenCount, topMember } from "./answers.js";
+import { defined, endsWith, isObject, parseObject, tokenCount, topMember } from "./answers.js";
 import type { Meter, Usage } from "./provider.js";
 
 /**
@@ -17,6 +17,15 @@ export function openaiUsage(usage: unknown): Usage {
     cacheWriteTokens: tokenCount(prompt.cache_write_tokens),
     reasoningTokens: tokenCount(completion.reasoning_tokens),
   });
+}
+
+// Nearly all chunks end in one of these ways, and say nothing of usage then.
+const noUsage = '"usage":null}';
+const underWay = '"finish_reason":null}]}';
+
+/** Whether the payload that ends at `end` is a chunk like nearly all: more of an answer, and no more than that. */
+export function isPlainChunk(data: Buffer, end?: number): boolean {
+  return endsWith(data, noUsage, end) || endsWith(data, underWay, end);
 }
 
 const QUOTE = 0x22;
@@ -41,7 +50,8 @@ export function createOpenaiMeter(): Meter {
         if (isDone(data.toString("latin1"))) ended ??= "complete";
         return;
       }
-      // `"usage":null` stands in every chunk, so the name alone says nothing.
+      if (isPlainChunk(data)) return;
+      // `"usage":null` can stand in every chunk, so the name alone says nothing.
       if (!hasObject(data, usageName) && !data.includes(errorName)) return;
       const chunk = parseObject(data);
       if (!chunk) return;

@@ -55,20 +55,29 @@ export function createSseFilter(drops: DropsEvent): SseFilter {
 }
 
 const maxEndBytes = 4;
-const ends = [Buffer.from("\n\n"), Buffer.from("\r\n\r\n"), Buffer.from("\r\r")];
+const LF = 0x0a;
+const CR = 0x0d;
+const otherEnds = [Buffer.from("\r\n\r\n"), Buffer.from("\r\r")];
 
 /**
  * Finds where the event that begins at a place is over; -1 when its end is not there. Places must not go back; nothing in
  * front of `from` ends an event.
  */
 function endFinder(bytes: Buffer, from: number): (start: number) => number {
-  const found = ends.map((end) => ({ end, at: bytes.indexOf(end, from) }));
+  if (!bytes.includes(CR, from)) return (start) => plainEnd(bytes, Math.max(from, start));
+  const found = otherEnds.map((end) => ({ end, at: bytes.indexOf(end, from) }));
   return (start) => {
-    let first = -1;
+    let first = plainEnd(bytes, Math.max(from, start));
     for (const one of found) {
       if (one.at >= 0 && one.at < start) one.at = bytes.indexOf(one.end, start);
       if (one.at >= 0 && (first < 0 || one.at + one.end.length < first)) first = one.at + one.end.length;
     }
     return first;
   };
+}
+
+function plainEnd(bytes: Buffer, from: number): number {
+  let at = bytes.indexOf(LF, from);
+  while (at >= 0 && bytes[at + 1] !== LF) at = bytes.indexOf(LF, at + 1);
+  return at < 0 ? -1 : at + 2;
 }
