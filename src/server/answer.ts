@@ -2,6 +2,7 @@
 
 import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
+import type { Socket } from "node:net";
 import type { HttpResponse } from "../http/http.js";
 import type { Refusal } from "./guards.js";
 
@@ -29,9 +30,18 @@ export function answerFailure(res: HttpResponse): void {
   refuse(res, internalError);
 }
 
+const lastAnswered = new WeakSet<Socket>();
+
 /** The HTTP/1.1 connection ends after this response. HTTP/2 connections do not depend on one response. */
 export function closeAfter(res: HttpResponse): void {
-  if (!isHttp2(res)) res.shouldKeepAlive = false;
+  if (isHttp2(res)) return;
+  res.shouldKeepAlive = false;
+  lastAnswered.add(res.req.socket);
+}
+
+/** Whether a response of the HTTP/1.1 connection is its last: a request that comes behind it could not be answered any more. */
+export function isLastAnswered(socket: Socket): boolean {
+  return lastAnswered.has(socket);
 }
 
 /** Ends a response so that nobody takes it for whole. */

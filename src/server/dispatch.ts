@@ -4,7 +4,7 @@ import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
 import type { Log } from "../lib/log.js";
-import { answerFailure, closeAfter, isGone, isHttp2, refuse } from "./answer.js";
+import { answerFailure, closeAfter, isGone, isHttp2, isLastAnswered, refuse } from "./answer.js";
 import type { RequestHandler, ServerObserver } from "./call.js";
 import type { Exchange, Exchanges } from "./exchange.js";
 import { checkHead } from "./guards.js";
@@ -49,20 +49,23 @@ export function createDispatch(
     let session: Session | undefined;
     let queued = false;
     if (isHttp2(res)) {
-      // A stream that was reset in the packet that opened it.
-      if (res.stream.destroyed || !res.stream.session) return;
+      // Gone already; the session has counted it.
+      if (res.stream.closed || !res.stream.session) return;
       session = sessions.of(res.stream.session);
     } else {
       if (req.socket.destroyed) return;
       queued = res.socket === null;
+      if (queued && isLastAnswered(req.socket)) return;
       if (queued && waiting(req.socket, 1) > limits.maxPipelined) {
         observer.cut("pipelining");
         req.socket.destroy();
         return;
       }
-      res.on("error", ignore);
       if (closing) closeAfter(res);
     }
+
+    req.on("error", ignore);
+    res.on("error", ignore);
 
     const { headers } = req;
     const requestId = requestIdOf(headers["x-request-id"]);
@@ -110,5 +113,5 @@ export function waiting(socket: Socket, change: number): number {
   return count;
 }
 
-// A handler's late write is an error event on the response, which nobody else may be listening for.
+// A handler's late write, or its early goodbye, is an error event, which nobody else may be listening for.
 function ignore(): void {}

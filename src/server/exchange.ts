@@ -79,6 +79,22 @@ export function createExchanges(
     parts.onEnd(exchange);
   }
 
+  /** Whether an HTTP/1.1 exchange is over: what it waited for has come, or its connection has gone. */
+  function sweepConnection(exchange: Watched): boolean {
+    const { req, res } = exchange;
+    if (exchange.lingersSince !== undefined && (exchange.whole || req.socket.destroyed)) {
+      end(exchange);
+      return true;
+    }
+    // Node does not tell responses that wait behind another of their connection.
+    if (exchange.queued && req.socket.destroyed) {
+      res.destroy();
+      res.emit("close");
+      return true;
+    }
+    return false;
+  }
+
   function sweepBody(exchange: Watched, now: number): void {
     const { req, res } = exchange;
     const socket = exchange.session?.socket ?? req.socket;
@@ -102,7 +118,8 @@ export function createExchanges(
   function sweepAnswer(exchange: Watched, now: number): void {
     const { res } = exchange;
     const left = bytesToSend(res);
-    if (left === 0) {
+    // An HTTP/2 stream that was ended has its end to send, too.
+    if (left === 0 && !(isHttp2(res) && res.writableEnded)) {
       exchange.movedAt = undefined;
       return;
     }
@@ -150,12 +167,7 @@ export function createExchanges(
       sweptAt = now;
       for (const exchange of live.values()) {
         exchange.whole ||= bodyArrived(exchange.req, exchange.res);
-        if (exchange.lingersSince !== undefined && !exchange.session) {
-          if (exchange.whole || exchange.req.socket.destroyed) {
-            end(exchange);
-            continue;
-          }
-        }
+        if (!exchange.session && sweepConnection(exchange)) continue;
         if (!exchange.whole) {
           if (exchange.session) exchange.session.uploading++;
           sweepBody(exchange, now);

@@ -92,7 +92,7 @@ const contentLengthBit = single.get("content-length") as number;
  */
 export function checkHead(head: RequestHead, maxHeaders: number, anyContentEncoding: boolean): Refusal | undefined {
   const { rawHeaders, httpVersion } = head;
-  if (httpVersion !== "1.1" && httpVersion !== "2.0" && httpVersion !== "1.0") return refusals.version;
+  if (httpVersion !== "1.1" && httpVersion !== "1.0" && httpVersion !== "2.0") return refusals.version;
   let seen = 0;
   let pseudo = 0;
   let host: string | undefined;
@@ -131,6 +131,8 @@ export function checkHead(head: RequestHead, maxHeaders: number, anyContentEncod
         break;
     }
   }
+  // An HTTP/1 request line may say HTTP/2.0, but pseudo-headers it cannot have.
+  if (httpVersion === "2.0" && pseudo === 0) return refusals.version;
   if (rawHeaders.length / 2 - pseudo > maxHeaders) return refusals.headerCount;
   if (authority !== undefined && host !== undefined && authority !== host) return refusals.badHost;
   const named = authority ?? host;
@@ -148,7 +150,7 @@ export function checkHead(head: RequestHead, maxHeaders: number, anyContentEncod
   return undefined;
 }
 
-const hostForm = /^(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
+const hostForm = /^(?:[A-Za-z0-9_][A-Za-z0-9._-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?$/;
 // Callers use few names. Whether one makes a URL is asked once.
 const knownHosts = new Set<string>();
 const maxKnownHosts = 1000;
@@ -164,8 +166,10 @@ export function isHost(host: string): boolean {
 
 // Needs no second look, unless there is a dot after a slash.
 const plainTarget = /^\/(?!\/)[\w~!$&'()*+,;=:@./-]*(?:\?[\w~!$&'()*+,;=:@./?-]*)?$/;
-// Printable ASCII, but for the backslash, which URL parsers take for a slash, and the fragment, which is no part of a target.
-const targetBytes = /^[\x21\x22\x24-\x5b\x5d-\x7e]+$/;
+const pathBytes = /^\/(?!\/)[\w~!$&'()*+,;=:@./%-]*$/;
+// Printable ASCII, but for the backslash, which some take for a slash, and the fragment, which is no part of a target. More than
+// the standard allows: clients are sloppy here, and nothing hangs on it.
+const queryBytes = /^[\x21\x22\x24-\x5b\x5d-\x7e]*$/;
 const brokenEscape = /%(?![0-9A-Fa-f]{2})/;
 // An encoded slash, backslash, dot, percent sign or control character means one thing to a router and another to the next.
 const encodedSyntax = /%(?:2[Ff]|5[Cc]|2[Ee]|25|[01][0-9A-Fa-f]|7[Ff])/;
@@ -174,9 +178,9 @@ const dotSegment = /\/\.{1,2}(?:\/|$)/;
 /** Whether `target` is a path, with a query or without, that every URL parser reads alike. */
 export function isTarget(target: string): boolean {
   if (plainTarget.test(target) && !target.includes("/.")) return true;
-  if (!targetBytes.test(target) || brokenEscape.test(target)) return false;
-  if (target[0] !== "/" || target[1] === "/") return false;
   const query = target.indexOf("?");
   const path = query < 0 ? target : target.slice(0, query);
+  if (!pathBytes.test(path) || !queryBytes.test(target.slice(path.length))) return false;
+  if (brokenEscape.test(target)) return false;
   return !encodedSyntax.test(path) && !dotSegment.test(path);
 }

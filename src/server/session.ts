@@ -29,6 +29,9 @@ interface Watched extends Session {
   openedBefore: number;
   bytesBefore: number;
 
+  /** It has shown, since anything came from it, that it is not in the middle of something. */
+  settled: boolean;
+
   /** When the peer was last asked for a sign of life; `unanswered` until it gives one. */
   pingedAt: number;
   unanswered: "idle" | "busy" | undefined;
@@ -70,6 +73,7 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
     session.http2.ping((error) => {
       if (error) return;
       session.unanswered = undefined;
+      session.settled = true;
       session.bytesBefore = session.socket.bytesRead;
     });
   }
@@ -124,9 +128,10 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
       http2.close();
       return;
     }
-    // Bytes that open no stream on an idle session may be a header block without an end.
-    const suspicious = session.live === 0 && streams === 0 && received > 0 && session.opened > 0;
-    if (suspicious || now - session.pingedAt >= limits.pingEveryMs) ping(session, now);
+    // What came last may be a header block without an end, which only its missing end would tell.
+    if (received > 0) session.settled = false;
+    const doubtful = session.live === 0 && session.opened > 0 && !session.settled;
+    if (doubtful || now - session.pingedAt >= limits.pingEveryMs) ping(session, now);
   }
 
   return {
@@ -148,6 +153,7 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
         closedAt: undefined,
         openedBefore: 0,
         bytesBefore: 0,
+        settled: false,
         pingedAt: now,
         unanswered: undefined,
         bytesAtPing: 0,
@@ -160,8 +166,8 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
       http2.prependListener("stream", (stream) => {
         session.opened++;
         session.live++;
-        // Reset in the packet that opened it: it is not handed on.
-        if (stream.destroyed) streamEnded(session, stream.rstCode);
+        // Gone already: it is not handed on.
+        if (stream.closed) streamEnded(session, stream.rstCode);
       });
       http2.setLocalWindowSize(limits.connectionWindowBytes);
       http2.on("close", () => sessions.delete(http2));

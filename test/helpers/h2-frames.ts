@@ -45,7 +45,9 @@ export const settings = (...pairs: readonly (readonly [id: number, value: number
   return frame(type.settings, 0, 0, payload);
 };
 export const settingsAck = frame(type.settings, flag.ack, 0);
-export const ping = (ack = false): Buffer => frame(type.ping, ack ? flag.ack : 0, 0, Buffer.alloc(8, 7));
+export const ping = (): Buffer => frame(type.ping, 0, 0, Buffer.alloc(8, 7));
+/** The answer to a ping: a frame that was received. */
+export const pong = (received: Frame | undefined): Buffer => frame(type.ping, flag.ack, 0, received?.payload);
 export const reset = (stream: number, code = 8): Buffer => frame(type.reset, 0, stream, uint32(code));
 export const windowUpdate = (stream: number, increment: number): Buffer =>
   frame(type.windowUpdate, 0, stream, uint32(increment));
@@ -82,7 +84,9 @@ export interface FrameConnection {
   send(...bytes: readonly Buffer[]): void;
   /** The first frame, received already or not, that matches; undefined when the connection ends without. */
   next(matches: (frame: Frame) => boolean): Promise<Frame | undefined>;
+  /** Resolves when the peer has ended or reset the connection, with the milliseconds it was open. */
   readonly ended: Promise<number>;
+  readonly over: boolean;
   destroy(): void;
 }
 
@@ -145,6 +149,9 @@ export async function h2Connect(
       }
     },
     ended,
+    get over() {
+      return over;
+    },
     destroy: () => void socket.destroy(),
   };
 }

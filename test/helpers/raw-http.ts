@@ -34,11 +34,15 @@ export async function rawConnect(port: number, options: RawOptions = {}): Promis
     ? connectTls({ port, host: "127.0.0.1", ALPNProtocols: [...options.alpn], rejectUnauthorized: false })
     : connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   const openedAt = performance.now();
-  let received = Buffer.alloc(0);
+  let chunks: Buffer[] = [];
+  const received = (): Buffer => {
+    if (chunks.length > 1) chunks = [Buffer.concat(chunks)];
+    return chunks[0] ?? Buffer.alloc(0);
+  };
   let over = false;
-  let wake: () => void = () => {};
+  let wake = noone;
   socket.on("data", (chunk: Buffer) => {
-    received = Buffer.concat([received, chunk]);
+    chunks.push(chunk);
     wake();
   });
   const ended = new Promise<number>((resolve) => {
@@ -61,7 +65,7 @@ export async function rawConnect(port: number, options: RawOptions = {}): Promis
     send: (bytes) => void socket.write(typeof bytes === "string" ? Buffer.from(bytes, "latin1") : bytes),
     async reply() {
       for (;;) {
-        const parsed = parseReply(received.subarray(at), over);
+        const parsed = parseReply(received().subarray(at), over);
         if (parsed) {
           at += parsed.length;
           // 100 Continue announces the response, it is none.
@@ -75,12 +79,14 @@ export async function rawConnect(port: number, options: RawOptions = {}): Promis
       }
     },
     get received() {
-      return received.toString("latin1");
+      return received().toString("latin1");
     },
     ended,
     destroy: () => void socket.destroy(),
   };
 }
+
+function noone(): void {}
 
 /** Sends `bytes` over a connection of its own and reads one response. */
 export async function rawRequest(port: number, bytes: string, options?: RawOptions): Promise<RawReply | undefined> {

@@ -1,0 +1,489 @@
+import { type ClientHttp2Session, connect as connectHttp2, constants, type OutgoingHttpHeaders } from "node:http2";
+import { setTimeout as pause } from "node:timers/promises";
+import { afterEach, describe, expect, it } from "vitest";
+import {
+  type FrameConnection,
+  flag,
+  frame,
+  h2Connect,
+  headerBlock,
+  headers,
+  ping,
+  pong,
+  preface,
+  requestFields,
+  settings,
+  settingsAck,
+  type,
+  windowUpdate,
+} from "../helpers/h2-frames.js";
+import { type Served, serve } from "./serve.js";
+
+const open: (() => void)[] = [];
+afterEach(() => {
+  for (const close of open.splice(0)) close();
+});
+
+function client(served: Served): ClientHttp2Session {
+  const session = connectHttp2(`http://127.0.0.1:${served.port}`);
+  session.on("error", () => {});
+  open.push(() => session.destroy());
+  return session;
+}
+
+async function raw(served: Served, first?: Buffer[]): Promise<FrameConnection> {
+  const connection = await h2Connect(served.port, first);
+  open.push(() => connection.destroy());
+  return connection;
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly headers: Record<string, unknown>;
+  readonly body: string;
+  readonly code: number;
+}
+
+function request(session: ClientHttp2Session, fields: OutgoingHttpHeaders, body?: string | Buffer): Promise<Answer> {
+  return new Promise((resolve) => {
+    const stream = session.request(fields, { endStream: body === undefined });
+    let answered: Record<string, unknown> = {};
+    let text = "";
+    stream.on("response", (response) => {
+      answered = { ...response };
+    });
+    stream.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+    stream.on("error", () => {});
+    stream.on("close", () =>
+      resolve({
+        status: answered[":status"] as number | undefined,
+        headers: answered,
+        body: text,
+        code: stream.rstCode,
+      }),
+    );
+    if (body !== undefined) stream.end(body);
+  });
+}
+
+const isReset = (stream: number) => (each: { type: number; stream: number }) =>
+  each.type === type.reset && each.stream === stream;
+
+describe("an HTTP/2 connection", () => {
+  it("is told the limits", async () => {
+    await using served = await serve();
+    const connection = await raw(served);
+    const told = await connection.next((each) => each.type === type.settings && !(each.flags & flag.ack));
+    const pairs = new Map<number, number>();
+    for (let at = 0; at < (told?.payload.length ?? 0); at += 6) {
+      pairs.set(told?.payload.readUInt16BE(at) as number, told?.payload.readUInt32BE(at + 2) as number);
+    }
+    expect(pairs).toEqual(
+      new Map([
+        [2, 0],
+        [3, 100],
+        [4, 65_535],
+        [6, 16_384],
+      ]),
+    );
+    const update = await connection.next((each) => each.type === type.windowUpdate && each.stream === 0);
+    expect((update?.payload.readUInt32BE() ?? 0) + 65_535).toBe(1024 * 1024);
+  });
+
+  it("that makes no request is closed", async () => {
+    await using served = await serve({ limits: { headMs: 150 } });
+    const silent = await raw(served);
+    const pinging = await raw(served);
+    const timer = setInterval(() => pinging.send(ping()), 30);
+    const times = await Promise.all([silent.ended, pinging.ended]);
+    clearInterval(timer);
+    expect(Math.max(...times)).toBeLessThan(1500);
+    expect(served.cut).toEqual(["session_unused", "session_unused"]);
+    expect(silent.frames.some((each) => each.type === type.goaway)).toBe(true);
+  });
+
+  it("that only sends the preface is closed", async () => {
+    await using served = await serve({ limits: { headMs: 150 } });
+    expect(await (await raw(served, [preface])).ended).toBeLessThan(1500);
+  });
+
+  it.each([
+    ["half a header block", [headers(1, requestFields(), flag.endStream)]],
+    ["half a frame", [headers(1).subarray(0, 20)]],
+    ["half a frame header", [headers(1).subarray(0, 5)]],
+  ])("whose first request is %s is closed", async (_, bytes) => {
+    await using served = await serve({ limits: { headMs: 150, lingerMs: 100 } });
+    const connection = await raw(served, [preface, settings(), settingsAck, ...bytes]);
+    expect(await connection.ended).toBeLessThan(1500);
+    expect(served.seen).toEqual([]);
+  });
+
+  it.each([
+    ["stops within", false],
+    ["crawls through", true],
+  ])("that %s a header block after its first request is closed", async (_, crawls) => {
+    await using served = await serve({ limits: { headMs: 150, lingerMs: 100 } });
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(1)]);
+    await connection.next((each) => each.stream === 1 && (each.flags & flag.endStream) !== 0);
+    connection.send(headers(3, requestFields(), flag.endStream));
+    const rest = frame(type.continuation, flag.endHeaders, 3, headerBlock([["x-a", "a".repeat(1000)]]));
+    let at = 0;
+    const timer = setInterval(() => {
+      if (crawls) connection.send(rest.subarray(at, ++at));
+    }, 20);
+    await connection.ended;
+    clearInterval(timer);
+    expect(served.cut).toEqual(["session_dead"]);
+    expect(served.seen).toEqual(["GET /"]);
+  });
+
+  it("without streams is closed in the end, and told to go", async () => {
+    await using served = await serve({ limits: { sessionIdleMs: 200, lingerMs: 100 } });
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(1)]);
+    connection.send(pong(await connection.next((each) => each.type === type.ping)));
+    const goaway = await connection.next((each) => each.type === type.goaway);
+    // It does not close its side: the server does not wait for that.
+    expect(goaway?.payload.readUInt32BE(4)).toBe(constants.NGHTTP2_NO_ERROR);
+    await connection.ended;
+    expect(served.cut).toEqual(["session_idle"]);
+    await expect.poll(() => served.listener.connections).toBe(0);
+  });
+
+  it("that answers no ping is closed, one that does lives", async () => {
+    await using served = await serve({ limits: { pingEveryMs: 100, pingAckMs: 150, headMs: 2000 } });
+    const mute = await raw(served, [preface, settings(), settingsAck, headers(1)]);
+    const lively = client(served);
+    await request(lively, { ":path": "/a" });
+    await mute.ended;
+    expect(served.cut).toEqual(["session_dead"]);
+    expect(mute.frames.filter((each) => each.type === type.ping)).not.toEqual([]);
+    await pause(300);
+    expect(await request(lively, { ":path": "/b" })).toMatchObject({ status: 200 });
+  });
+});
+
+const authorities = [
+  "[",
+  "[]",
+  "a:b:c",
+  "a:",
+  ":80",
+  "a b",
+  "a/b",
+  "a@b",
+  "a%zz",
+  "1.2.3.4.5",
+  "a:99999",
+  "..",
+  "a,b",
+  "é",
+  "{}",
+];
+const paths = [
+  "*",
+  "//evil.test",
+  "/\\evil",
+  "/a/../b",
+  "/%2e%2e/",
+  "/a%2fb",
+  "/%zz",
+  "http://evil.test/",
+  "x",
+  "/a#b",
+  "/a%00",
+];
+
+describe("an HTTP/2 request", () => {
+  it.each([
+    ...authorities.map((authority) => ({ ":authority": authority })),
+    ...paths.map((path) => ({ ":path": path })),
+    { ":method": "POST", ":path": "/rpc", ":authority": "[" },
+    { ":authority": "gateway.test", host: "other.test" },
+  ] as OutgoingHttpHeaders[])("with %j is refused, and the next one served", async (fields) => {
+    await using served = await serve({ isRpc: (path) => path === "/rpc" });
+    const session = client(served);
+    const answer = await request(session, { ":path": "/", ...fields });
+    expect(answer.status ?? 400).toBe(400);
+    if (answer.status) expect(JSON.parse(answer.body)).toEqual({ error: expect.any(String) });
+    expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
+    expect(served.seen).toEqual(["GET /next"]);
+  });
+
+  it.each([
+    ["TRACE", 405],
+    ["PROPFIND", 405],
+    ["BREW", 405],
+  ])("with method %s is refused", async (method, status) => {
+    await using served = await serve();
+    const answer = await request(client(served), { ":path": "/", ":method": method });
+    expect(answer).toMatchObject({ status, headers: { allow: "GET, HEAD, POST, OPTIONS" } });
+  });
+
+  it("with CONNECT is refused", async () => {
+    await using served = await serve();
+    expect(await request(client(served), { ":method": "CONNECT", ":authority": "evil.test:80" })).toMatchObject({
+      status: 405,
+    });
+  });
+
+  it.each([
+    ["authorization", "Bearer b"],
+    ["content-type", "a/b"],
+    ["x-api-key", "b"],
+    ["content-encoding", "gzip"],
+  ])("with two of %s is refused", async (name, value) => {
+    await using served = await serve();
+    const fields: [string, string][] = [...requestFields(), [name, value], [name, value]];
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(1, fields)]);
+    const answer = await connection.next((each) => each.stream === 1);
+    expect(answer?.payload.includes(0x8c) || answer?.type === type.reset).toBe(true);
+    expect(served.seen).toEqual([]);
+  });
+
+  it.each([
+    ["100 headers", 100, 16, 200],
+    ["101 headers", 101, 16, undefined],
+    ["1000 headers", 1000, 3, undefined],
+  ])("with %s", async (_, count, length, status) => {
+    await using served = await serve();
+    const session = client(served);
+    const fields = Object.fromEntries(
+      Array.from({ length: count }, (_none, index) => [
+        `x-${index}`.padEnd(6, "a"),
+        "v".repeat(Math.max(1, length - 6)),
+      ]),
+    );
+    const answer = await request(session, { ":path": "/", ...fields });
+    if (status) expect(answer.status).toBe(status);
+    else expect(answer.status === 431 || answer.code !== 0).toBe(true);
+    expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
+    expect(served.seen).toEqual(status ? ["GET /", "GET /next"] : ["GET /next"]);
+  });
+
+  it("with a head of 20 KiB is refused", async () => {
+    await using served = await serve();
+    const block = headerBlock([...requestFields(), ["x-a", "a".repeat(20_000)]]);
+    const connection = await raw(served, [
+      preface,
+      settings(),
+      settingsAck,
+      frame(type.headers, flag.endStream, 1, block.subarray(0, 10_000)),
+      frame(type.continuation, flag.endHeaders, 1, block.subarray(10_000)),
+    ]);
+    expect((await connection.next(isReset(1)))?.payload.readUInt32BE()).toBe(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    expect(served.seen).toEqual([]);
+  });
+
+  it.each([
+    ["a NUL", "a\0b"],
+    ["a line feed", "a\nb"],
+    ["CRLF", "a\r\nhost: b"],
+  ])("loses a header whose value has %s", async (_, value) => {
+    await using served = await serve({ http: (req, res) => void res.end(JSON.stringify(req.rawHeaders)) });
+    const connection = await raw(served, [
+      preface,
+      settings(),
+      settingsAck,
+      headers(1, [...requestFields(), ["authorization", value]]),
+    ]);
+    const answer = await connection.next((each) => each.type === type.data);
+    expect(answer?.payload.toString()).not.toContain("authorization");
+  });
+
+  it("waits for 100 Continue and gets it", async () => {
+    await using served = await serve();
+    const session = client(served);
+    const stream = session.request({ ":path": "/", ":method": "POST", expect: "100-continue" });
+    await new Promise<void>((resolve) => stream.once("continue", resolve));
+    stream.end("hi");
+    const body = await new Promise<string>((resolve) => stream.once("data", (chunk) => resolve(String(chunk))));
+    expect(JSON.parse(body)).toMatchObject({ body: "hi" });
+    expect(await request(session, { ":path": "/", ":method": "POST", expect: "tea" }, "x")).toMatchObject({
+      status: 417,
+    });
+  });
+
+  it("must send its body in time", async () => {
+    await using served = await serve({ limits: { bodyMs: 150, lingerMs: 100 } });
+    const session = client(served);
+    const stream = session.request({ ":path": "/", ":method": "POST" });
+    stream.write("abc");
+    const status = await new Promise((resolve) => stream.once("response", (response) => resolve(response[":status"])));
+    expect(status).toBe(408);
+    await new Promise((resolve) => stream.once("close", resolve).resume());
+    await expect.poll(() => served.listener.requests).toBe(0);
+    expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
+  });
+
+  it("is not waited for when it was answered early", async () => {
+    await using served = await serve({ http: (_req, res) => void res.writeHead(413).end(), limits: { lingerMs: 100 } });
+    const session = client(served);
+    const stream = session.request({ ":path": "/", ":method": "POST" });
+    stream.write("abc");
+    stream.resume();
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect(stream.rstCode).toBe(constants.NGHTTP2_NO_ERROR);
+    await expect.poll(() => served.listener.requests).toBe(0);
+  });
+});
+
+describe("an HTTP/2 response that nobody reads", () => {
+  it("is reset, and the other streams of its connection go on", async () => {
+    let left = 0;
+    await using served = await serve({
+      http(req, res) {
+        if (req.url !== "/flood") {
+          res.end("ok");
+          return;
+        }
+        const pump = (): void => {
+          while (!res.destroyed && res.write(Buffer.alloc(16_384)));
+          res.once("drain", pump);
+        };
+        res.on("close", () => left++);
+        pump();
+      },
+      limits: { writeStallMs: 200 },
+    });
+    const session = client(served);
+    const stalled = session.request({ ":path": "/flood" });
+    stalled.on("error", () => {});
+    const timer = setInterval(() => void request(session, { ":path": "/a" }), 30);
+    const code = await new Promise((resolve) => stalled.once("close", () => resolve(stalled.rstCode)).pause());
+    clearInterval(timer);
+    expect(code).toBe(constants.NGHTTP2_INTERNAL_ERROR);
+    expect(served.cut).toEqual(["write_stall"]);
+    await expect.poll(() => left).toBe(1);
+    expect(await request(session, { ":path": "/b" })).toMatchObject({ status: 200, body: "ok" });
+  });
+
+  it("is destroyed even when nothing can be sent to its connection", async () => {
+    let left = 0;
+    await using served = await serve({
+      http(_req, res) {
+        const pump = (): void => {
+          while (!res.destroyed && res.write(Buffer.alloc(65_536)));
+          res.once("drain", pump);
+        };
+        res.on("close", () => left++);
+        pump();
+      },
+      limits: { writeStallMs: 200, pingEveryMs: 60_000 },
+    });
+    const connection = await raw(served, []);
+    connection.socket.pause();
+    connection.send(preface, settings([4, 0x7fffffff]), settingsAck, windowUpdate(0, 0x7fff0000 - 65_535), headers(1));
+    await served.untilCut("write_stall");
+    await expect.poll(() => [left, served.listener.requests]).toEqual([1, 0]);
+  });
+
+  it("is left alone while it is read slowly", async () => {
+    const size = 600_000;
+    await using served = await serve({
+      http: (_req, res) => void res.end(Buffer.alloc(size)),
+      limits: { writeStallMs: 200 },
+    });
+    const stream = client(served).request({ ":path": "/" });
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      stream.pause();
+      setTimeout(() => stream.resume(), 15);
+    });
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect([bytes, stream.rstCode]).toEqual([size, 0]);
+  });
+});
+
+const malformedHeads: [string, [string, string][]][] = [
+  ["a name in capitals", [...requestFields(), ["X-A", "a"]]],
+  ["a Connection header", [...requestFields(), ["connection", "close"]]],
+  ["a Transfer-Encoding header", [...requestFields(), ["transfer-encoding", "chunked"]]],
+  ["an Upgrade header", [...requestFields(), ["upgrade", "websocket"]]],
+  ["te: gzip", [...requestFields(), ["te", "gzip"]]],
+  ["no path", requestFields({ ":path": undefined })],
+  ["an empty path", requestFields({ ":path": "" })],
+  ["no method", requestFields({ ":method": undefined })],
+  ["no scheme", requestFields({ ":scheme": undefined })],
+  ["two paths", [...requestFields(), [":path", "/b"]]],
+  ["two authorities", [...requestFields(), [":authority", "b"]]],
+  ["an unknown pseudo-header", [...requestFields(), [":proxy", "a"]]],
+  ["a status", [...requestFields(), [":status", "200"]]],
+  ["a pseudo-header behind a header", [["x-a", "a"], ...requestFields()]],
+  ["two lengths", [...requestFields({ ":method": "POST" }), ["content-length", "1"], ["content-length", "2"]]],
+  ["a length of letters", [...requestFields({ ":method": "POST" }), ["content-length", "abc"]]],
+  ["a length without a body", [...requestFields({ ":method": "POST" }), ["content-length", "5"]]],
+  ["a space in the path", requestFields({ ":path": "/a b" })],
+  ["a line feed in the path", requestFields({ ":path": "/a\nb" })],
+  ["a line feed in the method", requestFields({ ":method": "GET\n" })],
+];
+
+const malformedFrames: [string, Buffer[]][] = [
+  ["data on stream 0", [frame(type.data, 0, 0, Buffer.from("a"))]],
+  ["data on a stream that was never opened", [frame(type.data, 0, 5, Buffer.from("a"))]],
+  ["headers on stream 0", [headers(0)]],
+  ["headers on an even stream", [headers(2)]],
+  ["a window update of 0", [windowUpdate(0, 0)]],
+  ["a window update beyond the limit", [windowUpdate(0, 0x7fffffff), windowUpdate(0, 0x7fffffff)]],
+  ["a window update of 3 bytes", [frame(type.windowUpdate, 0, 0, Buffer.alloc(3))]],
+  ["settings of 5 bytes", [frame(type.settings, 0, 0, Buffer.alloc(5))]],
+  ["settings on a stream", [frame(type.settings, 0, 1, Buffer.alloc(6))]],
+  ["settings with a bad window", [settings([4, 0xffffffff])]],
+  ["settings with a bad frame size", [settings([5, 1])]],
+  ["an acknowledgement with a body", [frame(type.settings, flag.ack, 0, Buffer.alloc(6))]],
+  ["a ping of 7 bytes", [frame(type.ping, 0, 0, Buffer.alloc(7))]],
+  ["a ping on a stream", [frame(type.ping, 0, 1, Buffer.alloc(8))]],
+  ["a push promise", [frame(type.pushPromise, flag.endHeaders, 1, Buffer.alloc(8))]],
+  ["a continuation of nothing", [frame(type.continuation, flag.endHeaders, 1, Buffer.alloc(1))]],
+  ["a continuation of another stream", [headers(1, requestFields(), 0), frame(type.continuation, flag.endHeaders, 3)]],
+  ["another frame within a header block", [headers(1, requestFields(), 0), ping()]],
+  ["a frame beyond the size limit", [frame(type.data, 0, 1, Buffer.alloc(20_000))]],
+  ["more padding than payload", [frame(type.data, flag.padded, 1, Buffer.from([255, 0]))]],
+  ["a reset of an idle stream", [frame(type.reset, 0, 7, Buffer.alloc(4))]],
+  ["a reset of 3 bytes", [frame(type.reset, 0, 1, Buffer.alloc(3))]],
+  ["a header block that is no HPACK", [frame(type.headers, flag.endHeaders, 1, Buffer.alloc(8, 0xff))]],
+  ["a header index that does not exist", [frame(type.headers, flag.endHeaders, 1, Buffer.from([0xfe]))]],
+  [
+    "a header table of 4 GiB",
+    [frame(type.headers, flag.endHeaders, 1, Buffer.from([0x3f, 0xff, 0xff, 0xff, 0xff, 0x0f]))],
+  ],
+  ["a priority of 4 bytes", [frame(type.priority, 0, 1, Buffer.alloc(4))]],
+  ["a goaway of 3 bytes", [frame(type.goaway, 0, 0, Buffer.alloc(3))]],
+  ["HTTP/1.1 behind the preface", [Buffer.from("GET / HTTP/1.1\r\nHost: a\r\n\r\n")]],
+];
+
+describe("malformed HTTP/2", () => {
+  it.each(malformedHeads)("resets the stream of a request with %s", async (_, fields) => {
+    await using served = await serve();
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(1, fields)]);
+    const answer = await connection.next((each) => each.stream === 1 || each.type === type.goaway);
+    const refused = answer?.type === type.headers && answer.payload.includes(0x8c);
+    expect(answer === undefined || answer.type === type.reset || answer.type === type.goaway || refused).toBe(true);
+    expect(served.seen).toEqual([]);
+  });
+
+  it.each(malformedFrames)("ends the connection, or the stream, on %s", async (_, bytes) => {
+    await using served = await serve({ http: () => {}, limits: { headMs: 100, lingerMs: 50 } });
+    const connection = await raw(served, [preface, settings(), settingsAck, ...bytes]);
+    const answer = await connection.next((each) => each.type === type.goaway || each.type === type.reset);
+    if (answer?.type === type.reset) return;
+    expect(await connection.ended).toBeLessThan(2000);
+    expect(await request(client(served), { ":path": "/", ":method": "TRACE" })).toMatchObject({ status: 405 });
+  });
+
+  it("never opens more streams than it told", async () => {
+    await using served = await serve({ http: () => {}, limits: { maxStreams: 10 } });
+    const streams = Array.from({ length: 15 }, (_, index) => headers(index * 2 + 1));
+    const connection = await raw(served, [preface, settings(), ...streams]);
+    const refused = await connection.next(isReset(29));
+    expect(refused?.payload.readUInt32BE()).toBe(constants.NGHTTP2_REFUSED_STREAM);
+    expect(served.listener.requests).toBe(10);
+  });
+
+  it("passes over a stream below one that was opened", async () => {
+    await using served = await serve();
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(9), headers(3), headers(11)]);
+    await connection.next((each) => each.stream === 11);
+    expect(served.seen).toHaveLength(2);
+  });
+});
