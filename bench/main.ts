@@ -8,7 +8,7 @@ import { parseArgs } from "node:util";
 import { build, gatewayEntry } from "./harness/build.js";
 import { machineText } from "./harness/machine.js";
 import { asJson, asMarkdown, asText, type Result } from "./harness/results.js";
-import { cores } from "./harness/running.js";
+import { cores, profileInto } from "./harness/running.js";
 import type { BenchOptions } from "./harness/scenario.js";
 import { find } from "./install.js";
 import type { PartyName } from "./parties/parties.js";
@@ -28,6 +28,7 @@ Options:
   --parties a,b       only these of ${allParties.join(", ")}
   --max-foreign N     percent of a core that other processes may use in a measurement that counts (default 10)
   --gateway FILE      the gateway's entry point (default dist/src/main.js)
+  --profile FOLDER    write where each Node party's time went, as FOLDER/<party>.txt; its figures are then worse
   --no-build          take what was built before
   --json, --markdown  print the results like this
 `;
@@ -41,6 +42,7 @@ const { values, positionals } = parseArgs({
     parties: { type: "string" },
     "max-foreign": { type: "string", default: "10" },
     gateway: { type: "string", default: gatewayEntry },
+    profile: { type: "string" },
     "no-build": { type: "boolean", default: false },
     json: { type: "boolean", default: false },
     markdown: { type: "boolean", default: false },
@@ -70,6 +72,7 @@ async function main(): Promise<void> {
       `${options.gatewayEntry} is missing: build the gateway first (npm run build), or name other --parties`,
     );
   stayOffTheMeasuredCore();
+  if (values.profile !== undefined) profileInto(resolve(values.profile));
 
   const results: Result[] = [];
   for (const scenario of chosen) {

@@ -1,7 +1,7 @@
 // Processes that the bench starts, and ends again by their own ids.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, readFileSync } from "node:fs";
+import { createWriteStream, mkdirSync, readFileSync } from "node:fs";
 import { createServer, connect as dial } from "node:net";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -48,6 +48,14 @@ export interface Start {
 export const cores: Readonly<Record<Core, number>> = { measured: 0, load: 1 };
 const reporter = pathToFileURL(join(import.meta.dirname, "../.build/bench/harness/report.js")).href;
 
+let profiles: string | undefined;
+
+/** Has the Node processes started from now on write where their time went, into this folder. */
+export function profileInto(folder: string): void {
+  mkdirSync(folder, { recursive: true });
+  profiles = folder;
+}
+
 /** Puts a command on its core, where the machine can. */
 export function pinned(core: Core, command: string, args: readonly string[]): [string, string[]] {
   const taskset = find("taskset");
@@ -62,7 +70,11 @@ export async function start(what: Start): Promise<Running> {
   const args = what.reports ? ["--import", reporter, ...what.args] : what.args;
   const [command, all] = pinned(what.core, what.command, args);
   const child = spawn(command, all, {
-    env: { ...process.env, ...what.env },
+    env: {
+      ...process.env,
+      ...what.env,
+      ...(profiles !== undefined && { BENCH_PROFILE: join(profiles, `${what.name}.txt`) }),
+    },
     cwd: what.folder,
     stdio: ["ignore", "pipe", "pipe", ...(what.reports ? ["ipc" as const] : [])],
   });
