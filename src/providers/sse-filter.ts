@@ -59,18 +59,30 @@ const LF = 0x0a;
 const CR = 0x0d;
 const otherEnds = [Buffer.from("\r\n\r\n"), Buffer.from("\r\r")];
 
+/** Where the next end of one kind is over, looked for from a place on; -1 when there is none. */
+type FindEnd = (from: number) => number;
+
 /**
  * Finds where the event that begins at a place is over; -1 when its end is not there. Places must not go back; nothing in
  * front of `from` ends an event.
  */
-function endFinder(bytes: Buffer, from: number): (start: number) => number {
-  if (!bytes.includes(CR, from)) return (start) => plainEnd(bytes, Math.max(from, start));
-  const found = otherEnds.map((end) => ({ end, at: bytes.indexOf(end, from) }));
+function endFinder(bytes: Buffer, from: number): FindEnd {
+  const plain: FindEnd = (at) => plainEnd(bytes, at);
+  if (!bytes.includes(CR, from)) return (start) => plain(Math.max(from, start));
+  // Each kind is looked for once up to its next place: one that is not there must not be looked for again and again.
+  const others = otherEnds.map(
+    (end): FindEnd =>
+      (at) => {
+        const found = bytes.indexOf(end, at);
+        return found < 0 ? -1 : found + end.length;
+      },
+  );
+  const kinds = [plain, ...others].map((find) => ({ find, end: find(from) }));
   return (start) => {
-    let first = plainEnd(bytes, Math.max(from, start));
-    for (const one of found) {
-      if (one.at >= 0 && one.at < start) one.at = bytes.indexOf(one.end, start);
-      if (one.at >= 0 && (first < 0 || one.at + one.end.length < first)) first = one.at + one.end.length;
+    let first = -1;
+    for (const kind of kinds) {
+      if (kind.end >= 0 && kind.end <= start) kind.end = kind.find(start);
+      if (kind.end >= 0 && (first < 0 || kind.end < first)) first = kind.end;
     }
     return first;
   };

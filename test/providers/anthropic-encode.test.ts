@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { Reasoning_Effort, ToolChoice_Mode } from "../../gen/codygateway/v1/completions_pb.js";
 import { scanJsonObject } from "../../src/lib/json.js";
 import { anthropic } from "../../src/providers/anthropic.js";
-import type { Api } from "../../src/providers/provider.js";
 import {
+  apiOf,
   assistant,
   bytes,
   chat,
@@ -17,7 +17,8 @@ import {
   user,
 } from "./requests.js";
 
-const [messages, countTokens] = anthropic.apis as [Api, Api];
+const messages = apiOf(anthropic, "messages");
+const countTokens = apiOf(anthropic, "count_tokens");
 const encode = (init: RequestInit = {}, stream = false) =>
   messages.typed?.encode(makeRequest(init), "claude-x", stream);
 const hello = [{ role: "user", content: [{ type: "text", text: "Hello" }] }];

@@ -1,9 +1,11 @@
 import { describe, expect, it } from "vitest";
 import { type JsonObject, scanJsonObject } from "../../src/lib/json.js";
 import { anthropic } from "../../src/providers/anthropic.js";
-import type { Api, Rewrite } from "../../src/providers/provider.js";
+import type { Rewrite } from "../../src/providers/provider.js";
+import { apiOf } from "./requests.js";
 
-const [messages, countTokens] = anthropic.apis as [Api, Api];
+const messages = apiOf(anthropic, "messages");
+const countTokens = apiOf(anthropic, "count_tokens");
 const native: Rewrite = { model: "claude-x", endUser: undefined, sourcegraph: undefined };
 const instance: Rewrite = { model: "claude-x", endUser: "6452:42", sourcegraph: { maxTokens: 4000 } };
 
@@ -245,6 +247,15 @@ it("does not count the beginning of an answer as its output", () => {
   const meter = messages.meter();
   meter.event(Buffer.from('{"type":"message_start","message":{"usage":{"input_tokens":5,"output_tokens":1}}}'));
   expect(meter.usage).toEqual({ inputTokens: 5 });
+});
+
+it("takes a count of tokens for no usage", () => {
+  const meter = countTokens.meter();
+  expect(meter.ended).toBeUndefined();
+  meter.event(Buffer.from('{"type":"message_stop"}'));
+  expect(meter.ended).toBeUndefined();
+  meter.whole(Buffer.from('{"input_tokens":14}'));
+  expect([meter.usage, meter.ended]).toEqual([{}, "complete"]);
 });
 
 it("reads events whose members come in another order", () => {

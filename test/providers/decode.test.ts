@@ -4,6 +4,7 @@ import { openai } from "../../src/providers/openai.js";
 import type { Provider } from "../../src/providers/provider.js";
 import type { TypedEvent } from "../../src/providers/typed.js";
 import { assemble, plainAnswer } from "./assemble.js";
+import { apiOf } from "./requests.js";
 
 const start = { type: "message_start", message: { id: "m", type: "message", usage: { input_tokens: 1 } } };
 const block = (index: number, content_block: object) => ({ type: "content_block_start", index, content_block });
@@ -256,7 +257,7 @@ function read(provider: Provider, payloads: readonly (object | string)[]) {
 }
 
 function whole(body: object) {
-  const typed = openai.apis[0]?.typed;
+  const { typed } = apiOf(openai, "chat_completions");
   if (!typed) throw new Error("no typed API");
   return plainAnswer(typed.decode(body));
 }

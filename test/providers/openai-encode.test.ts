@@ -2,8 +2,8 @@ import { describe, expect, it } from "vitest";
 import { Reasoning_Effort, ToolChoice_Mode } from "../../gen/codygateway/v1/completions_pb.js";
 import { scanJsonObject } from "../../src/lib/json.js";
 import { openai, openaiCompatible } from "../../src/providers/openai.js";
-import type { Api } from "../../src/providers/provider.js";
 import {
+  apiOf,
   assistant,
   bytes,
   chat,
@@ -17,8 +17,8 @@ import {
   user,
 } from "./requests.js";
 
-const [api] = openai.apis as [Api];
-const [compatible] = openaiCompatible.apis as [Api];
+const api = apiOf(openai, "chat_completions");
+const compatible = apiOf(openaiCompatible, "chat_completions");
 const encode = (init: RequestInit = {}, stream = false, by = api) =>
   by.typed?.encode(makeRequest(init), "gpt-x", stream);
 const hello = [{ role: "user", content: "Hello" }];

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { type JsonObject, scanJsonObject } from "../../src/lib/json.js";
 import { openai, openaiCompatible } from "../../src/providers/openai.js";
-import type { Api, Rewrite } from "../../src/providers/provider.js";
+import type { Rewrite } from "../../src/providers/provider.js";
+import { apiOf } from "./requests.js";
 
-const [chat] = openai.apis as [Api];
+const chat = apiOf(openai, "chat_completions");
 const native: Rewrite = { model: "gpt-x", endUser: undefined, sourcegraph: undefined };
 const instance: Rewrite = { model: "gpt-x", endUser: "6452:42", sourcegraph: { maxTokens: 4000 } };
 

@@ -5,9 +5,17 @@ import {
   type PartSchema,
   Role,
 } from "../../gen/codygateway/v1/completions_pb.js";
+import type { Api, Provider } from "../../src/providers/provider.js";
 
 export type PartKind = NonNullable<MessageInitShape<typeof PartSchema>["kind"]>;
 export type RequestInit = MessageInitShape<typeof CompleteRequestSchema>;
+
+/** The API of that name. */
+export function apiOf(provider: Provider, name: string): Api {
+  const api = provider.apis.find((one) => one.name === name);
+  if (!api) throw new Error(`${provider.kind} has no ${name}`);
+  return api;
+}
 
 /** A typed request; a conversation of one user message unless it says otherwise. */
 export function makeRequest(init: RequestInit = {}): CompleteRequest {

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { scanJsonObject } from "../../src/lib/json.js";
 import { openai } from "../../src/providers/openai.js";
 import { createSseFilter } from "../../src/providers/sse-filter.js";
+import { apiOf } from "./requests.js";
 
 const drops = (event: Buffer) => event.includes("drop");
 
@@ -66,9 +67,9 @@ describe("SSE filter", () => {
 });
 
 describe("a chat stream whose caller did not ask for usage", () => {
-  const [chat] = openai.apis;
+  const chat = apiOf(openai, "chat_completions");
   const unasked = (fields: string) =>
-    chat?.unasked?.(scanJsonObject(Buffer.from(`{"model":"m","messages":[]${fields}}`)));
+    chat.unasked?.(scanJsonObject(Buffer.from(`{"model":"m","messages":[]${fields}}`)));
 
   it.each(["text", "tools", "refusal", "no-usage", "error", "cut"])("is as OpenAI would have sent it: %s", (name) => {
     const stream = readFileSync(new URL(`../testdata/openai/${name}.sse`, import.meta.url), "utf8");
