@@ -1,0 +1,41 @@
+// Who may use the demo: actors as the configuration file has them, and the tokens to try them with.
+
+/** A demo actor, with what it is there to show. */
+export interface DemoActor {
+  readonly token: string;
+  readonly shows: string;
+  /** Its entry under `actors` in a configuration file, but for its tokens. */
+  readonly entry: { readonly id: string; readonly name: string; readonly limits: object; readonly models: object };
+}
+
+const everything = { chat_completions: ["*"], code_completions: ["*"] };
+
+export const demoActors: readonly DemoActor[] = [
+  {
+    token: "demo-token-of-acme-corporation",
+    shows: "500 chats a day and 2,000,000 tokens a month, 20 at a time",
+    entry: {
+      id: "acme",
+      name: "Acme Corporation",
+      limits: {
+        chat_completions: [
+          { limit: 500, per: "24h" },
+          { limit: 2_000_000, unit: "tokens", per: "30d" },
+          { inFlight: 20 },
+        ],
+        code_completions: [{ limit: 10_000, per: "24h" }],
+      },
+      models: everything,
+    },
+  },
+  {
+    token: "demo-token-of-tiny-startup",
+    shows: "3 chats an hour: the fourth is refused",
+    entry: {
+      id: "tiny",
+      name: "Tiny Startup",
+      limits: { chat_completions: [{ limit: 3, per: "1h" }] },
+      models: { chat_completions: ["openai/*"] },
+    },
+  },
+];
