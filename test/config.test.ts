@@ -222,6 +222,12 @@ describe("loadConfig, environment", () => {
     expect(problem).toMatch(/CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN.*CODY_GATEWAY_OPENAI_ACCESS_TOKEN.*cody-gateway demo/);
   });
 
+  it("does not take a key that it cannot read for no key", () => {
+    expect(problemsOf({ ANTHROPIC_API_KEY_FILE: "/nowhere" })).toEqual([
+      expect.stringMatching(/^ANTHROPIC_API_KEY_FILE: expected a file/),
+    ]);
+  });
+
   it.each([
     ["PORT", "http"],
     ["PORT", "65536"],
@@ -232,6 +238,7 @@ describe("loadConfig, environment", () => {
     ["CODY_GATEWAY_DRAIN_TIMEOUT", "ten minutes"],
     ["CODY_GATEWAY_DRAIN_TIMEOUT", "30d"],
     ["CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT", "0s"],
+    ["CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT", "25d"],
     ["CODY_GATEWAY_SOURCES_CACHE_TTL", "-1h"],
     ["CODY_GATEWAY_ALLOW_ANONYMOUS", "maybe"],
     ["CODY_GATEWAY_MAX_BODY_BYTES", "32MB"],

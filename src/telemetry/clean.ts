@@ -44,8 +44,7 @@ function escape(character: string): string {
 }
 
 function shorten(text: string, cut: boolean): string {
-  const fits = text.length <= maxBytes / 3 || Buffer.byteLength(text) <= maxBytes;
-  if (fits) return cut ? `${text.slice(0, maxBytes / 3)}…` : text;
+  if (!cut && Buffer.byteLength(text) <= maxBytes) return text;
   // The end may fall within a character, which then decodes to U+FFFD.
   const kept = Buffer.from(text)
     .subarray(0, maxBytes - 3)

@@ -123,7 +123,7 @@ describe("createLog", () => {
   it("does not let the cut at a kibibyte save the beginning of a secret", () => {
     const { log, lines } = capture();
 
-    log.info({ text: `${"x".repeat(1_000)} sk-ant-api03-${"canary".repeat(20)}` }, "long");
+    log.info({ text: `${"x".repeat(1_000)} redis://user:${"canary".repeat(20)}@redis` }, "long");
 
     expect(lines[0]).not.toContain("canary");
   });

@@ -123,6 +123,21 @@ describe("ledger", () => {
     expect(counts).toEqual({ "fake retried": 10, "fake delivered": 3 });
   });
 
+  it("is as before once a sink is back", async () => {
+    const sink = makeSink();
+    const { emit } = makeLedger([sink], { retryMs: 1_000 });
+    sink.state.behaviour = "fail";
+    emit(1);
+    await vi.advanceTimersByTimeAsync(200 + 1_000);
+    sink.state.behaviour = "ok";
+    await vi.advanceTimersByTimeAsync(2_000);
+
+    emit(2);
+    await vi.advanceTimersByTimeAsync(200);
+
+    expect(sink.ids()).toEqual(["1", "2"]);
+  });
+
   it("spreads retries: with luck half the wait", async () => {
     const sink = makeSink();
     sink.state.behaviour = "fail";
