@@ -15,8 +15,10 @@ export interface Renewals {
 }
 
 export interface RenewalOptions {
-  /** Default 10 s: two may fail before a lease of 30 s ends. */
+  /** Time between renewals, well below a lease's length. Default 10 s. */
   readonly renewMs?: number;
+  /** Time until the next attempt after one that failed. Default 1 s. */
+  readonly retryMs?: number;
   /**
    * How long telling the store that upstreams were reached may wait for more to tell. Short requests are over by then and
    * cost nothing. A process that dies within it leaves a hold that is refunded. Default 25 ms.
@@ -27,34 +29,42 @@ export interface RenewalOptions {
 /** Holds renewed in one call: what a store does at once must not keep others waiting. */
 const batchSize = 500;
 
-/** One timer renews all holds. A renewal that fails is left to the next one. */
+/** One timer renews all holds. */
 export function createRenewals(
   { store }: { store: Pick<QuotaStore, "renew"> },
-  { renewMs = 10_000, reachedMs = 25 }: RenewalOptions = {},
+  { renewMs = 10_000, retryMs = 1_000, reachedMs = 25 }: RenewalOptions = {},
 ): Renewals {
   const live = new Set<LiveHold>();
   const justReached = new Set<LiveHold>();
+  let renewing = setTimeout(() => void renewAll(), renewMs).unref();
   let telling: NodeJS.Timeout | undefined;
+  let closed = false;
 
-  async function renew(holds: readonly LiveHold[]): Promise<void> {
-    for (let from = 0; from < holds.length; from += batchSize) {
-      const batch = holds.slice(from, from + batchSize).filter((hold) => live.has(hold));
-      if (batch.length > 0) await store.renew(batch.map((hold) => ({ ...hold })));
+  /** Whether the store was told of all. */
+  async function renew(holds: readonly LiveHold[]): Promise<boolean> {
+    try {
+      for (let from = 0; from < holds.length; from += batchSize) {
+        const batch = holds.slice(from, from + batchSize).filter((hold) => live.has(hold));
+        if (batch.length > 0) await store.renew(batch.map((hold) => ({ ...hold })));
+      }
+      return true;
+    } catch {
+      return false;
     }
   }
 
-  function renewQuietly(holds: readonly LiveHold[]): void {
-    renew(holds).catch(() => undefined);
+  async function renewAll(): Promise<void> {
+    const done = await renew([...live]);
+    if (!closed) renewing = setTimeout(() => void renewAll(), done ? renewMs : retryMs).unref();
   }
 
-  function tell(): void {
+  async function tell(): Promise<void> {
     telling = undefined;
     const holds = [...justReached];
     justReached.clear();
-    renewQuietly(holds);
+    // What could not be told is told with the next renewal.
+    await renew(holds);
   }
-
-  const timer = setInterval(() => renewQuietly([...live]), renewMs).unref();
 
   return {
     get size() {
@@ -71,10 +81,11 @@ export function createRenewals(
       if (hold.reached || !live.has(hold)) return;
       hold.reached = true;
       justReached.add(hold);
-      telling ??= setTimeout(tell, reachedMs).unref();
+      telling ??= setTimeout(() => void tell(), reachedMs).unref();
     },
     close() {
-      clearInterval(timer);
+      closed = true;
+      clearTimeout(renewing);
       clearTimeout(telling);
     },
   };

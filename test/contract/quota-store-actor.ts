@@ -18,6 +18,8 @@ export type MakeStore = (settings: StoreSettings) => Promise<StoreUnderTest>;
 
 export const hourMs = 3_600_000;
 export const longLeaseMs = 30_000;
+/** Windows and leases that are waited for. */
+export const shortMs = 300;
 
 /** One actor at a store, and short words for what it does. */
 export async function testActor(makeStore: MakeStore, { leaseMs = longLeaseMs, id = `test:${randomUUID()}` } = {}) {
@@ -33,7 +35,7 @@ export async function testActor(makeStore: MakeStore, { leaseMs = longLeaseMs, i
     /** Whether times can be foretold to the millisecond. */
     exact: advance !== undefined,
     reserve,
-    async hold(rules: ReserveCall["rules"], requestId: string = randomUUID()): Promise<string> {
+    hold: async (rules: ReserveCall["rules"], requestId: string = randomUUID()): Promise<string> => {
       expect(await reserve(rules, { requestId })).toMatchObject({ kind: "admitted" });
       return requestId;
     },
@@ -43,7 +45,7 @@ export async function testActor(makeStore: MakeStore, { leaseMs = longLeaseMs, i
     renew: (requestId: string, reached: boolean) => store.renew([{ requestId, actor, reached }]),
     used: async (rule: WindowRule | InFlightRule) => (await store.usage(actor, [rule]))[0]?.used,
     wait,
-    async until(at: number): Promise<void> {
+    until: async (at: number): Promise<void> => {
       for (let left = at - store.now(); left > 0; left = at - store.now()) await (advance ?? sleep)(left);
     },
   };

@@ -192,11 +192,10 @@ async function takeStep({ store, model, advance, actors }: History, next: Step):
 
 /** Where time cannot be moved, windows that do not end. */
 function inTime(rules: readonly Rule[], movable: boolean): readonly Rule[] {
-  const lasting = (rule: Rule): Rule => (rule.kind === "window" ? { ...rule, windowMs: neverMs } : rule);
-  return movable ? rules : rules.map(lasting);
+  return movable ? rules : rules.map((rule) => (rule.kind === "window" ? { ...rule, windowMs: neverMs } : rule));
 }
 
-function shown<T extends { readonly resetAt: number | undefined }>(state: T, exact: boolean): unknown {
+function shown(state: { readonly resetAt: number | undefined }, exact: boolean): unknown {
   return exact ? state : { ...state, resetAt: state.resetAt !== undefined };
 }
 

@@ -48,8 +48,6 @@ export function createQuotaModel({ leaseMs, startAt }: { leaseMs: number; startA
   const requests: Request[] = [];
   const abandoned = new Map<string, boolean>();
 
-  const amountOf = (rule: Rule): number => (rule.kind === "in_flight" ? 1 : Math.min(rule.amount, rule.limit));
-
   function openWindow(actor: string, rule: Rule): Window | undefined {
     if (rule.kind === "in_flight") return undefined;
     const last = windows.findLast((window) => window.actor === actor && window.key === rule.key);
@@ -163,4 +161,8 @@ export function createQuotaModel({ leaseMs, startAt }: { leaseMs: number; startA
       now += ms;
     },
   };
+}
+
+function amountOf(rule: Rule): number {
+  return rule.kind === "in_flight" ? 1 : Math.min(rule.amount, rule.limit);
 }

@@ -1,0 +1,89 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { createRetries, type RetryTask } from "../../src/quota/retries.js";
+import { useFakeTime } from "./setup.js";
+
+beforeEach(useFakeTime);
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+function task(outcomes: ("fails" | "works")[], overrides: Partial<RetryTask> = {}) {
+  const times: number[] = [];
+  const run = async (): Promise<void> => {
+    times.push(Date.now() - Date.UTC(2026, 0, 1));
+    if (outcomes[times.length - 1] !== "works") throw new Error("not yet");
+  };
+  return { times, run, ...overrides };
+}
+
+describe("retries", () => {
+  it("come soon, then less often, and at least every second or so", async () => {
+    const retries = createRetries();
+    const never = task([]);
+    retries.add(never);
+    await vi.advanceTimersByTimeAsync(10_000);
+    const gaps = never.times.map((at, index) => at - (never.times[index - 1] ?? 0));
+    expect(gaps[0]).toBeGreaterThanOrEqual(100);
+    expect(gaps[0]).toBeLessThanOrEqual(125);
+    expect(gaps[1]).toBeGreaterThanOrEqual(200);
+    expect(Math.max(...gaps)).toBeLessThanOrEqual(1_250);
+    expect(never.times.length).toBeLessThan(14);
+    retries.close();
+    const { length } = never.times;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(never.times).toHaveLength(length);
+  });
+
+  it("try one task until it works, then all", async () => {
+    const retries = createRetries();
+    const first = task(["fails", "works"]);
+    const others = Array.from({ length: 120 }, () => task(["works"]));
+    for (const each of [first, ...others]) retries.add(each);
+    await vi.advanceTimersByTimeAsync(130);
+    expect([first.times.length, others.filter(({ times }) => times.length > 0).length]).toEqual([1, 0]);
+    await vi.advanceTimersByTimeAsync(260);
+    expect([first.times.length, others.filter(({ times }) => times.length > 0).length]).toEqual([2, 120]);
+    expect(retries.size).toBe(0);
+  });
+
+  it("are not held up by a task that always fails", async () => {
+    const retries = createRetries();
+    retries.add(task([]));
+    const good = Array.from({ length: 200 }, () => task(["works"]));
+    for (const each of good) retries.add(each);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(good.every(({ times }) => times.length === 1)).toBe(true);
+  });
+
+  it("start over soon after they worked", async () => {
+    const retries = createRetries();
+    retries.add(task(["fails", "fails", "fails", "fails", "works"]));
+    await vi.advanceTimersByTimeAsync(6_000);
+    const late = task(["works"]);
+    retries.add(late);
+    await vi.advanceTimersByTimeAsync(130);
+    expect(late.times).toHaveLength(1);
+  });
+
+  it("take minor tasks only while few wait", async () => {
+    const retries = createRetries({ maxWaiting: 2 });
+    retries.add(task([], { minor: true }));
+    retries.add(task([]));
+    retries.add(task([], { minor: true }));
+    expect(retries.size).toBe(2);
+    retries.add(task([]));
+    expect(retries.size).toBe(3);
+  });
+
+  it("give up what is too old, and say so", async () => {
+    const retries = createRetries();
+    const onGivenUp = vi.fn<() => void>();
+    const old = task([], { maxAgeMs: 5_000, onGivenUp });
+    retries.add(old);
+    retries.add(task([]));
+    await vi.advanceTimersByTimeAsync(8_000);
+    expect(onGivenUp).toHaveBeenCalledTimes(1);
+    expect(retries.size).toBe(1);
+    expect(old.times.at(-1)).toBeLessThan(5_000);
+  });
+});
