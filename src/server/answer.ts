@@ -36,7 +36,9 @@ const lastAnswered = new WeakSet<Socket>();
 export function closeAfter(res: HttpResponse): void {
   if (isHttp2(res)) return;
   res.shouldKeepAlive = false;
-  lastAnswered.add(res.req.socket);
+  // A request that was destroyed has forgotten its connection, which is destroyed then, too.
+  const { socket } = res.req as { readonly socket: Socket | null };
+  if (socket) lastAnswered.add(socket);
 }
 
 /** Whether a response of the HTTP/1.1 connection is its last: a request that comes behind it could not be answered any more. */
@@ -47,8 +49,7 @@ export function isLastAnswered(socket: Socket): boolean {
 /** Ends a response so that nobody takes it for whole. */
 export function breakOff(res: HttpResponse): void {
   if (isHttp2(res)) res.stream.close(2 /* INTERNAL_ERROR */);
-  else if (res.req.socket.destroyed) res.destroy();
-  else res.req.socket.destroy();
+  else res.destroy();
 }
 
 /** Whether nobody is there any more to read the response. */

@@ -47,23 +47,27 @@ export function createDispatch(
 
   function dispatch(req: HttpRequest, res: HttpResponse): void {
     let session: Session | undefined;
+    let socket: Socket | undefined;
     let queued = false;
     if (isHttp2(res)) {
       // Gone already; the session has counted it.
       if (res.stream.closed || !res.stream.session) return;
       session = sessions.of(res.stream.session);
+      socket = session?.socket;
     } else {
-      if (req.socket.destroyed) return;
+      socket = req.socket;
+      if (socket.destroyed) return;
       queued = res.socket === null;
-      if (queued && isLastAnswered(req.socket)) return;
-      if (queued && waiting(req.socket, 1) > limits.maxPipelined) {
+      if (queued && isLastAnswered(socket)) return;
+      if (queued && waiting(socket, 1) > limits.maxPipelined) {
         observer.cut("pipelining");
-        req.socket.destroy();
+        socket.destroy();
         return;
       }
       if (closing) closeAfter(res);
     }
 
+    if (!socket) return;
     req.on("error", ignore);
     res.on("error", ignore);
 
@@ -74,7 +78,7 @@ export function createDispatch(
     const url = req.url ?? "";
     const query = url.indexOf("?");
     const path = query < 0 ? url : url.slice(0, query);
-    const exchange: Exchange = { req, res, requestId, protocol: session ? "h2" : "h1", path, session, queued };
+    const exchange: Exchange = { req, res, socket, requestId, protocol: session ? "h2" : "h1", path, session, queued };
     exchanges.open(exchange);
 
     const rpc = handlers.isRpc(path);

@@ -15,6 +15,8 @@ import type { Session } from "./session.js";
 export interface Exchange extends RequestCall {
   readonly req: HttpRequest;
   readonly res: HttpResponse;
+  /** The connection. Requests forget theirs. */
+  readonly socket: Socket;
   /** The HTTP/2 session it runs on. */
   readonly session: Session | undefined;
   /** It arrived while an earlier request of its HTTP/1.1 connection was still being answered. */
@@ -61,9 +63,10 @@ export function createExchanges(
   function onClose(this: HttpResponse): void {
     const exchange = live.get(this);
     if (!exchange) return;
-    if (!isHttp2(this) && !exchange.req.complete && !exchange.req.socket.destroyed) {
+    if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
       exchange.lingersSince ??= sweptAt;
+      exchange.req.resume();
       return;
     }
     end(exchange);
@@ -81,13 +84,13 @@ export function createExchanges(
 
   /** Whether an HTTP/1.1 exchange is over: what it waited for has come, or its connection has gone. */
   function sweepConnection(exchange: Watched): boolean {
-    const { req, res } = exchange;
-    if (exchange.lingersSince !== undefined && (exchange.whole || req.socket.destroyed)) {
+    const { res, socket } = exchange;
+    if (exchange.lingersSince !== undefined && (exchange.whole || socket.destroyed)) {
       end(exchange);
       return true;
     }
     // Node does not tell responses that wait behind another of their connection.
-    if (exchange.queued && req.socket.destroyed) {
+    if (exchange.queued && socket.destroyed) {
       res.destroy();
       res.emit("close");
       return true;
@@ -96,13 +99,12 @@ export function createExchanges(
   }
 
   function sweepBody(exchange: Watched, now: number): void {
-    const { req, res } = exchange;
-    const socket = exchange.session?.socket ?? req.socket;
+    const { req, res, socket } = exchange;
     if (socket.destroyed) return;
     if (res.writableEnded) {
       if (bytesToSend(res) > 0) return;
       exchange.lingersSince ??= now;
-      if (now - exchange.lingersSince >= limits.lingerMs) cut(res, req);
+      if (now - exchange.lingersSince >= limits.lingerMs) cut(exchange);
       return;
     }
     // An answer that has begun is bounded by its own progress; bytes not yet read are ours to read.
@@ -134,7 +136,7 @@ export function createExchanges(
     const extraMs = isHttp2(res) ? (Math.max(0, left - largeChunk) / limits.minBytesPerSecond) * 1000 : 0;
     if (now - exchange.movedAt < limits.writeStallMs + extraMs) return;
     parts.observer.cut("write_stall");
-    cut(res, exchange.req);
+    cut(exchange);
   }
 
   return {
@@ -142,10 +144,11 @@ export function createExchanges(
       return live.size;
     },
 
-    open({ req, res, requestId, protocol, path, session, queued }) {
+    open({ req, res, socket, requestId, protocol, path, session, queued }) {
       live.set(res, {
         req,
         res,
+        socket,
         requestId,
         protocol,
         path,
@@ -199,9 +202,9 @@ function bytesSent(res: ServerResponse): number {
   return socket.bytesWritten - socket.writableLength - (handle?.writeQueueSize ?? 0);
 }
 
-function cut(res: HttpResponse, req: HttpRequest): void {
+function cut({ res, socket }: Exchange): void {
   if (!isHttp2(res)) {
-    req.socket.destroy();
+    socket.destroy();
     return;
   }
   // The code must be an error, or the peer takes the response for whole. The stream must end even when nothing can be sent.

@@ -53,7 +53,6 @@ export function createHttp1(
         ...options,
         ...certificate,
         ALPNProtocols: ["h2", "http/1.1"],
-        minVersion: "TLSv1.2",
         handshakeTimeout: limits.handshakeMs,
       })
     : createServer(options);
@@ -100,8 +99,9 @@ export function createHttp1(
 
   if (certificate) {
     server.removeAllListeners("tlsClientError");
-    server.on("tlsClientError", (_error: Error, socket: Socket) => {
-      parts.observer.cut("handshake");
+    server.on("tlsClientError", (error: NodeJS.ErrnoException, socket: Socket) => {
+      // Peers that leave were not cut.
+      if (error.code !== "ECONNRESET") parts.observer.cut("handshake");
       socket.destroy();
     });
   }

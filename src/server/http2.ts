@@ -47,6 +47,8 @@ export function createHttp2(
   server.on("connect", parts.onRequest);
   return {
     take(socket) {
+      // As HTTP/2's own server has it: else a session would outlive a peer that has closed its side.
+      socket.allowHalfOpen = false;
       taken = socket;
       // Sessions begin, and tell so, before this returns.
       server.emit("connection", socket);

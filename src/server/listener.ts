@@ -62,9 +62,9 @@ export function createListener(
   const exchanges = createExchanges(
     {
       observer,
-      onEnd({ req, res, session, queued }) {
+      onEnd({ res, socket, session, queued }) {
         if (session && isHttp2(res)) sessions.streamEnded(session, res.stream.rstCode);
-        if (queued) waiting(req.socket, -1);
+        if (queued) waiting(socket, -1);
       },
     },
     limits,
@@ -99,7 +99,7 @@ export function createListener(
   const stopWatching = options.tls
     ? watchCertificate(
         options.tls,
-        { apply: (renewed) => (server as TlsServer).setSecureContext({ ...renewed, minVersion: "TLSv1.2" }), log },
+        { apply: (renewed) => (server as TlsServer).setSecureContext({ ...renewed }), log },
         options.tlsReloadMs ?? 10_000,
       )
     : undefined;

@@ -1,6 +1,7 @@
 // Connect, gRPC and gRPC-Web over Node's requests. What connect-node's own adapter does, but failures come back to the caller
 // instead of ending the process or going to the console.
 
+import { setMaxListeners } from "node:events";
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { createAsyncIterable, type UniversalServerResponse } from "@connectrpc/connect/protocol";
 import {
@@ -52,7 +53,11 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
       const method = methods.get(path);
       if (!method) throw new Error("no such RPC");
       res.once("close", resumeWriter);
-      const request = universalRequestFromNodeRequest(req, res, undefined, undefined);
+      const request = {
+        ...universalRequestFromNodeRequest(req, res, undefined, undefined),
+        // What is not read to its end must not end the connection: the answer would be lost.
+        body: req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>,
+      };
       if (Number(request.header.get("content-length") ?? 0) > trustedLength && !oversized(req, maxBytes)) {
         request.header.delete("content-length");
       }
@@ -92,5 +97,7 @@ function unavailableOn(signal: AbortSignal): AbortSignal {
   };
   if (signal.aborted) abort();
   else signal.addEventListener("abort", abort, { once: true });
+  // Every call listens.
+  setMaxListeners(0, controller.signal);
   return controller.signal;
 }

@@ -8,14 +8,20 @@ export interface CertificateFiles {
   readonly keyFile: string;
 }
 
+/** What a secure context is made from. */
 export interface Certificate {
   readonly cert: Buffer;
   readonly key: Buffer;
+  readonly minVersion: "TLSv1.2";
 }
 
 /** Reads certificate and key. Throws when a file cannot be read or the two do not belong together. */
 export function readCertificate(files: CertificateFiles): Certificate {
-  const certificate = { cert: readFileSync(files.certFile), key: readFileSync(files.keyFile) };
+  const certificate: Certificate = {
+    cert: readFileSync(files.certFile),
+    key: readFileSync(files.keyFile),
+    minVersion: "TLSv1.2",
+  };
   createSecureContext(certificate);
   return certificate;
 }

@@ -137,6 +137,16 @@ describe("an HTTP/2 connection", () => {
     expect(served.seen).toEqual(["GET /"]);
   });
 
+  it("ends when its peer closes its side, with the streams that run on it", async () => {
+    let left = 0;
+    await using served = await serve({ http: (_req, res) => void res.on("close", () => left++) });
+    const connection = await raw(served, [preface, settings(), settingsAck, headers(1)]);
+    await expect.poll(() => served.listener.requests).toBe(1);
+    connection.socket.end();
+    await connection.ended;
+    await expect.poll(() => [left, served.listener.requests, served.listener.connections]).toEqual([1, 0, 0]);
+  });
+
   it("without streams is closed in the end, and told to go", async () => {
     await using served = await serve({ limits: { sessionIdleMs: 200, lingerMs: 100 } });
     const connection = await raw(served, [preface, settings(), settingsAck, headers(1)]);

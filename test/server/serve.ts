@@ -39,6 +39,15 @@ export const echo: Serve = async (req, res, call) => {
   );
 };
 
+/** A promise, and what resolves it. */
+export function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void } {
+  let resolve: ((value: T) => void) | undefined;
+  const promise = new Promise<T>((resolvePromise) => {
+    resolve = resolvePromise;
+  });
+  return { promise, resolve: (value) => resolve?.(value) };
+}
+
 export interface ServeOptions extends Omit<ListenerOptions, "limits"> {
   readonly http?: Serve;
   readonly rpc?: Serve;
