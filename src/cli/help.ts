@@ -2,7 +2,7 @@ import { describeSettings } from "../config.js";
 
 const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["serve", "Serve, as the environment and the configuration file say."],
-  ["demo", "Serve with a made-up upstream: no key and no account needed."],
+  ["demo [--once]", "Serve with a made-up upstream: no key and no account needed."],
   ["config check [--json]", "Print everything that is wrong with the configuration."],
   ["config show [--json]", "Print the configuration in effect, secrets masked."],
   ["token license <key> [--json]", "Print the slk_ token of a licence key."],

@@ -15,15 +15,15 @@ type LaneParts = Required<Omit<LedgerParts, "sinks">> & { readonly sink: Sink };
 
 /** One delivery at a time, in order; a failed one is tried again until it succeeds. */
 export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
-  const { sink, log, count, random } = parts;
+  const { sink, log, count } = parts;
   const queue: UsageEvent[] = [];
   const loss = createLossReport(parts);
+  const drains = createDrains();
   let delivered = 0;
   let sending = false;
   let failures = 0;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
-  let drains: { readonly until: number; resolve(): void }[] = [];
 
   const wakeIn = (ms: number): void => {
     timer ??= setTimeout(() => void deliver(), ms).unref();
@@ -33,10 +33,9 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
     queue.splice(0, events);
     delivered += events;
     count(sink.name, "delivered", events);
-    if (failures > 0) log.info({ sink: sink.name, failures, waiting: queue.length }, "usage sink is back");
+    if (failures > 0) log.info({ sink: sink.name, failures }, "usage sink is back");
     failures = 0;
-    for (const drain of drains) if (drain.until <= delivered) drain.resolve();
-    drains = drains.filter((drain) => drain.until > delivered);
+    drains.reached(delivered);
   };
 
   const failed = (events: number, error: unknown): void => {
@@ -46,19 +45,7 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
     if (Number.isInteger(Math.log2(failures))) {
       log.warn({ sink: sink.name, failures, waiting: queue.length, error }, "usage sink failed, will be tried again");
     }
-    const waitMs = Math.min(options.maxRetryMs, options.retryMs * 2 ** Math.min(failures - 1, 30));
-    wakeIn(waitMs * (0.5 + random() / 2));
-  };
-
-  const send = async (batch: readonly UsageEvent[]): Promise<void> => {
-    const slow = setTimeout(() => {
-      log.warn({ sink: sink.name, waiting: queue.length }, "usage sink does not answer");
-    }, options.slowMs).unref();
-    try {
-      await sink.send(batch);
-    } finally {
-      clearTimeout(slow);
-    }
+    wakeIn(retryWaitMs(failures, options, parts.random));
   };
 
   const deliver = async (): Promise<void> => {
@@ -69,7 +56,7 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
     do {
       const batch = queue.slice(0, options.batchSize);
       try {
-        await send(batch);
+        await sendWatched(parts, options.slowMs, batch, queue);
       } catch (error) {
         sending = false;
         if (!closed) failed(batch.length, error);
@@ -77,7 +64,7 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
       }
       if (closed) return;
       succeeded(batch.length);
-    } while (queue.length >= options.batchSize || (drains.length > 0 && queue.length > 0));
+    } while (queue.length >= options.batchSize || (drains.any() && queue.length > 0));
     sending = false;
     if (queue.length > 0) wakeIn(options.batchMs);
   };
@@ -85,7 +72,7 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
   return {
     push(event) {
       if (closed || queue.length >= options.maxBacklog) {
-        loss.add(1, queue.length);
+        loss.add(1);
         return;
       }
       queue.push(event);
@@ -93,27 +80,63 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
       if (queue.length >= options.batchSize) void deliver();
       else wakeIn(options.batchMs);
     },
-    drained() {
-      if (queue.length === 0) return Promise.resolve();
-      const done = new Promise<void>((resolve) => {
-        drains.push({ until: delivered + queue.length, resolve });
-      });
+    async drained() {
+      if (queue.length === 0) return;
+      const done = drains.until(delivered + queue.length);
       void deliver();
-      return done;
+      await done;
     },
     waiting: () => queue.length,
     async close() {
       if (closed) return;
       closed = true;
       clearTimeout(timer);
-      if (queue.length > 0) loss.add(queue.length, queue.length);
-      loss.close();
-      queue.length = 0;
-      try {
-        await sink.close?.();
-      } catch (error) {
-        log.warn({ sink: sink.name, error }, "usage sink could not be closed");
-      }
+      loss.close(queue.splice(0).length);
+      await closeSink(parts);
+    },
+  };
+}
+
+/** Doubles with each failure, with a random share of up to a half taken off: sinks are not to be asked by all at once. */
+function retryWaitMs(failures: number, { retryMs, maxRetryMs }: LedgerOptions, random: () => number): number {
+  const waitMs = Math.min(maxRetryMs, retryMs * 2 ** Math.min(failures - 1, 30));
+  return waitMs * (0.5 + random() / 2);
+}
+
+/** Sends, and says so when that takes long. */
+async function sendWatched(
+  { sink, log }: LaneParts,
+  slowMs: number,
+  batch: readonly UsageEvent[],
+  queue: readonly UsageEvent[],
+): Promise<void> {
+  const slow = setTimeout(() => {
+    log.warn({ sink: sink.name, waiting: queue.length }, "usage sink does not answer");
+  }, slowMs).unref();
+  try {
+    await sink.send(batch);
+  } finally {
+    clearTimeout(slow);
+  }
+}
+
+async function closeSink({ sink, log }: LaneParts): Promise<void> {
+  try {
+    await sink.close?.();
+  } catch (error) {
+    log.warn({ sink: sink.name, error }, "usage sink could not be closed");
+  }
+}
+
+/** Those who wait until so many events are delivered. */
+function createDrains() {
+  let waiting: { readonly events: number; readonly resolve: () => void }[] = [];
+  return {
+    any: () => waiting.length > 0,
+    until: (events: number) => new Promise<void>((resolve) => void waiting.push({ events, resolve })),
+    reached(delivered: number): void {
+      for (const { events, resolve } of waiting) if (events <= delivered) resolve();
+      waiting = waiting.filter(({ events }) => events > delivered);
     },
   };
 }
@@ -123,23 +146,26 @@ function createLossReport({ sink, log, count }: LaneParts) {
   let lost = 0;
   let total = 0;
   let timer: NodeJS.Timeout | undefined;
-  const tell = (waiting: number): void => {
+  const tell = (): void => {
     timer = undefined;
     if (lost === 0) return;
-    log.error({ sink: sink.name, lost, lostInAll: total, waiting }, "usage events lost");
+    log.error({ sink: sink.name, lost, lostInAll: total }, "usage events lost");
     lost = 0;
-    timer = setTimeout(() => tell(waiting), 1_000).unref();
+    timer = setTimeout(tell, 1_000).unref();
+  };
+  const add = (events: number): void => {
+    if (events === 0) return;
+    lost += events;
+    total += events;
+    count(sink.name, "lost", events);
+    if (!timer) tell();
   };
   return {
-    add(events: number, waiting: number): void {
-      lost += events;
-      total += events;
-      count(sink.name, "lost", events);
-      if (!timer) tell(waiting);
-    },
-    close(): void {
+    add,
+    close(remaining: number): void {
+      add(remaining);
       clearTimeout(timer);
-      tell(0);
+      tell();
       clearTimeout(timer);
     },
   };
