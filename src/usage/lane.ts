@@ -71,10 +71,7 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
 
   return {
     push(event) {
-      if (closed || queue.length >= options.maxBacklog) {
-        loss.add(1);
-        return;
-      }
+      if (closed || queue.length >= options.maxBacklog) return loss.add(1);
       queue.push(event);
       if (sending || failures > 0) return;
       if (queue.length >= options.batchSize) void deliver();
