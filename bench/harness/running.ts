@@ -1,7 +1,7 @@
 // Processes that the bench starts, and ends again by their own ids.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { createWriteStream, mkdirSync, readFileSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, readFileSync } from "node:fs";
 import { createServer, connect as dial } from "node:net";
 import { cpus } from "node:os";
 import { join } from "node:path";
@@ -48,6 +48,18 @@ export interface Start {
 export const cores: Readonly<Record<Core, number>> = { measured: 0, load: 1 };
 const reporter = pathToFileURL(join(import.meta.dirname, "../.build/bench/harness/report.js")).href;
 
+const children = new Set<ChildProcess>();
+// Whatever goes wrong, nothing that was started stays behind.
+process.once("exit", () => children.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(1));
+
+/** Has a child ended with this process at the latest. */
+function mindChild<C extends ChildProcess>(child: C): C {
+  children.add(child);
+  child.once("exit", () => children.delete(child));
+  return child;
+}
+
 let profiles: string | undefined;
 
 /** Has the Node processes started from now on write where their time went, into this folder. */
@@ -69,6 +81,8 @@ export async function start(what: Start): Promise<Running> {
   const logFile = join(what.folder, `${what.name}.log`);
   const args = what.reports ? ["--import", reporter, ...what.args] : what.args;
   const [command, all] = pinned(what.core, what.command, args);
+  // Straight into a file: reading logs would take time from the load.
+  const output = openSync(logFile, "w");
   const child = spawn(command, all, {
     env: {
       ...process.env,
@@ -76,11 +90,10 @@ export async function start(what: Start): Promise<Running> {
       ...(profiles !== undefined && { BENCH_PROFILE: join(profiles, `${what.name}.txt`) }),
     },
     cwd: what.folder,
-    stdio: ["ignore", "pipe", "pipe", ...(what.reports ? ["ipc" as const] : [])],
+    stdio: ["ignore", output, output, ...(what.reports ? ["ipc" as const] : [])],
   });
-  const output = createWriteStream(logFile);
-  child.stdout?.pipe(output);
-  child.stderr?.pipe(output);
+  closeSync(output);
+  mindChild(child);
   const running = handle(what, child, logFile);
   try {
     await listening(what.port, child);
@@ -183,6 +196,7 @@ export function run(
   const [program, all] = pinned("load", command, args);
   return new Promise((resolve, reject) => {
     const child = spawn(program, all, { env: { ...process.env, ...options.env }, stdio: ["ignore", "pipe", "pipe"] });
+    mindChild(child);
     let output = "";
     let complaints = "";
     child.stdout.on("data", (chunk: Buffer) => (output += chunk.toString()));

@@ -16,9 +16,10 @@ function request({ port, chatPath, headers }: Party): Parameters<typeof streams>
   return { port, path: chatPath, headers, body };
 }
 
+// The caller does not ask for usage, as most do not: the upstream reports it to the gateway all the same.
 async function checkAll(parties: readonly Party[]): Promise<void> {
   for (const { port, chatPath, headers } of parties)
-    await check(`http://127.0.0.1:${port}${chatPath}`, headers, body, /"usage":\{[^]*data: \[DONE\]/);
+    await check(`http://127.0.0.1:${port}${chatPath}`, headers, body, /data: \[DONE\]/);
 }
 
 /** Streams that missed events count as errors: everything has to arrive. */

@@ -1,7 +1,7 @@
 // B7, B8: the typed RPCs, against a bare handler of the same framework.
 
 import { create, toBinary } from "@bufbuild/protobuf";
-import { createClient, type Transport } from "@connectrpc/connect";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import {
   CompleteRequestSchema,
@@ -62,7 +62,7 @@ function request({ port, h2cPort, headers }: Party, wire: Wire, method: "Complet
 }
 
 /** One call each by a real client: a load generator does not see what is inside an answer. */
-async function checkTyped({ port, h2cPort, headers }: Party, wire: Wire, stream: boolean): Promise<void> {
+async function checkTyped({ name, port, h2cPort, headers }: Party, wire: Wire, stream: boolean): Promise<void> {
   const http2 = { baseUrl: `http://127.0.0.1:${h2cPort}`, httpVersion: "2" } as const;
   const transport: Transport =
     wire === "gRPC h2c"
@@ -71,16 +71,28 @@ async function checkTyped({ port, h2cPort, headers }: Party, wire: Wire, stream:
           wire === "Connect h2c" ? http2 : { baseUrl: `http://127.0.0.1:${port}`, httpVersion: "1.1" },
         );
   const client = createClient(CompletionsService, transport);
-  const options = { headers: { authorization: headers.authorization ?? "" }, timeoutMs: 10_000 };
+  try {
+    await callOnce(client, stream, headers.authorization ?? "");
+  } catch (error) {
+    throw new Error(`${name} does not answer as it should over ${wire}`, { cause: error });
+  }
+}
+
+async function callOnce(
+  client: Client<typeof CompletionsService>,
+  stream: boolean,
+  authorization: string,
+): Promise<void> {
+  const options = { headers: { authorization }, timeoutMs: 10_000 };
   if (!stream) {
     const answer = await client.complete(completion, options);
-    if (answer.message?.parts.length !== 1) throw new Error(`${wire}: an answer without a part`);
+    if (answer.message?.parts.length !== 1) throw new Error("an answer without a part");
     return;
   }
   let deltas = 0;
   for await (const { event } of client.streamComplete({ completion }, options))
     if (event.case === "textDelta") deltas++;
-  if (deltas !== messages) throw new Error(`${wire}: ${deltas} deltas instead of ${messages}`);
+  if (deltas !== messages) throw new Error(`${deltas} deltas instead of ${messages}`);
 }
 
 function contendersOf(parties: readonly Party[]): Contender[] {
