@@ -1,6 +1,6 @@
 // Reading native answers: only what is needed of them, and never trusting that it is there.
 
-import { scanJsonObject } from "../lib/json.js";
+import { lastMember, scanJsonObject } from "../lib/json.js";
 
 /** A JSON object of an answer, any of whose members may be anything. */
 export type Json = Readonly<Record<string, unknown>>;
@@ -34,13 +34,16 @@ export function parseObject(data: Buffer): Json | undefined {
   }
 }
 
-/** One top-level member of a JSON body, without parsing the rest. Undefined: it has none, or is not JSON. */
-export function topMember(body: Buffer, key: string): unknown {
+const usageKey = Buffer.from('"usage"');
+
+/** The top-level `usage` of a JSON body, without parsing the rest. Undefined: it has none, or is not JSON. */
+export function usageOf(body: Buffer): unknown {
   try {
-    return scanJsonObject(body).get(key);
+    const last = lastMember(body, usageKey);
+    return last === undefined ? scanJsonObject(body).get("usage") : JSON.parse(last);
   } catch {
     // Deeper, or with more keys, than callers may send: an answer may be.
-    return parseObject(body)?.[key];
+    return parseObject(body)?.usage;
   }
 }
 

@@ -1,4 +1,4 @@
-import { beginsWith, isObject, type Json, parseObject, takeCounts, tokenCount, topMember } from "./answers.js";
+import { beginsWith, isObject, type Json, parseObject, takeCounts, tokenCount, usageOf } from "./answers.js";
 import type { Meter, Usage } from "./provider.js";
 
 const inputFields = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"] as const;
@@ -66,7 +66,7 @@ export function createMessagesMeter(): Meter {
       }
     },
     whole(body) {
-      counts.reported(topMember(body, "usage"));
+      counts.reported(usageOf(body));
       ended = "complete";
     },
     get usage() {

@@ -1,4 +1,4 @@
-import { defined, endsWith, isObject, parseObject, tokenCount, topMember } from "./answers.js";
+import { endsWith, isObject, parseObject, tokenCount, usageOf } from "./answers.js";
 import type { Meter, Usage } from "./provider.js";
 
 /**
@@ -9,14 +9,19 @@ export function openaiUsage(usage: unknown): Usage {
   if (!isObject(usage)) return {};
   const prompt = isObject(usage.prompt_tokens_details) ? usage.prompt_tokens_details : {};
   const completion = isObject(usage.completion_tokens_details) ? usage.completion_tokens_details : {};
-  return defined({
-    inputTokens: tokenCount(usage.prompt_tokens),
-    outputTokens: tokenCount(usage.completion_tokens),
-    // The second is DeepSeek's.
-    cachedInputTokens: tokenCount(prompt.cached_tokens) ?? tokenCount(usage.prompt_cache_hit_tokens),
-    cacheWriteTokens: tokenCount(prompt.cache_write_tokens),
-    reasoningTokens: tokenCount(completion.reasoning_tokens),
-  });
+  const input = tokenCount(usage.prompt_tokens);
+  const output = tokenCount(usage.completion_tokens);
+  // The second is DeepSeek's.
+  const cached = tokenCount(prompt.cached_tokens) ?? tokenCount(usage.prompt_cache_hit_tokens);
+  const written = tokenCount(prompt.cache_write_tokens);
+  const reasoning = tokenCount(completion.reasoning_tokens);
+  return {
+    ...(input !== undefined && { inputTokens: input }),
+    ...(output !== undefined && { outputTokens: output }),
+    ...(cached !== undefined && { cachedInputTokens: cached }),
+    ...(written !== undefined && { cacheWriteTokens: written }),
+    ...(reasoning !== undefined && { reasoningTokens: reasoning }),
+  };
 }
 
 // Nearly all chunks end in one of these ways, and say nothing of usage then.
@@ -59,7 +64,7 @@ export function createOpenaiMeter(): Meter {
       if (chunk.error !== undefined && chunk.error !== null) ended = "error";
     },
     whole(body) {
-      usage = openaiUsage(topMember(body, "usage"));
+      usage = openaiUsage(usageOf(body));
       ended = "complete";
     },
     get usage() {

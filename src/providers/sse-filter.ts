@@ -13,83 +13,61 @@ export interface SseFilter {
 /** Events longer than this are passed on as they come: what is left out is short. */
 const maxHeldBytes = 64 * 1024;
 
+const LF = 0x0a;
+const CR = 0x0d;
 const none = Buffer.alloc(0);
 
 export function createSseFilter(drops: DropsEvent): SseFilter {
+  // The event under way, and how much of it has been looked at.
   let held: Buffer = none;
+  let seen = 0;
+  // Nothing stands in the line under way yet.
+  let emptyLine = true;
   // Inside an event that is too long to be held: everything passes up to its end.
   let passing = false;
 
   return {
     push(chunk) {
       const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
-      // What was held had no end in it, but may have the beginning of one.
-      const nextEnd = endFinder(bytes, Math.max(0, held.length - maxEndBytes + 1));
+      // A CR at the end may be half of a line end.
+      const limit = bytes.at(-1) === CR ? bytes.length - 1 : bytes.length;
       const passed: Buffer[] = [];
-      // From here on nothing is decided yet.
+      // Up to `from` everything is decided; the event under way begins at `start`.
       let from = 0;
       let start = 0;
-      for (let end = nextEnd(0); end > 0; end = nextEnd(start)) {
-        if (!passing && drops(bytes.subarray(start, end))) {
+      let at = seen;
+      let cr = bytes.indexOf(CR, at);
+      for (;;) {
+        if (cr >= 0 && cr < at) cr = bytes.indexOf(CR, at);
+        const lf = bytes.indexOf(LF, at);
+        const end = cr < 0 ? lf : lf < 0 ? cr : Math.min(lf, cr);
+        if (end < 0 || end >= limit) break;
+        const endsEvent = emptyLine && end === at;
+        emptyLine = true;
+        at = bytes[end] === CR && bytes[end + 1] === LF ? end + 2 : end + 1;
+        if (!endsEvent) continue;
+        if (!passing && drops(bytes.subarray(start, at))) {
           passed.push(bytes.subarray(from, start));
-          from = end;
+          from = at;
         }
         passing = false;
-        start = end;
+        start = at;
       }
-      if (passing || bytes.length - start > maxHeldBytes) {
+      if (at < limit) emptyLine = false;
+      if (passing || limit - start > maxHeldBytes) {
         passing = true;
-        // All but what may be the beginning of its end.
-        start = Math.max(start, bytes.length - maxEndBytes + 1);
+        start = limit;
       }
       passed.push(bytes.subarray(from, start));
       held = start < bytes.length ? Buffer.from(bytes.subarray(start)) : none;
+      seen = limit - start;
       return passed.length === 1 ? (passed[0] as Buffer) : Buffer.concat(passed);
     },
     rest() {
       const rest = held;
       held = none;
+      seen = 0;
       return rest;
     },
   };
-}
-
-const maxEndBytes = 4;
-const LF = 0x0a;
-const CR = 0x0d;
-const otherEnds = [Buffer.from("\r\n\r\n"), Buffer.from("\r\r")];
-
-/** Where the next end of one kind is over, looked for from a place on; -1 when there is none. */
-type FindEnd = (from: number) => number;
-
-/**
- * Finds where the event that begins at a place is over; -1 when its end is not there. Places must not go back; nothing in
- * front of `from` ends an event.
- */
-function endFinder(bytes: Buffer, from: number): FindEnd {
-  const plain: FindEnd = (at) => plainEnd(bytes, at);
-  if (!bytes.includes(CR, from)) return (start) => plain(Math.max(from, start));
-  // Each kind is looked for once up to its next place: one that is not there must not be looked for again and again.
-  const others = otherEnds.map(
-    (end): FindEnd =>
-      (at) => {
-        const found = bytes.indexOf(end, at);
-        return found < 0 ? -1 : found + end.length;
-      },
-  );
-  const kinds = [plain, ...others].map((find) => ({ find, end: find(from) }));
-  return (start) => {
-    let first = -1;
-    for (const kind of kinds) {
-      if (kind.end >= 0 && kind.end <= start) kind.end = kind.find(start);
-      if (kind.end >= 0 && (first < 0 || kind.end < first)) first = kind.end;
-    }
-    return first;
-  };
-}
-
-function plainEnd(bytes: Buffer, from: number): number {
-  let at = bytes.indexOf(LF, from);
-  while (at >= 0 && bytes[at + 1] !== LF) at = bytes.indexOf(LF, at + 1);
-  return at < 0 ? -1 : at + 2;
 }

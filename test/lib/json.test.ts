@@ -1,6 +1,13 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { JsonSyntaxError, maxJsonDepth, maxJsonItems, maxJsonKeys, scanJsonObject } from "../../src/lib/json.js";
+import {
+  JsonSyntaxError,
+  lastMember,
+  maxJsonDepth,
+  maxJsonItems,
+  maxJsonKeys,
+  scanJsonObject,
+} from "../../src/lib/json.js";
 
 const scan = (text: string) => scanJsonObject(Buffer.from(text));
 
@@ -216,6 +223,46 @@ describe("bombs", () => {
   });
 });
 
+describe("lastMember", () => {
+  it.each([
+    ['{"usage":1}', "1"],
+    ['{"a":[1],"usage" : {"b":[2]} , "c":"}","d":{"e":[{}]} } \n', '{"b":[2]}'],
+    ['{"a":"usage","usage":null}', "null"],
+    ['{"a":"\\"usage\\":1","usage":2}', "2"],
+    ['{"x":{"usage":1},"usage":2,"y":1}', "2"],
+    ['{"x":{"usage":1}}', undefined],
+    ['{"usage":2,"x":{"usage":1}}', undefined],
+    ['{"usage":2,"x":[{"usage":1}]}', undefined],
+    ['{"usage":2,"x":"usage"}', undefined],
+    ['[{"usage":2}]', undefined],
+    ['{"usage":2', undefined],
+    ['{"usage":}', undefined],
+    ['{"usage":2}}', undefined],
+    ['{"usage":2}x', undefined],
+    ['{"usage":2,}', undefined],
+    ["{}", undefined],
+    ["", undefined],
+  ])("in %s is %s", (text, expected) => {
+    expect(lastUsage(text)).toBe(expected);
+  });
+
+  it("is a member of the object itself, or none", () => {
+    const key = fc.constantFrom("usage", "a", "b");
+    const { value } = fc.letrec((tie) => ({
+      value: fc.oneof({ maxDepth: 4 }, fc.constantFrom("usage", '"usage":7', 1, null), tie("array"), tie("object")),
+      array: fc.array(tie("value"), { maxLength: 3 }),
+      object: fc.dictionary(key, tie("value"), { maxKeys: 3 }),
+    }));
+    fc.assert(
+      fc.property(fc.dictionary(key, value, { maxKeys: 3 }), (object) => {
+        const found = lastUsage(JSON.stringify(object));
+        if (found !== undefined) expect(found).toBe(JSON.stringify((object as { usage?: unknown }).usage));
+      }),
+      { numRuns: 1000 },
+    );
+  });
+});
+
 describe("with", () => {
   it("gives the same bytes when nothing changes", () => {
     const body = scan(' {"a" : 1} ');
@@ -296,6 +343,10 @@ describe("with", () => {
     );
   });
 });
+
+function lastUsage(text: string): string | undefined {
+  return lastMember(Buffer.from(text), Buffer.from('"usage"'));
+}
 
 function nested(levels: number): string {
   return `{"a":${"[".repeat(levels - 1)}${"]".repeat(levels - 1)}}`;

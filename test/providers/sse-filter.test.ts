@@ -34,6 +34,7 @@ describe("SSE filter", () => {
         expect(filtered(chunks, () => false)).toBe(whole.toString());
         expect(filtered(chunks)).toBe(filtered([whole]));
       }),
+      { numRuns: 2000 },
     );
   });
 
