@@ -1,7 +1,7 @@
 // THE route of one request: limits, upstream, settlement, event. Both edges come through here, typed RPCs and HTTP.
 
 import type { Actor, Feature } from "./actors/actor.js";
-import { GatewayError, type UpstreamError } from "./errors.js";
+import { GatewayError, type Reason, type UpstreamError } from "./errors.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
 import { type Ask, type EventStart, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
@@ -118,5 +118,11 @@ function ending(exchange: Exchange | undefined, failure: unknown): Pick<UsageEve
   if (exchange.kind === "failed") return { outcome: "failed", reason: exchange.error.reason };
   if (exchange.streamError) return { outcome: "failed", reason: "UPSTREAM_INTERRUPTED" };
   if (isCharged(exchange)) return { outcome: "completed" };
-  return { outcome: "failed", reason: "UPSTREAM_REJECTED" };
+  return { outcome: "failed", reason: refusalReason(exchange.status ?? 0) };
+}
+
+/** What an upstream's error answer, which was passed on, says about whose fault it is. */
+function refusalReason(status: number): Reason {
+  if (status === 429 || status === 529 || status === 503) return "UPSTREAM_RATE_LIMITED";
+  return status >= 500 ? "UPSTREAM_UNAVAILABLE" : "UPSTREAM_REFUSED_REQUEST";
 }
