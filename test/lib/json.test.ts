@@ -218,8 +218,8 @@ describe("bombs", () => {
     const bytes = Buffer.from(head + unit.repeat(mebibyte / unit.length));
     const began = performance.now();
     expect(() => scanJsonObject(bytes)).toThrow(JsonSyntaxError);
-    // Generous for a busy machine: it takes 2 to 15.
-    expect(performance.now() - began).toBeLessThan(150);
+    // It takes 2 to 30; the rest is for busy machines. In proportion to the square it would take minutes.
+    expect(performance.now() - began).toBeLessThan(1000);
   });
 });
 

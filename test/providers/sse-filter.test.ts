@@ -63,7 +63,7 @@ describe("SSE filter", () => {
     const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"x"}}],"usage":null}\r\n\r\n'.repeat(20_000));
     const began = performance.now();
     expect(filtered([chunk])).toHaveLength(chunk.length);
-    expect(performance.now() - began).toBeLessThan(500);
+    expect(performance.now() - began).toBeLessThan(2000);
   });
 });
 
