@@ -36,8 +36,8 @@ export function createBlindCounts(policies: Readonly<Partial<Record<Feature, Sto
   };
 }
 
-/** Units of the first window that is no burst window; a request without one is 1. */
+/** Units of the first limit; a request that is limited in flight only is 1. */
 function unitsOf(claims: readonly Claim[]): number {
-  const main = claims.find(({ limit, rule }) => rule.kind === "window" && !limit.burst);
-  return main?.rule.kind === "window" ? main.rule.amount : 1;
+  const main = claims[0]?.rule;
+  return main?.kind === "window" ? main.amount : 1;
 }

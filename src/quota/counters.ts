@@ -27,7 +27,7 @@ export interface Share {
 export function hold(counters: Counters, rules: readonly Rule[], now: number): readonly Share[] | undefined {
   const shares: Share[] = [];
   for (const rule of rules) {
-    const counter = openCounter(counters, rule, now) ?? newCounter(rule, now);
+    const counter = openCounter(counters, rule, now) ?? { used: 0, held: 0, openedAt: now, endsAt: Infinity };
     if (!passes(rule, counter.used)) return undefined;
     shares.push({ rule, counter, amount: heldAmount(rule) });
   }
@@ -44,7 +44,7 @@ export function hold(counters: Counters, rules: readonly Rule[], now: number): r
 export function settle({ rule, counter, amount }: Share, used: number | undefined): void {
   counter.held -= amount;
   if (rule.kind === "in_flight") counter.used -= amount;
-  else if (used !== undefined && used >= 0) counter.used += Math.min(used, Number.MAX_SAFE_INTEGER) - amount;
+  else if (used !== undefined) counter.used += used - amount;
 }
 
 /** Where the rules of shares stand after they were held or settled. */
@@ -70,7 +70,6 @@ function stateOf(counters: Counters | undefined, rule: Rule, now: number): RuleS
 export function closeWindow(counters: Counters, key: string, now: number): number | undefined {
   const counter = counters.get(key);
   if (counter === undefined || counter.endsAt <= now || counter.endsAt === Infinity) return undefined;
-  counters.delete(key);
   counter.endsAt = now;
   return counter.used;
 }
@@ -89,10 +88,6 @@ function shown(rule: Rule, counter: Counter): RuleState {
 function openCounter(counters: Counters, rule: Rule, now: number): Counter | undefined {
   const counter = counters.get(rule.key);
   return counter !== undefined && endOf(counter, rule) > now ? counter : undefined;
-}
-
-function newCounter(rule: Rule, now: number): Counter {
-  return { used: 0, held: 0, openedAt: now, endsAt: rule.kind === "in_flight" ? Infinity : now + rule.windowMs };
 }
 
 function open(counters: Counters, key: string, counter: Counter): void {

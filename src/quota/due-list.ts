@@ -40,8 +40,6 @@ export function createDueList<T extends Due>(): DueList<T> {
       else node.before.after = node.after;
       if (node.after === undefined) last = node.before as T | undefined;
       else node.after.before = node.before;
-      node.before = undefined;
-      node.after = undefined;
       size--;
     },
   };

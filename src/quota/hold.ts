@@ -135,7 +135,6 @@ export function cancelLater(parts: SettlementParts, admitted: Admitted): void {
 
 async function cancel(parts: SettlementParts, { requestId, actor }: Admitted, outcome: string): Promise<void> {
   await inTime(parts, (deadlineAt) => parts.store.refund({ requestId, actor, deadlineAt, outcome }));
-  parts.refusals.settled(actor);
 }
 
 /**
@@ -153,7 +152,6 @@ async function charge(parts: SettlementParts, admitted: Admitted, amounts: Amoun
   const { store } = parts;
   await inTime(parts, (deadlineAt) => store.reserve({ requestId, actor, rules, deadlineAt, intent }));
   await inTime(parts, (deadlineAt) => store.commit({ requestId, actor, used, deadlineAt, outcome }));
-  parts.refusals.settled(actor);
 }
 
 /** Calls the store with a deadline. Throws `UnavailableError` when it was late. */

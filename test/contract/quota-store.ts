@@ -99,6 +99,13 @@ function describeSettlement(makeStore: MakeStore): void {
     await refund(second);
     expect([await used(units(10)), await used(slots(3))]).toEqual([4, 1]);
   });
+
+  it("has nothing to reset in a window that is over", async () => {
+    const { hold, wait, store, actor } = await testActor(makeStore);
+    await hold([units(10, { windowMs: shortMs })]);
+    await wait(shortMs);
+    expect(await store.reset(actor, ["units"])).toEqual({});
+  });
 }
 
 function describeRepeats(makeStore: MakeStore): void {
@@ -139,7 +146,7 @@ function describeRepeats(makeStore: MakeStore): void {
   });
 
   it("does nothing once the deadline has passed", async () => {
-    const { reserve, hold, store, actor, used } = await testActor(makeStore);
+    const { reserve, hold, store, actor, used, exact } = await testActor(makeStore);
     const id = await hold([units(5), slots(5)]);
     const late = { requestId: randomUUID(), actor, deadlineAt: store.now() - 50, intent: "", outcome: "" };
     expect(await reserve([units(5), slots(5)], late)).toEqual({ kind: "late" });
@@ -147,6 +154,10 @@ function describeRepeats(makeStore: MakeStore): void {
     expect(await store.refund({ ...late, requestId: id })).toEqual({ kind: "late" });
     expect([await used(units(5)), await used(slots(5))]).toEqual([1, 1]);
     expect(await reserve([units(5)], { requestId: late.requestId })).toMatchObject({ states: [{ used: 2 }] });
+    if (!exact) return;
+    const last = { ...late, requestId: randomUUID(), deadlineAt: store.now() };
+    expect(await reserve([units(5)], last)).toMatchObject({ kind: "admitted" });
+    expect(await store.refund(last)).toMatchObject({ kind: "settled" });
   });
 }
 

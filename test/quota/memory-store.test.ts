@@ -31,6 +31,34 @@ describe("the memory store's memory", () => {
     expect(after - before).toBeLessThan(5_000_000);
   });
 
+  it("is given back by sweeping, when nobody comes any more", async () => {
+    const { store, advance } = makeStore({ maxRemembered: 2 });
+    const before = heapBytes();
+    for (let i = 0; i < 20_000; i++) {
+      const call = { requestId: `${i}`, actor: `actor ${i}`, deadlineAt: Infinity };
+      await store.reserve({ ...call, rules: [units(5, { windowMs: 50 })], intent: "" });
+      await store.refund({ ...call, outcome: "" });
+    }
+    await advance(50);
+    const full = heapBytes() - before;
+    await store.reap(50_000);
+    expect(heapBytes() - before).toBeLessThan(full / 2);
+  });
+
+  it("holds the id of a request that took long for as long as any", async () => {
+    const { store, advance } = makeStore({});
+    const actor = await testActor(async () => ({ store, advance }));
+    const id = await actor.hold([slots(1)]);
+    for (let i = 0; i < 100; i++) {
+      await advance(15_000);
+      await actor.renew(id, true);
+    }
+    await actor.commit(id);
+    await advance(1);
+    await actor.hold([slots(1)], id);
+    expect(await actor.used(slots(1))).toBe(0);
+  });
+
   it("holds settled ids for ten minutes, and not for twice as long", async () => {
     const { store, advance } = makeStore({});
     const actor = await testActor(async () => ({ store, advance }));

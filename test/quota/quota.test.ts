@@ -286,6 +286,15 @@ describe("settlement", () => {
     expect(hold.states.map(({ used }) => used)).toEqual([1, 12, 40]);
   });
 
+  it("learns from what was used how much to hold", async () => {
+    const { quota } = testQuota();
+    const request = makeRequest({ ...limits({ amount: 10_000, unit: "tokens" }), estimate: estimating(100, 2_000) });
+    const first = await quota.reserve(request);
+    await first.commit({ tokens: 150, microdollars: undefined }, "completed");
+    const second = await quota.reserve({ ...request, requestId: "second" });
+    expect([first, second].map(({ states }) => states[0]?.used)).toEqual([150, 300]);
+  });
+
   it("does not estimate a request that is limited in requests only", async () => {
     const { quota } = testQuota();
     await quota.reserve(makeRequest({ ...chat({ limits: [makeLimit()], inFlight: 1 }), estimate: neverEstimate }));
