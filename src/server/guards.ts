@@ -139,7 +139,7 @@ export function checkHead(head: RequestHead, maxHeaders: number, anyContentEncod
   if (named === undefined) return refusals.noHost;
   if (!isHost(named)) return refusals.badHost;
   if (transfer !== undefined) {
-    if (httpVersion === "1.0" || seen & contentLengthBit || transfer === "") return refusals.transferEncoding;
+    if (httpVersion === "1.0" || seen & contentLengthBit) return refusals.transferEncoding;
     if (transfer.toLowerCase() !== "chunked") return refusals.unknownTransferEncoding;
   }
   if (!methods.has(head.method ?? "")) return refusals.method;

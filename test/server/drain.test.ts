@@ -169,6 +169,19 @@ describe("a drain", () => {
     expect(served.seen).toEqual(["GET /a"]);
   });
 
+  it("answers a request whose head was on its way, and then closes its connection", async () => {
+    const { http } = streams();
+    await using served = await serve({ http });
+    const connection = await h1(served);
+    connection.send("GET /quick HTTP/1.1\r\n");
+    await expect.poll(() => served.listener.connections).toBe(1);
+    const drained = served.listener.drain({ delayMs: 100, timeoutMs: 10_000 });
+    await refusing(served);
+    connection.send("Host: a\r\n\r\n");
+    expect(await connection.reply()).toMatchObject({ status: 200, headers: { connection: "close" } });
+    expect(await drained).toBe("clean");
+  });
+
   it("refuses new streams of open HTTP/2 connections in a way that says they were not processed", async () => {
     const { http, live } = streams();
     await using served = await serve({ http });

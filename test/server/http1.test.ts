@@ -159,6 +159,41 @@ describe("the body of a request", () => {
     await expect.poll(() => served.listener.requests).toBe(0);
   });
 
+  it("is not missed while it is the handler that does not read on", async () => {
+    await using served = await serve({
+      http: async (...args) => {
+        await pause(400);
+        await echo(...args);
+      },
+      limits: { bodyMs: 100 },
+    });
+    const connection = await rawConnect(served.port);
+    connection.send(head("POST /a HTTP/1.1", ["Content-Length: 6"], "abc"));
+    await pause(300);
+    connection.send("def");
+    expect(JSON.parse((await connection.reply())?.body ?? "")).toMatchObject({ body: "abcdef" });
+    connection.destroy();
+  });
+
+  it("that a handler has stopped reading is dropped, and the connection goes on", async () => {
+    await using served = await serve({
+      http(req, res) {
+        if (req.url === "/next") res.end("ok");
+        req.once("data", () => {
+          req.pause();
+          res.writeHead(413).end();
+        });
+      },
+      limits: { lingerMs: 2000 },
+    });
+    const connection = await rawConnect(served.port);
+    connection.send(head("POST /a HTTP/1.1", ["Content-Length: 200000"], "a"));
+    expect(await connection.reply()).toMatchObject({ status: 413 });
+    connection.send(`${"a".repeat(199_999)}${head("GET /next HTTP/1.1")}`);
+    expect(await connection.reply()).toMatchObject({ status: 200, body: "ok" });
+    connection.destroy();
+  });
+
   it("is read to its end after an early answer, and the connection goes on", async () => {
     await using served = await serve({
       http: (req, res) => (req.url === "/early" ? void res.writeHead(413).end() : void res.end("ok")),

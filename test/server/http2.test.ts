@@ -325,6 +325,15 @@ describe("an HTTP/2 request", () => {
     expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
   });
 
+  it("has an end to its time, however fast its body comes", async () => {
+    await using served = await serve({ limits: { bodyMs: 50, bodyMaxMs: 200, minBytesPerSecond: 1 } });
+    const stream = client(served).request({ ":path": "/", ":method": "POST" }).resume();
+    const timer = setInterval(() => stream.write("a".repeat(1000)), 20);
+    const status = await new Promise((resolve) => stream.once("response", (response) => resolve(response[":status"])));
+    clearInterval(timer);
+    expect(status).toBe(408);
+  });
+
   it("is not waited for when it was answered early", async () => {
     await using served = await serve({ http: (_req, res) => void res.writeHead(413).end(), limits: { lingerMs: 100 } });
     const session = client(served);
@@ -385,6 +394,33 @@ describe("an HTTP/2 response that nobody reads", () => {
     connection.send(preface, settings([4, 0x7fffffff]), settingsAck, windowUpdate(0, 0x7fff0000 - 65_535), headers(1));
     await served.untilCut("write_stall");
     await expect.poll(() => [left, served.listener.requests]).toEqual([1, 0]);
+  });
+
+  it("is left alone while its chunks, all alike, are read one by one", async () => {
+    await using served = await serve({
+      http(_req, res) {
+        let chunks = 40;
+        const pump = (): void => {
+          while (chunks > 0) {
+            chunks--;
+            if (!res.write(Buffer.alloc(65_535))) break;
+          }
+          if (chunks > 0) res.once("drain", pump);
+          else res.end();
+        };
+        pump();
+      },
+      limits: { writeStallMs: 200 },
+    });
+    const stream = client(served).request({ ":path": "/" });
+    let bytes = 0;
+    stream.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      stream.pause();
+      setTimeout(() => stream.resume(), 4);
+    });
+    await new Promise((resolve) => stream.once("close", resolve));
+    expect([bytes, stream.rstCode]).toEqual([40 * 65_535, 0]);
   });
 
   it("is left alone while it is read slowly", async () => {
