@@ -133,6 +133,14 @@ describe("checkHead", () => {
     },
   );
 
+  it("refuses transfer encodings that the next server may read otherwise", () => {
+    const chunked = ["Transfer-Encoding", "chunked"];
+    expect(check({ headers: chunked, httpVersion: "1.0" })).toMatchObject({ status: 400 });
+    expect(check({ headers: [...chunked, "Content-Length", "3"] })).toMatchObject({ status: 400 });
+    expect(check({ headers: ["Transfer-Encoding", "gzip, chunked"] })).toMatchObject({ status: 501 });
+    expect(check({ headers: ["Transfer-Encoding", ""] })).toMatchObject({ status: 501 });
+  });
+
   it("leaves content encodings to the RPC protocols, which tell what they accept", () => {
     expect(check({ headers: ["Content-Encoding", "br"] }, true)).toBeUndefined();
   });
