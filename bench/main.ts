@@ -19,7 +19,7 @@ const allParties: readonly PartyName[] = ["direct", "nginx", "bare", "gateway", 
 const help = `npm run bench -- [options] [scenario …]
 
 Scenarios (all when none is named):
-${scenarios.map(({ id, title }) => `  ${id.padEnd(7)} ${title}`).join("\n")}
+${scenarios.map(({ id, title }) => `  ${id.padEnd(12)} ${title}`).join("\n")}
 
 Options:
   --quick             3 rounds of 2 s instead of 5 of 3 s

@@ -50,7 +50,7 @@ let files = 0;
 /** wrk: HTTP/1.1, keep-alive, one request at a time on each connection. */
 export async function wrk(
   request: Request,
-  load: { connections: number; seconds: number; folder: string },
+  load: { connections: number; seconds: number; folder: string; actors?: number },
 ): Promise<LoadResult> {
   const body = join(load.folder, `body-${++files}`);
   writeFileSync(body, request.body);
@@ -67,7 +67,12 @@ export async function wrk(
     `http://127.0.0.1:${request.port}`,
   ];
   const output = await run(requireTools(["wrk"]).wrk, args, {
-    env: { BENCH_PATH: request.path, BENCH_HEADERS: headers.join("\n"), BENCH_BODY: body },
+    env: {
+      BENCH_PATH: request.path,
+      BENCH_HEADERS: headers.join("\n"),
+      BENCH_BODY: body,
+      BENCH_ACTORS: String(load.actors ?? 1),
+    },
     timeoutMs: load.seconds * 1000 + 20_000,
   });
   rmSync(body);

@@ -158,7 +158,8 @@ async function stop(child: ChildProcess): Promise<void> {
 }
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
-  for (let tries = 0; tries < 2000; tries++) {
+  // Generous: a gateway with 100,000 actors in its file has something to read.
+  for (const until = performance.now() + 90_000; performance.now() < until; ) {
     if (child.exitCode !== null) throw new Error(`exit code ${child.exitCode}`);
     if (await accepts(port)) return;
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -36,7 +36,7 @@ export async function withParties<T>(
   shape: { answerBytes: number; stream: StreamShape },
   options: BenchOptions,
   work: (parties: readonly Party[], folder: string) => Promise<T>,
-  { redis = false }: { redis?: boolean } = {},
+  { redis = false, actors = 1 }: { redis?: boolean; actors?: number } = {},
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "cody-gateway-bench-"));
   const stops: (() => Promise<void>)[] = [];
@@ -51,7 +51,7 @@ export async function withParties<T>(
     }
     const parties: Party[] = [];
     for (const name of names.filter((one) => options.parties.has(one))) {
-      const party = await startParty(name, upstream, { folder, env, gatewayEntry: options.gatewayEntry });
+      const party = await startParty(name, upstream, { folder, env, gatewayEntry: options.gatewayEntry, actors });
       stops.push(() => party.running.stop());
       parties.push(party);
     }

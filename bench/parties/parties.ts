@@ -22,8 +22,10 @@ export interface Party {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** The access token of the gateway's one actor. */
-export const actorToken = "bench-0123456789abcdef0123456789abcdef";
+/** The access tokens of the gateway's actors, as `load/post.lua` makes them too. */
+function actorToken(actor: number): string {
+  return `bench-${String(actor).padStart(32, "0")}`;
+}
 
 /** Starts the upstream: on the load's core. */
 export async function startUpstream(
@@ -54,6 +56,8 @@ export async function startParty(name: PartyName, upstream: Running, surrounding
 export interface Surroundings {
   readonly folder: string;
   readonly gatewayEntry: string;
+  /** How many actors the gateway knows. Default 1. */
+  readonly actors?: number;
   /** More of the gateway's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -110,29 +114,30 @@ const starters: Readonly<Record<Exclude<PartyName, "direct">, (place: Place) => 
   },
 
   async gateway(place) {
-    const env = { ...gatewayEnvironment(place.folder, place.port, place.upstream), ...place.env };
+    const env = { ...gatewayEnvironment(place), ...place.env };
     const running = await startNode("gateway", place, [place.gatewayEntry, "serve"], env);
-    const headers = { ...json, authorization: `Bearer ${actorToken}` };
+    const headers = { ...json, authorization: `Bearer ${actorToken(0)}` };
     return party("gateway", running, { chatPath: "/openai/v1/chat/completions", headers });
   },
 };
 
 /** Everything on that a production gateway has on: authentication, limits, usage events, metrics, logs at info. */
-export function gatewayEnvironment(folder: string, port: number, upstream: string): Record<string, string> {
-  const config = join(folder, "gateway.yaml");
-  const sha256 = createHash("sha256").update(actorToken).digest("hex");
-  writeFileSync(
-    config,
-    `actors:
-  - id: bench
-    name: Bench
-    tokens: [ { sha256: ${sha256} } ]
-    limits:
-      chat_completions: [ { limit: 1000000000, per: 24h }, { limit: 1000000000000, unit: tokens, per: 30d }, { inFlight: 100000 } ]
-      code_completions: [ { limit: 1000000000, per: 24h } ]
-    models: { chat_completions: ["*"], code_completions: ["*"] }
-`,
-  );
+function gatewayEnvironment({ folder, port, upstream, actors = 1 }: Place): Record<string, string> {
+  const config = join(folder, "gateway.json");
+  const made = Array.from({ length: actors }, (_, actor) => ({
+    id: `bench-${actor}`,
+    name: "Bench",
+    tokens: [{ sha256: createHash("sha256").update(actorToken(actor)).digest("hex") }],
+    limits: {
+      chat_completions: [
+        { limit: 1_000_000_000, per: "24h" },
+        { limit: 1_000_000_000_000, unit: "tokens", per: "30d" },
+        { inFlight: 100_000 },
+      ],
+    },
+    models: { chat_completions: ["*"] },
+  }));
+  writeFileSync(config, JSON.stringify({ actors: made }));
   return {
     NODE_ENV: "production",
     PORT: String(port),

@@ -42,12 +42,6 @@ export const b6: Scenario = {
                   limit: 2,
                   value: added("gateway") / added("nginx"),
                 },
-                {
-                  text: "p50 added, gateway ÷ bare (no goal, for comparison)",
-                  kind: "at most",
-                  limit: 2,
-                  value: added("gateway") / added("bare"),
-                },
               ];
             },
           },
