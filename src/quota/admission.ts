@@ -37,7 +37,7 @@ export function createAdmission(parts: AdmissionParts): (request: QuotaRequest) 
   const { store, report, estimates, refusals, blind, settlement } = parts;
 
   function admitBlind(feature: Feature, admitted: Admitted, away: UnavailableError): Hold {
-    const giveBack = blind.take(admitted.actor, feature, admitted.claims);
+    const giveBack = blind.take(admitted.actor, feature, admitted.rules);
     if (giveBack !== undefined) return createBlindHold(settlement, admitted, giveBack);
     cancelLater(settlement, admitted);
     throw away;
@@ -53,9 +53,8 @@ export function createAdmission(parts: AdmissionParts): (request: QuotaRequest) 
     const known = refusals.find(actor, limits, demand, store.now());
     if (known !== undefined) throw report.refusal(limits, known);
 
-    const claims = limits.map((limit) => ({ limit, rule: toRule(limit, demand.amountOf(limit.unit)) }));
-    const rules = claims.map(({ rule }) => rule);
-    const admitted = { requestId, actor, claims, intent, expectation: demand.expectation };
+    const rules = limits.map((limit) => toRule(limit, demand.amountOf(limit.unit)));
+    const admitted = { requestId, actor, limits, rules, intent, expectation: demand.expectation };
     try {
       const answer = await inTime(settlement, (deadlineAt) =>
         store.reserve({ requestId, actor, rules, deadlineAt, intent }),

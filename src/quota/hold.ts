@@ -8,18 +8,15 @@ import type { Retries } from "./retries.js";
 import type { LimitRule } from "./rules.js";
 import { leaseMs, type QuotaStore, type Rule, type Settlement } from "./store.js";
 
-/** One limit that a request is counted in, and the rule with what it holds. */
-export interface Claim {
-  readonly limit: LimitRule;
-  readonly rule: Rule;
-}
-
 /** A request that was admitted, in the words of the store. */
 export interface Admitted {
   readonly requestId: string;
   /** `source:id` of the actor. */
   readonly actor: string;
-  readonly claims: readonly Claim[];
+  /** The limits that it is counted in. */
+  readonly limits: readonly LimitRule[];
+  /** The same as rules, with what it holds. */
+  readonly rules: readonly Rule[];
   readonly intent: string;
   /** Absent when nothing of the request had to be guessed. */
   readonly expectation: Expectation | undefined;
@@ -51,8 +48,7 @@ export const unlimitedHold: Hold = {
 
 /** The hold of a request that the store admitted. */
 export function createHold(parts: SettlementParts, admitted: Admitted, states: readonly LimitState[]): Hold {
-  const { requestId, actor, claims, expectation } = admitted;
-  const limits = claims.map(({ limit }) => limit);
+  const { requestId, actor, limits, expectation } = admitted;
   const live: LiveHold = { requestId, actor, reached: false };
   let current = states;
   let settling: Promise<void> | undefined;
@@ -89,7 +85,7 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
     reached: () => parts.renewals.reached(live),
     commit(amounts, outcome) {
       if (settling === undefined) expectation?.learn(amounts);
-      const used = usedByKey(claims, amounts);
+      const used = usedByKey(limits, amounts);
       return (settling ??= settle((deadlineAt) => parts.store.commit({ requestId, actor, used, deadlineAt, outcome })));
     },
     refund(outcome) {
@@ -142,11 +138,11 @@ async function cancel(parts: SettlementParts, { requestId, actor }: Admitted, ou
  * went away is found again and settled.
  */
 async function charge(parts: SettlementParts, admitted: Admitted, amounts: Amounts, outcome: string): Promise<void> {
-  const { requestId, actor, claims, intent } = admitted;
-  const windows = claims.flatMap(({ rule }) => (rule.kind === "window" ? [rule] : []));
+  const { requestId, actor, intent } = admitted;
+  const windows = admitted.rules.filter((rule) => rule.kind === "window");
   const used = {
     ...Object.fromEntries(windows.map(({ key, amount }) => [key, amount])),
-    ...usedByKey(claims, amounts),
+    ...usedByKey(admitted.limits, amounts),
   };
   const rules = windows.map((rule) => ({ ...rule, limit: Number.MAX_SAFE_INTEGER }));
   const { store } = parts;
@@ -165,12 +161,12 @@ export async function inTime<T extends { readonly kind: string }>(
 }
 
 /** Requests are charged as held, everything else as used, where that is known. */
-function usedByKey(claims: readonly Claim[], amounts: Amounts): Record<string, number> {
+function usedByKey(limits: readonly LimitRule[], amounts: Amounts): Record<string, number> {
   const used: Record<string, number> = {};
-  for (const { limit, rule } of claims) {
-    if (limit.unit !== "tokens" && limit.unit !== "microdollars") continue;
-    const amount = count(amounts[limit.unit]);
-    if (amount !== undefined) used[rule.key] = amount;
+  for (const { key, unit } of limits) {
+    if (unit !== "tokens" && unit !== "microdollars") continue;
+    const amount = count(amounts[unit]);
+    if (amount !== undefined) used[key] = amount;
   }
   return used;
 }

@@ -75,10 +75,9 @@ export function createRenewals(
     },
     remove(hold) {
       live.delete(hold);
-      justReached.delete(hold);
     },
     reached(hold) {
-      if (hold.reached || !live.has(hold)) return;
+      if (hold.reached) return;
       hold.reached = true;
       justReached.add(hold);
       telling ??= setTimeout(() => void tell(), reachedMs).unref();

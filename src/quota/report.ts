@@ -17,36 +17,36 @@ export interface Report {
 const sameClockMs = 2;
 
 export function createReport({ store, clock }: { store: Pick<QuotaStore, "now">; clock: Clock }): Report {
-  /** The store's time as the gateway's: whoever tells a caller how long to wait looks at the gateway's clock. */
-  function toDate(at: number): Date {
+  /** What turns the store's time into the gateway's: whoever tells a caller how long to wait looks at the gateway's clock. */
+  function aheadMs(): number {
     const ahead = clock.now() - store.now();
-    return new Date(Math.abs(ahead) <= sameClockMs ? at : at + ahead);
+    return Math.abs(ahead) <= sameClockMs ? 0 : ahead;
   }
 
   return {
     states(limits, states) {
-      const byKey = new Map(states.map((state) => [state.key, state]));
-      return limits.flatMap((rule) => {
-        const state = byKey.get(rule.key);
-        if (state === undefined) return [];
+      const ahead = aheadMs();
+      const told: LimitState[] = [];
+      for (const rule of limits) {
+        const state = states.find(({ key }) => key === rule.key);
+        if (state === undefined) continue;
         const { feature, unit, limit, windowMs, models, burst } = rule;
         const { used, held } = state;
-        const resetAt = state.resetAt === undefined ? undefined : toDate(state.resetAt);
+        const resetAt = state.resetAt === undefined ? undefined : new Date(state.resetAt + ahead);
         const remaining = Math.max(0, limit - used);
-        return [{ feature, unit, limit, used, held, remaining, resetAt, windowMs, models, burst }];
-      });
+        told.push({ feature, unit, limit, used, held, remaining, resetAt, windowMs, models, burst });
+      }
+      return told;
     },
     refusal(limits, { state, retryAt }) {
       const rule = limits.find(({ key }) => key === state.key) as LimitRule;
       const { feature, unit, limit } = rule;
       const refused = { feature, unit, used: state.used, limit };
-      if (unit === "in_flight") {
-        // When a slot frees is anyone's guess; those who wait for one should not all come back together.
-        return new TooManyInFlightError(refused, toDate(retryAt + Math.random() * 1_000));
-      }
-      return rule.burst
-        ? new TooManyInFlightError(refused, toDate(retryAt))
-        : new QuotaExceededError(refused, toDate(retryAt));
+      // When a slot frees is anyone's guess; those who wait for one should not all come back together.
+      const spreadMs = unit === "in_flight" ? Math.random() * 1_000 : 0;
+      const at = new Date(retryAt + aheadMs() + spreadMs);
+      const tooMuchAtOnce = unit === "in_flight" || rule.burst;
+      return tooMuchAtOnce ? new TooManyInFlightError(refused, at) : new QuotaExceededError(refused, at);
     },
   };
 }

@@ -19,6 +19,8 @@ export interface LimitRule {
   readonly models: readonly string[] | undefined;
   readonly burst: boolean;
   readonly appliesTo: (model: string) => boolean;
+  /** As a rule of the store, holding 1. */
+  readonly rule: Rule;
 }
 
 /** The name that the store knows the actor by. */
@@ -34,7 +36,10 @@ export function limitsFor(actor: Actor, feature: Feature, model: string): readon
   if (!actor.accessEnabled) throw new AccessDisabledError();
   const access = actor.features[feature];
   if (access === undefined) throw new FeatureNotGrantedError(feature);
-  const applying = rulesOf(feature, access).filter(({ appliesTo }) => appliesTo(model));
+  const all = rulesOf(feature, access);
+  const applying = all.every(({ appliesTo }) => appliesTo === always)
+    ? all
+    : all.filter((rule) => rule.appliesTo(model));
   if (applying.some(({ limit }) => limit === 0)) throw new FeatureNotGrantedError(feature);
   return applying;
 }
@@ -48,20 +53,23 @@ export function limitsOf(actor: Actor, feature: Feature): readonly LimitRule[] |
 }
 
 /** A limit as a rule of the store. `amount` is what a request holds. */
-export function toRule({ key, limit, windowMs }: LimitRule, amount: number): Rule {
-  if (windowMs === undefined) return { kind: "in_flight", key, limit };
-  return { kind: "window", key, limit, windowMs, amount };
+export function toRule({ rule }: LimitRule, amount: number): Rule {
+  return rule.kind === "in_flight" || rule.amount === amount ? rule : { ...rule, amount };
 }
 
 // Sources hand out the same access for many requests, and its patterns and keys take a while to make.
 const compiled = new WeakMap<FeatureAccess, Map<Feature, readonly LimitRule[]>>();
 
 function rulesOf(feature: Feature, access: FeatureAccess): readonly LimitRule[] {
-  const byFeature = compiled.get(access) ?? new Map<Feature, readonly LimitRule[]>();
-  compiled.set(access, byFeature);
-  const rules = byFeature.get(feature) ?? compile(feature, access);
-  byFeature.set(feature, rules);
+  const known = compiled.get(access)?.get(feature);
+  if (known !== undefined) return known;
+  const rules = compile(feature, access);
+  compiled.set(access, new Map([...(compiled.get(access) ?? []), [feature, rules]]));
   return rules;
+}
+
+function always(): boolean {
+  return true;
 }
 
 /** Limits in their order, short windows against bursts after the others, requests in flight last. */
@@ -69,15 +77,19 @@ function compile(feature: Feature, { limits, inFlight }: FeatureAccess): readonl
   const keys = counterKeys(feature, limits);
   const windows = limits.map((limit, index): LimitRule => {
     const { unit, windowMs, models, burst = false } = limit;
+    const key = keys[index] ?? "";
     const amount = windowMs > 0 ? whole(limit.amount) : 0;
-    const appliesTo = models === undefined ? () => true : compileGlobs(models);
-    return { key: keys[index] ?? "", feature, unit, limit: amount, windowMs, models, burst, appliesTo };
+    const appliesTo = models === undefined ? always : compileGlobs(models);
+    const rule: Rule = { kind: "window", key, limit: amount, windowMs, amount: 1 };
+    return { key, feature, unit, limit: amount, windowMs, models, burst, appliesTo, rule };
   });
   const rules = [...windows.filter(({ burst }) => !burst), ...windows.filter(({ burst }) => burst)];
   if (inFlight === undefined) return rules;
+  const key = `${feature}:in_flight`;
   const limit = whole(inFlight);
-  const common = { windowMs: undefined, models: undefined, burst: false, appliesTo: () => true };
-  return [...rules, { key: `${feature}:in_flight`, feature, unit: "in_flight", limit, ...common }];
+  const rule: Rule = { kind: "in_flight", key, limit };
+  const common = { windowMs: undefined, models: undefined, burst: false, appliesTo: always };
+  return [...rules, { key, feature, unit: "in_flight", limit, ...common, rule }];
 }
 
 /**

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createRenewals, type LiveHold } from "../../src/quota/renewal.js";
 import type { Renewal } from "../../src/quota/store.js";
+import { startSweep } from "../../src/quota/sweep.js";
 import { makeActor, makeLimit } from "../helpers/make-actor.js";
 import { makeRequest, testQuota, unknown, useFakeTime } from "./setup.js";
 
@@ -108,6 +109,23 @@ function testRenewals() {
   return { renewals, calls, hold };
 }
 
+describe("the sweep", () => {
+  it("never overtakes itself", async () => {
+    const answers: ((found: []) => void)[] = [];
+    const reap = (): Promise<[]> => new Promise((resolve) => void answers.push(resolve));
+    const stop = startSweep({ store: { reap }, onAbandoned: () => undefined }, { sweepMs: 1_000 });
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(answers).toHaveLength(1);
+    answers[0]?.([]);
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(answers).toHaveLength(2);
+    stop();
+    answers[1]?.([]);
+    await vi.advanceTimersByTimeAsync(5_000);
+    expect(answers).toHaveLength(2);
+  });
+});
+
 describe("renewals", () => {
   it("renew all holds every 10 s", async () => {
     const { renewals, calls, hold } = testRenewals();
@@ -147,10 +165,25 @@ describe("renewals", () => {
         { requestId: "second", actor: "a", reached: true },
       ],
     ]);
+    renewals.reached(first);
     renewals.reached(hold("third"));
     await vi.advanceTimersByTimeAsync(1_000);
-    expect(calls).toHaveLength(2);
+    expect(calls.slice(1)).toEqual([[{ requestId: "third", actor: "a", reached: true }]]);
     expect(renewals.size).toBe(3);
+  });
+
+  it("end when they are closed, with what was to be told and with what is under way", async () => {
+    const answers: (() => void)[] = [];
+    const renew = (): Promise<void> => new Promise((resolve) => void answers.push(resolve));
+    const renewals = createRenewals({ store: { renew } });
+    const hold = { requestId: "a", actor: "a", reached: false };
+    renewals.add(hold);
+    await vi.advanceTimersByTimeAsync(10_000);
+    renewals.reached(hold);
+    renewals.close();
+    answers[0]?.();
+    await vi.advanceTimersByTimeAsync(minuteMs);
+    expect(answers).toHaveLength(1);
   });
 
   it("go on telling that an upstream was reached", async () => {

@@ -138,7 +138,7 @@ describe("refusals", () => {
     const refusals = createRefusals({ maxActors: 2 });
     const rule: Rule = { kind: "window", key: "k", limit: 1, windowMs: 1_000, amount: 1 };
     const state = { key: "k", used: 1, held: 0, limit: 1, resetAt: 1_000 };
-    const limit = { ...rule, feature: "embeddings", unit: "requests", models: undefined, burst: false } as const;
+    const limit = { ...rule, rule, feature: "embeddings", unit: "requests", models: undefined, burst: false } as const;
     const demand = { amountOf: () => 1, expectation: undefined };
     for (const actor of ["a", "b", "a", "c"])
       refusals.add(actor, [rule], { kind: "refused", state, retryAt: 1_000 }, 0);
