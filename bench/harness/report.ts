@@ -36,6 +36,8 @@ function ownTimes({ nodes, samples = [], timeDeltas = [] }: Profiler.Profile): s
     const name = names.get(id) ?? "?";
     times.set(name, (times.get(name) ?? 0) + (timeDeltas[index] ?? 0));
   });
+  // What did not run, and the profiler's own beginning and end.
+  for (const name of ["(idle) :0", "(program) :0", "dispatch :0"]) times.delete(name);
   const total = [...times.values()].reduce((sum, us) => sum + us, 0);
   return [...times]
     .toSorted(([, a], [, b]) => b - a)
