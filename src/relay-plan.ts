@@ -35,6 +35,8 @@ export interface TypedAsk {
   readonly kind: "typed";
   readonly request: CompleteRequest;
   readonly stream: boolean;
+  /** Who of the actor's users asks, as the caller says; may be empty. */
+  readonly endUser: string;
 }
 
 /** What planning needs to know. */
@@ -78,7 +80,10 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   const route = planner.catalogue.resolve({ model: ask.request.model, allowed });
   const provider = planner.upstreams.provider(route.upstream);
   const api = typedApi(provider);
-  const body = Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream)));
+  const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream))));
+  // Whatever `provider_options` said: the end user is the gateway's to name.
+  const endUser = `${request.actor.id}:${ask.endUser}`;
+  const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
   return plan({ request, route, provider, api, body, unasked: undefined, stream: ask.stream, headers: {} });
 }
 

@@ -84,6 +84,7 @@ export async function* relayStream(
 
   relay(parts, call, answer.reply)
     .then(() => {
+      scanner.end();
       answer.check(Buffer.concat(errorBody));
       if (broken !== undefined) throw asUpstreamError(answer.spoken().provider, broken);
       pass(decoded(answer.spoken().provider, () => decoder?.end() ?? []));

@@ -35,6 +35,8 @@ export interface RelayReply extends Reply {
 export interface RelayParts extends Planner {
   readonly quota: Quota;
   readonly upstreams: Upstreams;
+  /** Told of each request as it comes in. Must not throw. */
+  readonly began: (request: RelayRequest) => void;
   /** Takes the one event of each request, and what it failed with when `relay` throws. Must not throw. */
   readonly emit: (event: UsageEvent, failure: unknown) => void;
 }
@@ -47,6 +49,7 @@ export async function relay(parts: RelayParts, request: RelayRequest, reply: Rel
   let plan: Plan | undefined;
   let exchange: Exchange | undefined;
   let failure: unknown;
+  parts.began(request);
   try {
     plan = planOf(parts, request);
     const hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;

@@ -69,7 +69,7 @@ function typedCall(request: CompleteRequest, context: HandlerContext, stream: bo
     actor: actorOf(context.values),
     feature: fromFeatureEnum(request.feature),
     edge: "rpc",
-    ask: { kind: "typed", request, stream },
+    ask: { kind: "typed", request, stream, endUser: context.requestHeader.get("x-sourcegraph-actor-uid") ?? "" },
     timeoutMs,
     arrivedAt: performance.now(),
     signal: context.signal,

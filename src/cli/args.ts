@@ -12,14 +12,21 @@ export class UsageError extends Error {
 export function readArgs<const T extends NonNullable<ParseArgsConfig["options"]>>(
   args: readonly string[],
   { options, min, max, usage }: { options: T; min: number; max: number; usage: string },
-) {
+): Parsed<T> {
   const parsed = parse(args, options);
   const count = parsed.positionals.length;
   if (count < min || count > max) throw new UsageError(`usage: ${usage}`);
   return parsed;
 }
 
-function parse<const T extends NonNullable<ParseArgsConfig["options"]>>(args: readonly string[], options: T) {
+type Parsed<T extends NonNullable<ParseArgsConfig["options"]>> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: T; allowPositionals: true }>
+>;
+
+function parse<const T extends NonNullable<ParseArgsConfig["options"]>>(
+  args: readonly string[],
+  options: T,
+): Parsed<T> {
   try {
     return parseArgs({ args: [...args], options, allowPositionals: true });
   } catch (error) {

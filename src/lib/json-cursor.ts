@@ -3,7 +3,7 @@
 /** Deepest nesting accepted: deeper input serves only to break parsers. */
 export const maxJsonDepth = 64;
 /** Most object keys accepted, over all levels. */
-export const maxJsonKeys = 10_000;
+export const maxJsonKeys = 100_000;
 /** The bytes are no JSON that the gateway accepts; the message says why and where. */
 export class JsonSyntaxError extends Error {
   override readonly name = "JsonSyntaxError";

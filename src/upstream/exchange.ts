@@ -154,10 +154,13 @@ export function openExchange(
         scanner.push(chunk);
       },
       end() {
-        if (filter) pass(filter.rest());
+        scanner.end();
         if (meter.ended === undefined)
           fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream ended its answer before it was complete"));
-        else end({ kind: "answered", streamError: meter.ended === "error" });
+        else {
+          if (filter) pass(filter.rest());
+          end({ kind: "answered", streamError: meter.ended === "error" });
+        }
       },
     };
   }

@@ -1,0 +1,56 @@
+// What becomes of a request's end: one event, one log line, the metrics. The same for both edges.
+
+import { GatewayError } from "./errors.js";
+import { JsonSyntaxError } from "./lib/json.js";
+import type { Log } from "./lib/log.js";
+import type { RelayParts } from "./relay.js";
+import { createDenialLog } from "./telemetry/denials.js";
+import type { Metrics } from "./telemetry/metrics.js";
+import type { Ledger } from "./usage/ledger.js";
+
+export interface Accounting extends Pick<RelayParts, "began" | "emit"> {
+  /** A request failed at an edge. What the route has told already is not told again. */
+  failed(surface: string, fields: object, error: unknown): void;
+  close(): void;
+}
+
+export function createAccounting(parts: { log: Log; metrics: Metrics; ledger: Ledger }): Accounting {
+  const { log, metrics, ledger } = parts;
+  const denials = createDenialLog(log);
+  const told = new WeakSet<object>();
+
+  return {
+    began: ({ edge, feature }) => metrics.inFlight(edge, feature, 1),
+    emit(event, failure) {
+      if (isObject(failure)) told.add(failure);
+      metrics.inFlight(event.edge, event.feature, -1);
+      metrics.requestObserved(event);
+      ledger.emit(event);
+      if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
+      else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
+      else log.info(withCause(event, failure), "request");
+    },
+    failed(surface, fields, error) {
+      if (isObject(error) && told.has(error)) return;
+      if (isUnexpected(error)) return log.error({ ...fields, err: error }, "request failed");
+      const reason = error instanceof GatewayError ? error.reason : "INVALID_REQUEST";
+      metrics.requestRefused(surface, reason);
+      denials.denied(`${surface} ${reason}`, { ...fields, surface, reason });
+    },
+    close: denials.close,
+  };
+}
+
+/** An upstream's failure is explained in the log, and only there. */
+function withCause(event: object, failure: unknown): object {
+  return failure instanceof Error && failure.cause !== undefined ? { ...event, err: failure.cause } : event;
+}
+
+/** Refusals are the gateway's own decisions; what no route exists for has no error at all. */
+function isUnexpected(error: unknown): boolean {
+  return !(error === undefined || error instanceof GatewayError || error instanceof JsonSyntaxError);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,106 @@
+// The middle of the composition: everything that a request passes between authentication and its event.
+
+import { availableUpstreams, type Config, type EventSinkConfig, type UpstreamConfig } from "./config.js";
+import { type Accounting, createAccounting } from "./gateway-accounting.js";
+import { type Clock, systemClock } from "./lib/clock.js";
+import type { Log } from "./lib/log.js";
+import { createCatalogue } from "./models/catalogue.js";
+import { providers } from "./providers/index.js";
+import type { Provider } from "./providers/provider.js";
+import { createMemoryQuotaStore } from "./quota/memory-store.js";
+import { createQuota, type Quota } from "./quota/quota.js";
+import { abandonedEvent, type RelayParts } from "./relay.js";
+import { createModelDirectory, type ModelDirectory } from "./relay-models.js";
+import type { Metrics } from "./telemetry/metrics.js";
+import type { UpstreamTarget } from "./upstream/upstream.js";
+import { createUpstreams } from "./upstream/upstreams.js";
+import { createLedger, type Sink } from "./usage/ledger.js";
+import { createFileSink } from "./usage/sinks/file.js";
+import { createStdoutSink } from "./usage/sinks/stdout.js";
+
+/** The route and what hangs on it. */
+export interface RouteOfRequests {
+  readonly relay: RelayParts;
+  readonly quota: Quota;
+  readonly models: ModelDirectory;
+  readonly targets: readonly UpstreamTarget[];
+  readonly accounting: Accounting;
+  /** Fails what is under way. */
+  abort(): void;
+  /** Ends, delivering the events that wait. */
+  close(): Promise<void>;
+}
+
+export interface RouteParts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly version: string;
+  /** In place of the configured sinks. */
+  readonly sinks?: readonly Sink[];
+  readonly clock?: Clock;
+}
+
+/** How long events may take to be delivered at the end. */
+const flushMs = 5_000;
+
+/** Throws `ConfigError` when no configured upstream can be served. */
+export function createRoute(config: Config, parts: RouteParts): RouteOfRequests {
+  const { log, metrics, version, clock = systemClock } = parts;
+  const targets = upstreamTargets(config, log);
+  const upstreams = createUpstreams({ targets }, { userAgent: `Cody-Gateway/${version}` });
+  const catalogue = createCatalogue(
+    targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models })),
+    config.models,
+  );
+  const ledger = createLedger({
+    sinks: parts.sinks ?? config.eventSinks.map(createSink),
+    log,
+    count: metrics.eventsHandled,
+  });
+  metrics.gauge("ledgerBacklog", ledger.backlog);
+  const store = createMemoryQuotaStore({ clock });
+  const quota = createQuota(
+    {
+      store,
+      clock,
+      onDecision: ({ feature, kind, reason }) => metrics.quotaDecided(feature, kind, reason),
+      onAbandoned: (hold) => ledger.emit(abandonedEvent(hold)),
+      onLost: (requestId) => log.warn({ requestId }, "hold was lost before it was settled"),
+    },
+    { storeFailure: config.quotaStoreFailure },
+  );
+  const accounting = createAccounting({ log, metrics, ledger });
+
+  return {
+    relay: { catalogue, upstreams, quota, began: accounting.began, emit: accounting.emit },
+    quota,
+    models: createModelDirectory({ catalogue, upstreams, upstreamNames: targets.map(({ name }) => name) }),
+    targets,
+    accounting,
+    abort: () => void upstreams.close(),
+    async close() {
+      quota.close();
+      await upstreams.close();
+      await store.close();
+      accounting.close();
+      await ledger.flush(flushMs);
+      await ledger.close();
+    },
+  };
+}
+
+function upstreamTargets(config: Config, log: Log): (UpstreamTarget & Pick<UpstreamConfig, "models">)[] {
+  const { upstreams, notices } = availableUpstreams(
+    config.upstreams,
+    providers.map(({ kind }) => kind),
+  );
+  for (const notice of notices) log.warn({ notice }, "configuration");
+  return upstreams.map((upstream) => {
+    const provider = providers.find(({ kind }) => kind === upstream.kind) as Provider;
+    return { ...upstream, provider, timeouts: { ...config.upstreamTimeouts, ...upstream.timeouts } };
+  });
+}
+
+function createSink(sink: EventSinkConfig): Sink {
+  return sink.kind === "file" ? createFileSink(sink.path) : createStdoutSink();
+}
