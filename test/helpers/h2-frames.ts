@@ -95,7 +95,7 @@ export async function h2Connect(
   port: number,
   first: readonly Buffer[] = [preface, settings(), settingsAck],
 ): Promise<FrameConnection> {
-  const socket = connect({ port, host: "127.0.0.1" });
+  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   const openedAt = performance.now();
   const frames: Frame[] = [];
   let pending = Buffer.alloc(0);

@@ -225,12 +225,24 @@ describe("a message", () => {
     }
   });
 
-  it("that is too large, and still coming, does not keep its sender from the answer", async () => {
+  it("that is too large, and still coming, is read to its end, and the connection goes on", async () => {
     const { port, listener } = await serveRpc(answering, limited);
     const connection = await rawConnect(port);
     connection.send(head(`POST ${complete} HTTP/1.1`, [...json, "Transfer-Encoding: chunked"]));
     const chunk = `4000\r\n${" ".repeat(0x4000)}\r\n`;
-    const timer = setInterval(() => connection.send(chunk), 5);
+    connection.send(chunk.repeat(8));
+    expect(await connection.reply()).toMatchObject(tooLarge);
+    connection.send(`${chunk.repeat(200)}0\r\n\r\n${head("GET /next HTTP/1.1")}`);
+    expect(await connection.reply()).toMatchObject({ status: 404 });
+    await expect.poll(() => listener.requests).toBe(0);
+    connection.destroy();
+  });
+
+  it("that is too large, and never ends, does not hold the connection", async () => {
+    const { port, listener } = await serveRpc(answering, limited);
+    const connection = await rawConnect(port);
+    connection.send(head(`POST ${complete} HTTP/1.1`, [...json, "Transfer-Encoding: chunked"]));
+    const timer = setInterval(() => connection.send(`4000\r\n${" ".repeat(0x4000)}\r\n`), 5);
     expect(await connection.reply()).toMatchObject(tooLarge);
     await connection.ended;
     clearInterval(timer);
