@@ -153,7 +153,7 @@ export type EventStart = Pick<
 
 export function eventStart(
   request: RelayRequest,
-  plan: { readonly route: Route; readonly provider: Provider; readonly stream: boolean } | undefined,
+  planned: { readonly route: Route; readonly provider: Provider; readonly stream: boolean } | undefined,
 ): EventStart {
   const ageMs = performance.now() - request.arrivedAt;
   return {
@@ -161,8 +161,12 @@ export function eventStart(
     time: new Date(Date.now() - ageMs).toISOString(),
     actor: { id: request.actor.id, source: request.actor.source },
     feature: request.feature,
-    ...(plan && { model: plan.route.name, provider: plan.provider.kind, upstream: plan.route.upstream }),
+    ...(planned && {
+      model: planned.route.name,
+      provider: planned.provider.kind,
+      upstream: planned.route.upstream,
+    }),
     edge: request.edge,
-    stream: plan?.stream ?? false,
+    stream: planned?.stream ?? false,
   };
 }

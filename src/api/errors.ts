@@ -1,6 +1,6 @@
 // The gateway's errors as Connect errors, the only place that makes them (spec: codes as in common.proto, ErrorReason).
 
-import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
 import {
   BadRequestSchema,
   ErrorInfoSchema,
@@ -124,7 +124,7 @@ export function createErrorInterceptor(
     };
     try {
       const res = await next(req);
-      return res.stream ? ({ ...res, message: mapErrors(res.message, map) } as StreamResponse) : res;
+      return res.stream ? { ...res, message: mapErrors(res.message, map) } : res;
     } catch (error) {
       throw map(error);
     }

@@ -19,7 +19,7 @@ export function limits(parts: { quota: Quota }): ServiceImpl<typeof LimitsServic
           return {
             feature: toFeatureEnum(feature),
             ...(main && { rateLimit: main }),
-            rateLimits: states.flatMap((state) => toRateLimit(state) ?? []),
+            rateLimits: states.flatMap((each) => toRateLimit(each) ?? []),
             ...(inFlight && { inFlightLimit: inFlight.limit }),
             inFlight: inFlight?.used ?? 0,
             allowedModels: [...(actor.features[feature]?.models ?? [])],

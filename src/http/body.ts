@@ -34,7 +34,8 @@ export function readBody(req: HttpRequest, maxBytes: number): Promise<Buffer> {
       fail(new InvalidRequestError(gzip ? "request body is not gzip" : "request body broke off")),
     );
     req.once("close", () => {
-      if (!whole) fail(new InvalidRequestError("request body broke off"));
+      // Unpacking may still be under way when all of the request has arrived.
+      if (!whole && !req.readableEnded) fail(new InvalidRequestError("request body broke off"));
     });
   });
 }

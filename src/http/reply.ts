@@ -1,5 +1,5 @@
 import type { ServerResponse } from "node:http";
-import type { Http2ServerResponse } from "node:http2";
+import { constants } from "node:http2";
 import type { UpstreamError } from "../errors.js";
 import type { LimitState } from "../quota/quota.js";
 import type { RelayReply } from "../relay.js";
@@ -41,9 +41,8 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
     },
     finish(states) {
       limits = states;
-      if (!waiting) return void res.end();
-      head(waiting.status, waiting.headers);
-      res.end(waiting.body);
+      if (waiting) head(waiting.status, waiting.headers);
+      res.end(waiting?.body);
     },
     fail(error: UpstreamError) {
       // A clean end would pass for a whole answer: the frame makes SDKs raise, the broken connection everybody else.
@@ -54,6 +53,6 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
 
 /** Ends a response so that it cannot be taken for whole. */
 export function breakOff(res: HttpCall["res"]): void {
-  if ("stream" in res) (res as Http2ServerResponse).stream.close(2 /* NGHTTP2_INTERNAL_ERROR */);
+  if ("stream" in res) res.stream.close(constants.NGHTTP2_INTERNAL_ERROR);
   else res.destroy();
 }

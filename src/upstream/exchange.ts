@@ -110,7 +110,7 @@ export function openExchange(
     onResponseData(_controller, chunk) {
       if (ended) return;
       lastByteAt = watch.now();
-      answer?.data(chunk as Buffer);
+      answer?.data(chunk);
     },
     onResponseEnd() {
       if (!ended) answer?.end();
@@ -138,8 +138,8 @@ export function openExchange(
       lastByteAt = watch.now();
       if (!ended) controller?.resume();
     };
-    const pass = (bytes: Buffer): void => {
-      if (bytes.length === 0 || reply.write(bytes) || paused) return;
+    const pass = (passed: Buffer): void => {
+      if (passed.length === 0 || reply.write(passed) || paused) return;
       paused = true;
       controller?.pause();
       reply.onDrain(resume);

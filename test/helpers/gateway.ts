@@ -2,6 +2,7 @@ import { createGatewayClient, type GatewayClient, type GatewayClientOptions } fr
 import { loadConfig } from "../../src/config.js";
 import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { type Gateway, startGateway } from "../../src/gateway.js";
+import type { Log } from "../../src/lib/log.js";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { silentLog } from "./log.js";
 import { testUpstream } from "./upstream.js";
@@ -30,6 +31,7 @@ export interface TestGatewayOptions {
   /** Further parts of the configuration file. */
   readonly file?: object;
   readonly env?: Readonly<Record<string, string>>;
+  readonly log?: Log;
 }
 
 /** A gateway on a free port, its providers played by the demo upstream, with one actor that has no limits unless given. */
@@ -75,7 +77,11 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
       for (const look of waiting) look();
     },
   };
-  const gateway = await startGateway(loaded.config, { log: silentLog, version: "0.0.0-test", sinks: [sink] });
+  const gateway = await startGateway(loaded.config, {
+    log: options.log ?? silentLog,
+    version: "0.0.0-test",
+    sinks: [sink],
+  });
 
   return {
     gateway,
