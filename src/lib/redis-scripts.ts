@@ -1,0 +1,245 @@
+// Running scripts in bounded time, on one server or many, and staying away from those that do not answer.
+
+import { createHash } from "node:crypto";
+import { type Breaker, createBreaker } from "./breaker.js";
+import type { RedisConnection } from "./redis.js";
+import { createRemoteClock, type RemoteClock } from "./redis-clock.js";
+import { isNoScript, RedisAwayError, readRedisError } from "./redis-errors.js";
+import { createTimeouts } from "./redis-timeouts.js";
+
+/** A script and the name that Redis knows it by. */
+export interface Script {
+  readonly text: string;
+  readonly sha: string;
+}
+
+export function defineScript(text: string): Script {
+  return { text, sha: createHash("sha1").update(text).digest("hex") };
+}
+
+/** One run of a script. All keys are in `slot`. */
+export interface ScriptCall {
+  readonly script: Script;
+  readonly slot: number;
+  readonly keys: readonly string[];
+  readonly args: readonly string[];
+}
+
+/** What a script answers: any first element, then Redis' time in ms, then what the script has to say. */
+export type ScriptAnswer = readonly [number, number, ...(string | number)[]];
+
+/** One server, as it is seen from here. */
+export interface ServerState {
+  readonly name: string;
+  /** Whether it is asked: it answered once, and of late. */
+  readonly up: boolean;
+  /** Commands without an answer, also those that nobody waits for any more. */
+  readonly inFlight: number;
+}
+
+export interface ScriptRunner {
+  /** Throws `RedisAwayError` no later than `timeoutMs` from now, and at once while the server is known to be away. */
+  run(call: ScriptCall): Promise<ScriptAnswer>;
+  /** The clock of the server that has the slot. */
+  clockOf(slot: number): Pick<RemoteClock, "now" | "known">;
+  /** Servers that were asked so far. */
+  servers(): readonly ServerState[];
+  /** Stops asking whether servers are back. */
+  stop(): void;
+}
+
+export interface ScriptRunnerParts {
+  readonly redis: RedisConnection;
+  /** A harmless call that shows whether real ones would be answered. Asked of a slot of the server in doubt. */
+  readonly probe: (slot: number) => ScriptCall;
+  /** The slots that calls are made in. */
+  readonly slots: readonly number[];
+  /** A server is asked again, or no more. Must not throw. */
+  readonly onChange?: (servers: readonly ServerState[]) => void;
+}
+
+export interface ScriptRunnerOptions {
+  /** Default 100 ms. */
+  readonly timeoutMs?: number;
+  /** Most commands without an answer on one connection. Default 2,000. */
+  readonly maxInFlight?: number;
+}
+
+/** A server and what is known of it. */
+interface Lane {
+  readonly name: string;
+  readonly clock: RemoteClock;
+  readonly breaker: Breaker;
+  inFlight: number;
+  answered: boolean;
+  answeredAt: number;
+  lastError: unknown;
+  /** How often each script was sent in full, by its hash. */
+  readonly loads: Map<string, number>;
+}
+
+interface Run {
+  readonly call: ScriptCall;
+  readonly lane: Lane;
+  readonly settle: (answer: ScriptAnswer | undefined, error?: unknown) => void;
+  settled: boolean;
+  attempts: number;
+  /** What `lane.loads` said when the script was sent by its hash. */
+  loads: number;
+}
+
+/** Times that a call is sent while the server keeps forgetting its script. The last one brings the text along. */
+const maxAttempts = 4;
+/** Time between two looks at what servers there are. */
+const tendMs = 100;
+/** A server that has been asked nothing for so long is asked the time. */
+const quietMs = 2_000;
+
+export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunnerOptions = {}): ScriptRunner {
+  const { redis, probe, slots, onChange } = parts;
+  const { timeoutMs = 100, maxInFlight = 2_000 } = options;
+  const lanes = new Map<string, Lane>();
+  const timeouts = createTimeouts<Run>(timeoutMs, (run) => {
+    if (!run.settled) run.settle(undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
+  });
+
+  function laneOf(name: string): Lane {
+    return lanes.get(name) ?? addLane(name);
+  }
+
+  function addLane(name: string): Lane {
+    const lane: Lane = {
+      name,
+      clock: createRemoteClock(),
+      breaker: createBreaker({ probe: () => ask(lane), onChange: () => onChange?.(servers()) }),
+      inFlight: 0,
+      answered: false,
+      answeredAt: 0,
+      lastError: undefined,
+      loads: new Map(),
+    };
+    lanes.set(name, lane);
+    return lane;
+  }
+
+  /** Asks a server something harmless, whatever is known of it. */
+  async function ask(lane: Lane): Promise<void> {
+    const slot = slots.find((each) => redis.serverOf(each) === lane.name);
+    if (slot === undefined) {
+      // It has none of our slots any more.
+      lane.breaker.stop();
+      lanes.delete(lane.name);
+      onChange?.(servers());
+      return;
+    }
+    await start(lane, probe(slot));
+  }
+
+  function start(lane: Lane, call: ScriptCall): Promise<ScriptAnswer> {
+    return new Promise((resolve, reject) => {
+      const run: Run = {
+        call,
+        lane,
+        settled: false,
+        attempts: 0,
+        loads: 0,
+        settle(answer, error) {
+          run.settled = true;
+          if (answer === undefined) reject(noteFailure(lane, error));
+          else {
+            noteAnswer(lane, answer[1]);
+            resolve(answer);
+          }
+        },
+      };
+      timeouts.add(run);
+      send(run);
+    });
+  }
+
+  function noteAnswer(lane: Lane, now: number): void {
+    lane.clock.learn(now);
+    lane.breaker.succeeded();
+    lane.answeredAt = performance.now();
+    if (lane.answered) return;
+    lane.answered = true;
+    onChange?.(servers());
+  }
+
+  function noteFailure(lane: Lane, error: unknown): Error {
+    const read = readRedisError(error);
+    if (read instanceof RedisAwayError) {
+      lane.lastError = read.cause ?? read;
+      lane.breaker.failed();
+    } else lane.breaker.succeeded();
+    return read;
+  }
+
+  function send(run: Run): void {
+    const { lane, call } = run;
+    const { script, keys, args } = call;
+    const full = ++run.attempts === maxAttempts || (run.attempts > 1 && run.loads === loadsOf(lane, script));
+    if (full) lane.loads.set(script.sha, loadsOf(lane, script) + 1);
+    run.loads = loadsOf(lane, script);
+    lane.inFlight++;
+    const words = [full ? script.text : script.sha, String(keys.length), ...keys, ...args];
+    redis.send(lane.name, full ? "eval" : "evalsha", words).then(
+      (answer) => end(run, answer as ScriptAnswer),
+      (error: unknown) => end(run, undefined, error),
+    );
+  }
+
+  function end(run: Run, answer: ScriptAnswer | undefined, error?: unknown): void {
+    run.lane.inFlight--;
+    if (run.settled) return;
+    // Nothing was run. Of many that learn this together, the first to send again brings the text for all.
+    if (isNoScript(error) && run.attempts < maxAttempts) send(run);
+    else run.settle(answer, error);
+  }
+
+  /** The servers that have our slots. */
+  function ours(): readonly Lane[] {
+    return [...new Set(slots.map((slot) => redis.serverOf(slot)))].map(laneOf);
+  }
+
+  function servers(): readonly ServerState[] {
+    return ours().map(({ name, answered, breaker, inFlight }) => ({ name, up: answered && !breaker.open, inFlight }));
+  }
+
+  redis.onReady((name) => {
+    const lane = lanes.get(name);
+    if (lane === undefined) return;
+    lane.clock.relearn();
+    lane.breaker.hint();
+  });
+
+  /** Asks servers that are not known yet, and those that nobody asked for long what time it is there. */
+  const tending = setInterval(() => {
+    for (const lane of ours()) if (!lane.breaker.open && isQuiet(lane)) ask(lane).catch(() => undefined);
+  }, tendMs).unref();
+
+  return {
+    run(call) {
+      const lane = laneOf(redis.serverOf(call.slot));
+      if (lane.breaker.open)
+        return Promise.reject(new RedisAwayError("open", "Redis is away", { cause: lane.lastError }));
+      if (lane.inFlight >= maxInFlight)
+        return Promise.reject(new RedisAwayError("full", "too many calls to Redis in flight"));
+      return start(lane, call);
+    },
+    clockOf: (slot) => laneOf(redis.serverOf(slot)).clock,
+    servers,
+    stop() {
+      clearInterval(tending);
+      for (const { breaker } of lanes.values()) breaker.stop();
+    },
+  };
+}
+
+function isQuiet({ answered, answeredAt }: Lane): boolean {
+  return !answered || performance.now() - answeredAt > quietMs;
+}
+
+function loadsOf(lane: Lane, script: Script): number {
+  return lane.loads.get(script.sha) ?? 0;
+}

@@ -1,0 +1,222 @@
+// The only place that knows ioredis: how a connection is made, kept, and written to.
+
+import { Cluster, type ClusterOptions, Command, Redis, type RedisOptions } from "ioredis";
+import type { Log } from "./log.js";
+import { parseRedisEndpoint, type RedisEndpoint } from "./redis-endpoint.js";
+
+/** A connection to Redis for one role. Calls with different patience must not share one: they wait for each other. */
+export interface RedisConnection {
+  /** For commands that come with no promise about time. */
+  readonly client: Redis | Cluster;
+  /** The server that has the slot; the same name for all but in a Cluster. Changes when a Cluster moves the slot. */
+  serverOf(slot: number): string;
+  /**
+   * Sends a command to the server of its first key. Never waits for a connection, never sends twice, and does not give up by
+   * itself: a caller who does must know that the command may still run.
+   */
+  send(server: string, name: string, args: string[]): Promise<unknown>;
+  /** Calls back each time a server can be asked, also after a connection was lost. */
+  onReady(listener: (server: string) => void): void;
+  close(): Promise<void>;
+}
+
+/** What a connection is for; `CLIENT LIST` shows it. */
+export type RedisRole = "quota" | "outbox" | "events" | "admin";
+
+export interface RedisParts {
+  readonly log?: Pick<Log, "info" | "warn">;
+}
+
+/** Bounds of how long Redis is waited for. */
+const commandTimeoutMs = 100;
+const connectTimeoutMs = 500;
+/** A connection that owes answers and has been silent for so long is replaced. */
+const socketTimeoutMs = 1_000;
+/**
+ * Longest wait between two attempts to connect. With the time that an attempt may take it stays under a second: that is how
+ * soon service must be normal once Redis is back.
+ */
+const maxReconnectMs = 250;
+const jitterMs = 100;
+
+/** Connects, and keeps connecting. Throws when `endpoint` is malformed, never because Redis is away. */
+export function connectRedis(endpoint: string, role: RedisRole, { log }: RedisParts = {}): RedisConnection {
+  const parsed = parseRedisEndpoint(endpoint);
+  const voice = createVoice(role, log);
+  return parsed.kind === "cluster" ? connectCluster(parsed, role, voice) : connectServer(parsed, role, voice);
+}
+
+/** What every connection to a server has in common. */
+export function redisOptions({ username, password, db, tls }: RedisEndpoint, role: RedisRole) {
+  return {
+    commandTimeout: commandTimeoutMs,
+    connectTimeout: connectTimeoutMs,
+    socketTimeout: socketTimeoutMs,
+    // A command that waits for a connection, or is sent again after one broke, runs when nobody expects it any more.
+    enableOfflineQueue: false,
+    maxRetriesPerRequest: 0,
+    autoResendUnfulfilledCommands: false,
+    retryStrategy,
+    // A replica that was promoted, or a server that was demoted: ask again who is who. The command itself is not repeated.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+    enableReadyCheck: true,
+    maxLoadingRetryTime: 250,
+    // Slower here: half the rate of the plain connection, where `send` puts what comes together into one write.
+    enableAutoPipelining: false,
+    keepAlive: 5_000,
+    noDelay: true,
+    connectionName: `cody-gateway:${role}`,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+    ...(db !== undefined && { db }),
+    ...(tls && { tls: {} }),
+  } satisfies RedisOptions;
+}
+
+function retryStrategy(attempt: number): number {
+  return Math.min(50 * 2 ** (attempt - 1), maxReconnectMs) + Math.random() * jitterMs;
+}
+
+function connectServer(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): RedisConnection {
+  const { host = "", port = 0 } = endpoint.servers[0] ?? {};
+  const server = endpoint.name ?? `${host}:${port}`;
+  const where = endpoint.kind === "sentinel" ? sentinelOptions(endpoint) : { host, port };
+  const client = new Redis({ ...redisOptions(endpoint, role), ...where });
+  client.on("error", (error: Error) => voice.failed(server, error));
+  client.on("ready", () => voice.ready(server));
+  const batch = createBatcher();
+  return {
+    client,
+    serverOf: () => server,
+    send(_, name, args) {
+      batch(client);
+      return dispatch(client, name, args);
+    },
+    onReady(listener) {
+      client.on("ready", () => listener(server));
+      if (client.status === "ready") listener(server);
+    },
+    close: () => closed(client),
+  };
+}
+
+function sentinelOptions({ servers, name = "", tls }: RedisEndpoint) {
+  return {
+    sentinels: [...servers],
+    name,
+    sentinelRetryStrategy: retryStrategy,
+    sentinelCommandTimeout: connectTimeoutMs,
+    // Hears of a failover from the Sentinels instead of finding a server that does not answer.
+    failoverDetector: true,
+    ...(tls && { sentinelTLS: {}, enableTLSForSentinelMode: true }),
+  } satisfies RedisOptions;
+}
+
+function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): RedisConnection {
+  const options = {
+    redisOptions: redisOptions(endpoint, role),
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryStrategy,
+    // A caller does not wait for these: the breaker asks again soon.
+    retryDelayOnFailover: 0,
+    retryDelayOnClusterDown: 0,
+    retryDelayOnTryAgain: 10,
+    maxRedirections: 5,
+    slotsRefreshTimeout: connectTimeoutMs,
+    slotsRefreshInterval: 5_000,
+  } satisfies ClusterOptions;
+  const cluster = new Cluster([...endpoint.servers], options);
+  const nodes = new Map<string, Redis>();
+  const listeners: ((server: string) => void)[] = [];
+  const batch = createBatcher();
+
+  cluster.on("+node", (node: Redis) => {
+    const server = `${node.options.host}:${node.options.port}`;
+    nodes.set(server, node);
+    node.on("ready", () => {
+      voice.ready(server);
+      for (const listener of listeners) listener(server);
+    });
+  });
+  cluster.on("-node", (node: Redis) => {
+    const server = `${node.options.host}:${node.options.port}`;
+    if (nodes.get(server) === node) nodes.delete(server);
+  });
+  cluster.on("ready", () => {
+    // Nodes are connected to when they are asked: those that hold slots, now rather than at the first request.
+    for (const server of new Set(cluster.slots.map(([first]) => first)))
+      if (server !== undefined) for (const listener of listeners) listener(server);
+  });
+  cluster.on("error", (error: Error) => voice.failed("cluster", error));
+  cluster.on("node error", (error: Error, server: string) => voice.failed(server, error));
+
+  return {
+    client: cluster,
+    serverOf: (slot) => cluster.slots[slot]?.[0] ?? "cluster",
+    send(server, name, args) {
+      const node = nodes.get(server);
+      if (node !== undefined) batch(node);
+      return dispatch(cluster, name, args);
+    },
+    onReady(listener) {
+      listeners.push(listener);
+      for (const [server, node] of nodes) if (node.status === "ready") listener(server);
+    },
+    close: () => closed(cluster),
+  };
+}
+
+function dispatch(client: Redis | Cluster, name: string, args: string[]): Promise<unknown> {
+  const command = new Command(name, args, { replyEncoding: "utf8" });
+  // Who sends it has a clock of its own: this one would also fire for answers that came while the process was busy.
+  command.setTimeout = () => undefined;
+  return client.sendCommand(command) as Promise<unknown>;
+}
+
+/**
+ * Writes together what is sent in one turn of the event loop: one system call instead of one a command. Measured with
+ * `bench/quota-redis.ts`.
+ */
+function createBatcher(): (client: Redis) => void {
+  let corked: Redis["stream"] | undefined;
+  return ({ stream, status }) => {
+    if (status !== "ready" || corked === stream) return;
+    corked = stream;
+    stream.cork();
+    setImmediate(() => {
+      if (corked === stream) corked = undefined;
+      stream.uncork();
+    });
+  };
+}
+
+function closed(client: Redis | Cluster): Promise<void> {
+  return new Promise((resolve) => {
+    if (client.status === "end") resolve();
+    else {
+      client.once("end", () => resolve());
+      client.disconnect();
+    }
+  });
+}
+
+/** Says once that a server is away, and once that it is back. */
+interface Voice {
+  failed(server: string, error: Error): void;
+  ready(server: string): void;
+}
+
+function createVoice(role: RedisRole, log: RedisParts["log"]): Voice {
+  const away = new Map<string, string>();
+  return {
+    failed(server, error) {
+      if (away.get(server) === error.message) return;
+      away.set(server, error.message);
+      log?.warn({ role, server, error: error.message }, "Redis is away");
+    },
+    ready(server) {
+      away.delete(server);
+      log?.info({ role, server }, "connected to Redis");
+    },
+  };
+}

@@ -1,0 +1,103 @@
+// Names of the quota store's keys.
+
+import { hash } from "node:crypto";
+
+/**
+ * Actors are spread over so many shards, each with a hash tag of its own: in a Cluster, all that one script touches must be
+ * in one slot, and that includes what actors share, as the leases that are due and the outbox. Part of the layout of the
+ * data: all gateways must agree. 64 are enough for as many servers.
+ */
+export const shardCount = 64;
+
+/** A shard's keys. */
+export interface Shard {
+  readonly index: number;
+  readonly slot: number;
+  readonly leases: string;
+  readonly outbox: string;
+  readonly abandoned: string;
+}
+
+/** An actor's keys. */
+export interface ActorKeys {
+  readonly shard: Shard;
+  /** What stands for the actor in keys: its id may be of any length and characters. */
+  readonly hash: string;
+  /** In the order of the scripts' KEYS. */
+  readonly keys: readonly string[];
+}
+
+export interface QuotaKeys {
+  readonly shards: readonly Shard[];
+  of(actor: string): ActorKeys;
+  ofHash(hash: string): ActorKeys;
+}
+
+/** Most actors whose keys are kept at hand, twice. */
+const maxKept = 5_000;
+
+export function createQuotaKeys(prefix: string): QuotaKeys {
+  const shards = shardTags.map(
+    ({ tag, slot }, index): Shard => ({
+      index,
+      slot,
+      leases: `${prefix}{${tag}}:leases`,
+      outbox: `${prefix}{${tag}}:outbox`,
+      abandoned: `${prefix}{${tag}}:abandoned`,
+    }),
+  );
+  let young = new Map<string, ActorKeys>();
+  let old = young;
+
+  function ofHash(name: string): ActorKeys {
+    const index = Number.parseInt(name.slice(0, 2), 16) % shardCount;
+    const shard = shards[index] as Shard;
+    const base = `${prefix}{${shardTags[index]?.tag}}:${name}`;
+    const { leases, outbox, abandoned } = shard;
+    const keys = [`${base}:counters`, `${base}:holds`, `${base}:settled`, leases, outbox, abandoned];
+    return { shard, hash: name, keys };
+  }
+
+  return {
+    shards,
+    ofHash,
+    of(actor) {
+      const known = young.get(actor) ?? old.get(actor);
+      const found = known ?? ofHash(hash("sha256", actor).slice(0, 32));
+      if (known === undefined) {
+        if (young.size >= maxKept) {
+          old = young;
+          young = new Map();
+        }
+        young.set(actor, found);
+      }
+      return found;
+    },
+  };
+}
+
+/** Slots of a Cluster. */
+const slotCount = 16_384;
+
+/** One tag for each of as many equal ranges of slots: servers that hold equal ranges hold equally many shards. */
+const shardTags: readonly { readonly tag: string; readonly slot: number }[] = Array.from(
+  { length: shardCount },
+  (_, index) => {
+    for (let attempt = 0; ; attempt++) {
+      const tag = `${index}.${attempt}`;
+      const slot = slotOf(tag);
+      if (Math.floor((slot * shardCount) / slotCount) === index) return { tag, slot };
+    }
+  },
+);
+
+/** The slot of a hash tag: CRC-16/XMODEM of it, https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
+export function slotOf(tag: string): number {
+  let crc = 0;
+  for (const byte of Buffer.from(tag)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
+    crc &= 0xffff;
+  }
+  return crc % slotCount;
+}

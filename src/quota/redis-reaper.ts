@@ -1,0 +1,131 @@
+// Sweeping the shards: holds whose lease ended, what became of them, and room in the outbox.
+
+import type { Log } from "../lib/log.js";
+import type { Script, ScriptAnswer, ScriptCall } from "../lib/redis-scripts.js";
+import type { ActorKeys, QuotaKeys, Shard } from "./redis-keys.js";
+import type { AbandonedHold } from "./store.js";
+
+export interface Reaper {
+  /** See `QuotaStore.reap`. One shard that cannot be asked does not keep the others from being swept. */
+  reap(max: number): Promise<readonly AbandonedHold[]>;
+  /** Whether the scripts may write to the shard's outbox. */
+  takesEntries(shard: Shard): boolean;
+  outboxState(): { readonly outboxEntries: number; readonly outboxFull: number };
+}
+
+export interface ReaperParts {
+  readonly keys: QuotaKeys;
+  readonly scripts: Readonly<Record<"due" | "abandon" | "take", Script>>;
+  readonly run: (call: ScriptCall) => Promise<ScriptAnswer>;
+  readonly log?: Pick<Log, "info" | "error"> | undefined;
+  /** The outbox has or lacks room. */
+  readonly onChange: () => void;
+}
+
+/** Holds settled at once in one shard, and shards at once: a sweep must not keep requests waiting. */
+const batchSize = 100;
+const shardsAtOnce = 8;
+
+export function createReaper(
+  { keys, scripts, run, log, onChange }: ReaperParts,
+  { outbox, outboxMax }: { readonly outbox: boolean; readonly outboxMax: number },
+): Reaper {
+  const entries = new Map<Shard, number>();
+  const full = new Set<Shard>();
+
+  const takesEntries = (shard: Shard): boolean => outbox && !full.has(shard);
+
+  /** Settles what is due in a shard. Returns whether abandoned holds wait there to be told of. */
+  async function sweep(shard: Shard): Promise<boolean> {
+    const call = { script: scripts.due, slot: shard.slot, keys: shardKeys(shard), args: [String(batchSize)] };
+    const [, , waiting, length, ...due] = await run(call);
+    noteOutbox(shard, Number(length));
+    const calls = [...groupByActor(due.map(String))].map(([hash, ids]) => abandon(keys.ofHash(hash), ids));
+    await Promise.all(calls.map(run));
+    return Number(waiting) > 0 || calls.length > 0;
+  }
+
+  function abandon({ shard, hash, keys: names }: ActorKeys, ids: readonly string[]): ScriptCall {
+    const args = [takesEntries(shard) ? "1" : "0", hash, ...ids];
+    return { script: scripts.abandon, slot: shard.slot, keys: names, args };
+  }
+
+  async function take(shard: Shard, max: number): Promise<readonly AbandonedHold[]> {
+    const call = { script: scripts.take, slot: shard.slot, keys: shardKeys(shard), args: [String(max)] };
+    const [, , ...found] = await run(call);
+    return Array.from({ length: found.length / 2 }, (_, i) => readAbandoned(String(found[2 * i]), found[2 * i + 1]));
+  }
+
+  function noteOutbox(shard: Shard, length: number): void {
+    entries.set(shard, length);
+    if (!outbox || full.has(shard) === length >= outboxMax) return;
+    const fields = { shard: shard.index, entries: length };
+    if (full.delete(shard)) log?.info(fields, "quota outbox has room again");
+    else {
+      full.add(shard);
+      log?.error(fields, "quota outbox is full: nothing is written to it until it is read");
+    }
+    onChange();
+  }
+
+  return {
+    takesEntries,
+    outboxState: () => ({
+      outboxEntries: [...entries.values()].reduce((sum, length) => sum + length, 0),
+      outboxFull: full.size,
+    }),
+    async reap(max) {
+      // From somewhere else each time: what comes first is not always told of first.
+      const shards = rotated(keys.shards, Math.floor(Math.random() * keys.shards.length));
+      const swept = await inTurns(shards, sweep);
+      const failed = swept.find(({ status }) => status === "rejected");
+      if (failed?.status === "rejected" && swept.every(({ status }) => status === "rejected")) throw failed.reason;
+
+      const found: AbandonedHold[] = [];
+      for (const [index, outcome] of swept.entries()) {
+        const left = max - found.length;
+        if (left <= 0) break;
+        if (outcome.status === "rejected" || !outcome.value) continue;
+        // What was taken so far has to be told of: the next sweep finds the rest.
+        const taken = await take(shards[index] as Shard, left).catch(() => []);
+        found.push(...taken);
+      }
+      return found;
+    },
+  };
+}
+
+function shardKeys({ leases, outbox, abandoned }: Shard): readonly string[] {
+  return [leases, outbox, abandoned];
+}
+
+/** Leases are named by the actor's hash, 32 characters, and the request id. */
+function groupByActor(leases: readonly string[]): ReadonlyMap<string, readonly string[]> {
+  const byActor = new Map<string, string[]>();
+  for (const lease of leases) {
+    const hash = lease.slice(0, 32);
+    const ids = byActor.get(hash) ?? [];
+    ids.push(lease.slice(32));
+    byActor.set(hash, ids);
+  }
+  return byActor;
+}
+
+function readAbandoned(entry: string, charged: unknown): AbandonedHold {
+  const { id, actor, intent } = JSON.parse(entry) as { id: string; actor: string; intent: string };
+  return { requestId: id, actor, charged: charged === "1", intent };
+}
+
+async function inTurns<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+): Promise<readonly PromiseSettledResult<R>[]> {
+  const outcomes: PromiseSettledResult<R>[] = [];
+  for (let from = 0; from < items.length; from += shardsAtOnce)
+    outcomes.push(...(await Promise.allSettled(items.slice(from, from + shardsAtOnce).map(work))));
+  return outcomes;
+}
+
+function rotated<T>(items: readonly T[], by: number): readonly T[] {
+  return [...items.slice(by), ...items.slice(0, by)];
+}

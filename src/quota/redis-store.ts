@@ -1,0 +1,246 @@
+import { UnavailableError } from "../errors.js";
+import type { Log } from "../lib/log.js";
+import type { RedisConnection } from "../lib/redis.js";
+import { RedisAwayError } from "../lib/redis-errors.js";
+import { createScriptRunner, defineScript, type ScriptAnswer, type ServerState } from "../lib/redis-scripts.js";
+import { type ActorKeys, createQuotaKeys } from "./redis-keys.js";
+import { createReaper } from "./redis-reaper.js";
+import { Answer, quotaScripts } from "./scripts.js";
+import type { QuotaStore, Renewal, Reservation, Rule, RuleState, SettleCall, Settlement } from "./store.js";
+import * as store from "./store.js";
+
+export interface RedisQuotaStoreParts {
+  /** For this store alone. The store does not close it. */
+  readonly redis: RedisConnection;
+  readonly log?: Pick<Log, "info" | "warn" | "error">;
+  /** A server is asked again or no more, or there is or is no room in the outbox. Must not throw. */
+  readonly onState?: (state: RedisQuotaState) => void;
+}
+
+export interface RedisQuotaStoreOptions {
+  /** Of all keys. Default `cody-gateway:`. */
+  readonly prefix?: string;
+  /** How long a call may take. Default 100 ms. */
+  readonly timeoutMs?: number;
+  /** Most commands without an answer on one connection. Default 2,000. */
+  readonly maxInFlight?: number;
+  /** How long a hold lives without being renewed. Default 30 s. */
+  readonly leaseMs?: number;
+  /** How long a request id stays known after its hold was settled. Default 10 min. */
+  readonly rememberMs?: number;
+  /** Whether what becomes of requests is written to the outbox streams, for whoever reads and trims them. Default true. */
+  readonly outbox?: boolean;
+  /**
+   * Most entries of one of the 64 outbox streams. Nothing is ever dropped from one: a full one takes no more, and
+   * `onState` and the log say so. Looked at when holds are reaped, so it may be exceeded by what is written meanwhile.
+   * Default 50,000.
+   */
+  readonly outboxMax?: number;
+}
+
+/** How the store is, for readiness and metrics. */
+export interface RedisQuotaState {
+  /** Whether every server is asked: all answered once, and of late. */
+  readonly up: boolean;
+  readonly servers: readonly ServerState[];
+  /** Entries of the outbox when holds were last reaped. */
+  readonly outboxEntries: number;
+  /** Outbox streams that take no more. */
+  readonly outboxFull: number;
+}
+
+export interface RedisQuotaStore extends QuotaStore {
+  state(): RedisQuotaState;
+}
+
+/** When a caller may ask again while Redis is away. */
+const retryAfterMs = 1_000;
+
+const late = { kind: "late" } as const;
+const gone = { kind: "gone" } as const;
+
+/**
+ * A quota store for any number of processes, on one server, behind Sentinels, or on a Cluster. Each call is one script, hence
+ * one round trip; what is under way at the same time shares the connection. Needs Redis 7.0.
+ */
+export function createRedisQuotaStore(
+  { redis, log, onState }: RedisQuotaStoreParts,
+  {
+    prefix = "cody-gateway:",
+    timeoutMs = 100,
+    maxInFlight = 2_000,
+    leaseMs = store.leaseMs,
+    rememberMs = store.rememberMs,
+    outbox = true,
+    outboxMax = 50_000,
+  }: RedisQuotaStoreOptions = {},
+): RedisQuotaStore {
+  const scripts = mapValues(quotaScripts({ leaseMs, rememberMs }), defineScript);
+  const keys = createQuotaKeys(prefix);
+  const runner = createScriptRunner(
+    {
+      redis,
+      slots: keys.shards.map(({ slot }) => slot),
+      probe: (slot) => callOf("reserve", probed(slot), ["0", "0", "", "", ""]),
+      onChange: () => onState?.(state()),
+    },
+    { timeoutMs, maxInFlight },
+  );
+  const referenceSlot = keys.shards[0]?.slot ?? 0;
+  const reaper = createReaper({ keys, scripts, run, log, onChange: () => onState?.(state()) }, { outbox, outboxMax });
+
+  function callOf(script: keyof typeof scripts, { shard, keys: names }: ActorKeys, args: readonly string[]) {
+    return { script: scripts[script], slot: shard.slot, keys: names, args };
+  }
+
+  /** Some actor of the slot. */
+  function probed(slot: number): ActorKeys {
+    const index = keys.shards.findIndex((shard) => shard.slot === slot);
+    return keys.ofHash(index.toString(16).padStart(32, "0"));
+  }
+
+  async function run(call: Parameters<typeof runner.run>[0]): Promise<ScriptAnswer> {
+    try {
+      return await runner.run(call);
+    } catch (error) {
+      // What Redis refuses for another reason is no outage: wrong data under one of our keys, or a fault in a script.
+      if (!(error instanceof RedisAwayError)) log?.error({ error }, "quota script failed");
+      const message = "quota store is unavailable";
+      throw new UnavailableError("QUOTA_STORE_UNAVAILABLE", message, retryAfterMs, { cause: error });
+    }
+  }
+
+  function now(): number {
+    return runner.clockOf(referenceSlot).now();
+  }
+
+  /** A deadline by the clock of the server that is asked, and not after we stopped waiting: nothing happens later. */
+  function deadline(actor: ActorKeys, deadlineAt: number): string {
+    const leftMs = Math.min(deadlineAt - now(), timeoutMs);
+    return String(Math.floor(runner.clockOf(actor.shard.slot).now() + leftMs));
+  }
+
+  function told({ shard }: ActorKeys): string {
+    return reaper.takesEntries(shard) ? "1" : "0";
+  }
+
+  async function finish(call: Omit<SettleCall, "used">, used?: SettleCall["used"]): Promise<Settlement> {
+    const { requestId, outcome } = call;
+    const actor = keys.of(call.actor);
+    const entry = JSON.stringify({ id: requestId, actor: call.actor, outcome });
+    const args = [deadline(actor, call.deadlineAt), told(actor), actor.hash, requestId, entry];
+    const script = used === undefined ? "refund" : "commit";
+    const answer = await run(callOf(script, actor, [...args, ...usedArgs(used)]));
+    if (answer[0] === Answer.late) return late;
+    if (answer[0] === Answer.gone) return gone;
+    return { kind: "settled", states: namedStates(answer) };
+  }
+
+  function state(): RedisQuotaState {
+    const servers = runner.servers();
+    return { up: servers.length > 0 && servers.every(({ up }) => up), servers, ...reaper.outboxState() };
+  }
+
+  return {
+    now,
+    state,
+    async reserve(call): Promise<Reservation> {
+      const { requestId, rules, intent } = call;
+      const actor = keys.of(call.actor);
+      const entry = JSON.stringify({ id: requestId, actor: call.actor, intent });
+      const args = [deadline(actor, call.deadlineAt), told(actor), actor.hash, requestId, entry];
+      for (const rule of rules)
+        args.push(rule.key, String(rule.limit), windowArg(rule), rule.kind === "in_flight" ? "1" : String(rule.amount));
+      return readReservation(await run(callOf("reserve", actor, args)), rules);
+    },
+    commit: (call) => finish(call, call.used),
+    refund: (call) => finish(call),
+    async renew(holds) {
+      const calls = [...groupByActor(holds)].map(([actor, own]) => renewal(keys.of(actor), own));
+      await allOf(calls.map(run));
+    },
+    reap: (max) => reaper.reap(max),
+    async usage(name, rules) {
+      const actor = keys.of(name);
+      const asked = rules.flatMap((rule) => [rule.key, windowArg(rule)]);
+      const answer = await run(callOf("usage", actor, [told(actor), actor.hash, ...asked]));
+      return rules.map((rule, index) => stateAt(rule, answer, 2 + 3 * index));
+    },
+    async reset(name, ruleKeys) {
+      const actor = keys.of(name);
+      const answer = await run(callOf("reset", actor, [told(actor), actor.hash, ...ruleKeys]));
+      const used = ruleKeys.map((key, index) => [key, Number(answer[index + 2])] as const);
+      return Object.fromEntries(used.filter(([, units]) => units >= 0));
+    },
+    async close() {
+      runner.stop();
+    },
+  };
+
+  function renewal(actor: ActorKeys, holds: readonly Renewal[]) {
+    const args = holds.flatMap(({ requestId, reached }) => [requestId, reached ? "1" : "0"]);
+    return callOf("renew", actor, [actor.hash, ...args]);
+  }
+}
+
+function groupByActor(holds: readonly Renewal[]): ReadonlyMap<string, readonly Renewal[]> {
+  const byActor = new Map<string, Renewal[]>();
+  for (const hold of holds) {
+    const own = byActor.get(hold.actor) ?? [];
+    own.push(hold);
+    byActor.set(hold.actor, own);
+  }
+  return byActor;
+}
+
+function readReservation(answer: ScriptAnswer, rules: readonly Rule[]): Reservation {
+  switch (answer[0]) {
+    case Answer.late:
+      return late;
+    case Answer.seen:
+      return { kind: "admitted", states: namedStates(answer) };
+    case Answer.refused: {
+      const rule = rules[Number(answer[2])] as Rule;
+      return { kind: "refused", state: stateAt(rule, answer, 3), retryAt: Number(answer[6]) };
+    }
+    default:
+      return { kind: "admitted", states: rules.map((rule, index) => stateAt(rule, answer, 2 + 3 * index)) };
+  }
+}
+
+/** What stands from `at`: used, held, resetAt. */
+function stateAt({ key, limit }: Pick<Rule, "key" | "limit">, answer: ScriptAnswer, at: number): RuleState {
+  const resetAt = Number(answer[at + 2]);
+  return { key, used: Number(answer[at]), held: Number(answer[at + 1]), limit, resetAt: resetAt || undefined };
+}
+
+/** States that bring along what they are of: key, limit, used, held, resetAt. */
+function namedStates(answer: ScriptAnswer): RuleState[] {
+  return Array.from({ length: (answer.length - 2) / 5 }, (_, index) => {
+    const at = 2 + 5 * index;
+    return stateAt({ key: answer[at] as string, limit: Number(answer[at + 1]) }, answer, at + 2);
+  });
+}
+
+function windowArg(rule: Rule): string {
+  return rule.kind === "in_flight" ? "0" : String(rule.windowMs);
+}
+
+function usedArgs(used: SettleCall["used"] = {}): string[] {
+  const args: string[] = [];
+  for (const key of Object.keys(used)) {
+    const units = used[key] ?? Number.NaN;
+    // What is no amount is not told: then what was held is charged.
+    if (units >= 0) args.push(key, String(Math.min(units, Number.MAX_SAFE_INTEGER)));
+  }
+  return args;
+}
+
+/** Waits for all, also when one fails. */
+async function allOf(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(work)) if (outcome.status === "rejected") throw outcome.reason;
+}
+
+function mapValues<K extends string, V, R>(record: Readonly<Record<K, V>>, map: (value: V) => R): Record<K, R> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value as V)])) as Record<K, R>;
+}

@@ -1,0 +1,353 @@
+// The Lua that Redis runs for the quota store: each call of the store is one script. Redis 7.0 or newer.
+//
+// KEYS  counters   hash    rule key → used, held, openedAt, endsAt; openedAt is in µs and is the window's identity
+//       holds      hash    "=" id → record of a live hold · "!" id → its upstream was reached · "#" rule key → holds in flight
+//       settled    zset    request id → until when it is known
+//       leases     zset    actor's hash + request id → end of the lease; of all actors of the shard
+//       outbox     stream  what becomes of requests; of the shard
+//       abandoned  list    entry, "1" or "0" (charged) of each hold found abandoned; of the shard
+// Values of hashes are MessagePack: Redis takes four times as long to read and write numbers as text. For the same reason
+// no call is given a number where it can be given a text.
+// An entry is a text of the gateway about the request, kept in the hold and put in the outbox; the scripts do not look into it.
+// Answers begin with a word of `Answer` and Redis' time. Times are ms since the epoch, but for openedAt.
+
+import { inFlightRetryMs, leaseMs, rememberMs } from "./store.js";
+
+/** What a script's answer is, its first element. */
+export const Answer = { admitted: 1, refused: 2, late: 3, seen: 4, settled: 5, gone: 6, done: 7 } as const;
+
+export interface ScriptSettings {
+  readonly leaseMs: number;
+  readonly rememberMs: number;
+}
+
+/** The text of each script. `allow-oom`: what frees or ends something also runs when Redis is full. */
+export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs }) {
+  const always = "#!lua flags=allow-oom";
+  const ofActor = (header: string, ...parts: readonly string[]): string =>
+    [
+      header,
+      "local counters, holds, settled, leases, outbox, abandoned = unpack(KEYS)",
+      prelude(settings),
+      ...parts,
+    ].join("\n");
+  const ofShard = (header: string, part: string): string =>
+    [header, "local leases, outbox, abandoned = unpack(KEYS)", prelude(settings), part].join("\n");
+  return {
+    /** Deadline, 1 or 0 (tell the outbox), actor's hash, request id, entry, then key, limit, windowMs (0: in flight), amount of each rule. */
+    reserve: ofActor("#!lua", standing, reserving),
+    /** Deadline, 1 or 0, actor's hash, request id, entry, then key and units used of each rule that was told. */
+    commit: ofActor(always, standing, ending, settling("used_of")),
+    /** Deadline, 1 or 0, actor's hash, request id, entry. */
+    refund: ofActor(always, standing, ending, settling("nothing")),
+    /** Actor's hash, then request id and 1 or 0 (its upstream was reached) of each hold. */
+    renew: ofActor(always, renewing),
+    /** 1 or 0, actor's hash, then the request ids whose lease ended. */
+    abandon: ofActor(always, standing, ending, abandoning, abandoningGiven),
+    /** 1 or 0, actor's hash, then key and windowMs (0: in flight) of each rule. */
+    usage: ofActor("#!lua", standing, showing),
+    /** 1 or 0, actor's hash, then rule keys. */
+    reset: ofActor("#!lua", standing, resetting),
+    /** Names at most so many leases that ended; tells how many abandoned holds and outbox entries wait. */
+    due: ofShard("#!lua flags=no-writes", naming),
+    /** Takes at most so many abandoned holds. */
+    take: ofShard(always, taking),
+  } as const;
+}
+
+/** The time, and what the scripts all call. */
+function prelude(settings: ScriptSettings): string {
+  return `
+local call = redis.call
+local time = call('TIME')
+local stamp = time[1] * 1000000 + time[2]
+local now = math.floor(stamp / 1000)
+local function text(ms) return string.format('%d', ms) end
+local now_text = text(now)
+-- Numbers near 2^53 go out as texts: the client reads them as numbers with a rounding error.
+local function exact(units) return units < 9e15 and units or text(units) end
+local lease_ms, remember_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, 8`;
+}
+
+/** Counters, and where rules stand. */
+const standing = `
+local function read_counters(keys)
+  local found = {}
+  if #keys == 0 then return found end
+  local values = call('HMGET', counters, unpack(keys))
+  for i = 1, #keys do
+    if values[i] then
+      local used, held, opened, ends = cmsgpack.unpack(values[i])
+      found[keys[i]] = { used = used, held = held, opened = opened, ends = ends }
+    end
+  end
+  return found
+end
+
+local function packed_counter(counter)
+  return cmsgpack.pack(counter.used, counter.held, counter.opened, counter.ends)
+end
+
+-- used, held and resetAt (0: none) of a rule. Rules without a window are in flight: all that is used is held.
+local function state_of(counter, in_flight, window)
+  if window == 0 then
+    local count = tonumber(in_flight or 0)
+    return count, count, 0
+  end
+  if not counter then return 0, 0, 0 end
+  local ends = math.min(counter.ends, math.floor(counter.opened / 1000) + window)
+  if ends <= now then return 0, 0, 0 end
+  return counter.used, counter.held, ends
+end`;
+
+/** Ending holds. A record is: entry, then key, limit, windowMs, amount, openedAt, used, held, resetAt of each rule. */
+const ending = `
+-- Ends a live hold at what \`used_of(key)\` says, nil: as held.
+local function end_hold(who, id, record, used_of)
+  local keys, changes, gone = {}, {}, { '=' .. id, '!' .. id }
+  for i = 2, #record, share_size do
+    if record[i + 2] > 0 then keys[#keys + 1] = record[i] end
+  end
+  local found = read_counters(keys)
+  for i = 2, #record, share_size do
+    local key, amount, counter = record[i], record[i + 3], found[record[i]]
+    if record[i + 2] == 0 then
+      if call('HINCRBY', holds, '#' .. key, '-1') <= 0 then gone[#gone + 1] = '#' .. key end
+    elseif counter and counter.opened == record[i + 4] then
+      counter.held = counter.held - amount
+      counter.used = counter.used - amount + (used_of(key) or amount)
+      changes[#changes + 1] = key
+      changes[#changes + 1] = packed_counter(counter)
+    end
+  end
+  if #changes > 0 then call('HSET', counters, unpack(changes)) end
+  call('HDEL', holds, unpack(gone))
+  call('ZREM', leases, who .. id)
+  call('ZADD', settled, text(now + remember_ms), id)
+  if call('PTTL', settled) < remember_ms then call('PEXPIRE', settled, text(2 * remember_ms)) end
+  -- One in eight forgets up to 32 ids that are past their time: no call ever has many to forget.
+  if stamp % 8 == 0 then
+    local oldest = call('ZRANGE', settled, '31', '31', 'WITHSCORES')
+    if oldest[2] and tonumber(oldest[2]) <= now then call('ZREMRANGEBYRANK', settled, '0', '31') end
+  end
+  return found
+end
+
+local function nothing() return 0 end`;
+
+/** Ending a hold whose lease ended. */
+const abandoning = `
+local function as_held() return nil end
+
+-- Ends a hold whose lease ended.
+local function abandon(told, who, id)
+  local packed, reached = unpack(call('HMGET', holds, '=' .. id, '!' .. id))
+  if not packed then
+    call('ZREM', leases, who .. id)
+    return
+  end
+  local record = { cmsgpack.unpack(packed) }
+  local charged = reached and '1' or '0'
+  end_hold(who, id, record, reached and as_held or nothing)
+  call('RPUSH', abandoned, record[1], charged)
+  if told == '1' then call('XADD', outbox, '*', 'abandoned', charged, 'of', record[1]) end
+end`;
+
+/**
+ * Ends the actor's holds whose lease ended, before anything is decided. Wants `told` and `who`. Functions that are wanted only
+ * where there are such holds are defined there: it takes Redis a tenth of its time to define them.
+ */
+const settleDue = (...definitions: readonly string[]): string => `
+local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', '100')
+if #due > 0 then
+  ${definitions.join("\n")}
+  for i = 1, #due do
+    if string.sub(due[i], 1, #who) == who then abandon(told, who, string.sub(due[i], #who + 1)) end
+  end
+  -- So many may be due in the shard that the actor's are not among the first.
+  for _, field in ipairs(#due == 100 and call('HKEYS', holds) or {}) do
+    local id = string.sub(field, 2)
+    if string.sub(field, 1, 1) == '=' then
+      local ends = call('ZSCORE', leases, who .. id)
+      if not ends or tonumber(ends) <= now then abandon(told, who, id) end
+    end
+  end
+end`;
+
+const reserving = `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+local told, who, id, entry = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+${settleDue(ending, abandoning)}
+
+local fields, keys, rules = { '=' .. id }, {}, {}
+for i = 6, #ARGV, 4 do
+  local limit, window = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+  local rule = { key = ARGV[i], limit = limit, window = window, amount = math.min(tonumber(ARGV[i + 3]), limit), field = 0 }
+  rules[#rules + 1] = rule
+  if window > 0 then
+    keys[#keys + 1] = rule.key
+  else
+    fields[#fields + 1] = '#' .. rule.key
+    rule.field = #fields
+  end
+end
+
+local found_holds = call('HMGET', holds, unpack(fields))
+if found_holds[1] then
+  local record, answer = { cmsgpack.unpack(found_holds[1]) }, { ${Answer.seen}, now }
+  for i = 2, #record, share_size do
+    local a = #answer
+    answer[a + 1], answer[a + 2] = record[i], exact(record[i + 1])
+    answer[a + 3], answer[a + 4], answer[a + 5] = exact(record[i + 5]), exact(record[i + 6]), record[i + 7]
+  end
+  return answer
+end
+
+local found, refused = read_counters(keys), nil
+for i, rule in ipairs(rules) do
+  local used, held, resets = state_of(found[rule.key], found_holds[rule.field], rule.window)
+  rule.used, rule.held, rule.resets = used, held, resets
+  -- Written so that what is no number does not pass.
+  if not (used < rule.limit and used + rule.amount <= rule.limit) then
+    local retry = now + ${inFlightRetryMs}
+    if rule.window > 0 then retry = resets > 0 and resets or now + rule.window end
+    if not refused or retry > refused[7] then 
+      refused = { ${Answer.refused}, now, i - 1, exact(used), exact(held), resets, retry }
+    end
+  end
+end
+
+local known = call('ZSCORE', settled, id)
+if known and tonumber(known) > now then
+  local answer = { ${Answer.admitted}, now }
+  for _, rule in ipairs(rules) do
+    local a = #answer
+    answer[a + 1], answer[a + 2], answer[a + 3] = exact(rule.used), exact(rule.held), rule.resets
+  end
+  return answer
+end
+if refused then return refused end
+
+local changes, hold, record, answer, last = {}, { '=' .. id, '' }, { entry }, { ${Answer.admitted}, now }, 0
+for _, rule in ipairs(rules) do
+  local used, held, opened = rule.used + rule.amount, rule.held + rule.amount, 0
+  if rule.window == 0 then
+    hold[#hold + 1] = '#' .. rule.key
+    hold[#hold + 1] = text(used)
+  else
+    if rule.resets == 0 then
+      opened, rule.resets = stamp, now + rule.window
+    else
+      opened = found[rule.key].opened
+    end
+    last = math.max(last, rule.resets)
+    changes[#changes + 1] = rule.key
+    changes[#changes + 1] = cmsgpack.pack(used, held, opened, rule.resets)
+  end
+  local n, a = #record, #answer
+  record[n + 1], record[n + 2], record[n + 3], record[n + 4] = rule.key, rule.limit, rule.window, rule.amount
+  record[n + 5], record[n + 6], record[n + 7], record[n + 8] = opened, used, held, rule.resets
+  answer[a + 1], answer[a + 2], answer[a + 3] = exact(used), exact(held), rule.resets
+end
+
+if #changes > 0 then
+  local expires = call('PEXPIRETIME', counters)
+  call('HSET', counters, unpack(changes))
+  if expires == -1 then
+    -- Found without an end: it must outlive every window in it.
+    for _, value in ipairs(call('HVALS', counters)) do
+      local _, _, _, ends = cmsgpack.unpack(value)
+      last = math.max(last, ends)
+    end
+  end
+  if expires < last then call('PEXPIREAT', counters, text(last)) end
+end
+hold[2] = cmsgpack.pack(unpack(record))
+call('HSET', holds, unpack(hold))
+call('ZADD', leases, text(now + lease_ms), who .. id)
+if told == '1' then call('XADD', outbox, '*', 'reserved', entry) end
+return answer`;
+
+function settling(usedOf: "used_of" | "nothing"): string {
+  const field = usedOf === "nothing" ? "refunded" : "finished";
+  return `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+local told, who, id, entry = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+${settleDue(abandoning)}
+local packed = call('HGET', holds, '=' .. id)
+if not packed then return { ${Answer.gone}, now } end
+
+local used = {}
+for i = 6, #ARGV, 2 do used[ARGV[i]] = tonumber(ARGV[i + 1]) end
+local function used_of(key) return used[key] end
+local record = { cmsgpack.unpack(packed) }
+local found = end_hold(who, id, record, ${usedOf})
+if told == '1' then call('XADD', outbox, '*', '${field}', entry, 'of', record[1]) end
+
+local answer = { ${Answer.settled}, now }
+for i = 2, #record, share_size do
+  local key, window, a = record[i], record[i + 2], #answer
+  local used, held, resets = state_of(found[key], window == 0 and call('HGET', holds, '#' .. key), window)
+  answer[a + 1], answer[a + 2], answer[a + 3] = key, exact(record[i + 1]), exact(used)
+  answer[a + 4], answer[a + 5] = exact(held), resets
+end
+return answer`;
+}
+
+const renewing = `
+local who = ARGV[1]
+local ends_text = text(now + lease_ms)
+for i = 2, #ARGV, 2 do
+  local member = who .. ARGV[i]
+  local ends = call('ZSCORE', leases, member)
+  if ends and tonumber(ends) > now then
+    call('ZADD', leases, ends_text, member)
+    if ARGV[i + 1] == '1' then call('HSET', holds, '!' .. ARGV[i], '') end
+  end
+end
+return { ${Answer.done}, now }`;
+
+const abandoningGiven = `
+local told, who = ARGV[1], ARGV[2]
+for i = 3, #ARGV do
+  local ends = call('ZSCORE', leases, who .. ARGV[i])
+  if ends and tonumber(ends) <= now then abandon(told, who, ARGV[i]) end
+end
+return { ${Answer.done}, now }`;
+
+const showing = `
+local told, who = ARGV[1], ARGV[2]
+${settleDue(ending, abandoning)}
+local keys, answer = {}, { ${Answer.done}, now }
+for i = 3, #ARGV, 2 do
+  if ARGV[i + 1] ~= '0' then keys[#keys + 1] = ARGV[i] end
+end
+local found = read_counters(keys)
+for i = 3, #ARGV, 2 do
+  local key, window, a = ARGV[i], tonumber(ARGV[i + 1]), #answer
+  local used, held, resets = state_of(found[key], window == 0 and call('HGET', holds, '#' .. key), window)
+  answer[a + 1], answer[a + 2], answer[a + 3] = exact(used), exact(held), resets
+end
+return answer`;
+
+const resetting = `
+local told, who = ARGV[1], ARGV[2]
+${settleDue(ending, abandoning)}
+local keys, answer = {}, { ${Answer.done}, now }
+for i = 3, #ARGV do keys[#keys + 1] = ARGV[i] end
+local found = read_counters(keys)
+for _, key in ipairs(keys) do
+  local counter = found[key]
+  local open = counter and counter.ends > now
+  if open then call('HDEL', counters, key) end
+  answer[#answer + 1] = open and exact(counter.used) or -1
+end
+return answer`;
+
+const naming = `
+local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', ARGV[1])
+return { ${Answer.done}, now, call('LLEN', abandoned) / 2, call('XLEN', outbox), unpack(due) }`;
+
+const taking = `
+local taken = call('LPOP', abandoned, ARGV[1] * 2)
+return { ${Answer.done}, now, unpack(taken or {}) }`;

@@ -1,0 +1,259 @@
+// Real Redis servers for tests, each in a folder of its own under the system's temporary one.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Redis } from "ioredis";
+import { ensureProgram } from "./debian.js";
+
+/** A redis-server process. */
+export interface RedisServer extends AsyncDisposable {
+  readonly port: number;
+  /** `host:port`, as REDIS_ENDPOINT takes it. */
+  readonly endpoint: string;
+  readonly pid: number;
+  /** A plain client, for what the test itself wants to know or do. */
+  readonly client: Redis;
+  /** Stops the process where it is; calls wait in the kernel. */
+  freeze(): void;
+  thaw(): void;
+  /** As a crash: nothing is flushed. */
+  kill(): Promise<void>;
+  /** Ends it as an operator would. */
+  stop(): Promise<void>;
+  /** Starts it again on the same port and files. Resolves when it listens; it may still be loading. */
+  start(...options: string[]): Promise<void>;
+  /** Resolves when it answers commands. */
+  ready(): Promise<void>;
+}
+
+/** Servers that are alive, so that none outlives the tests. */
+const alive = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
+
+/** Starts a server; `options` as on its command line. */
+export async function startRedis(...options: string[]): Promise<RedisServer> {
+  const folder = await mkdtemp(join(tmpdir(), "cody-redis-"));
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    try {
+      return await startServer({ port, folder, options: [...always, ...options] });
+    } catch (error) {
+      // Someone else may have taken the port meanwhile.
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+/** With an append-only file, as advised for production. */
+export function startDurableRedis(...options: string[]): Promise<RedisServer> {
+  return startRedis("--appendonly", "yes", "--appendfsync", "everysec", ...options);
+}
+
+export async function startReplica(of: RedisServer, ...options: string[]): Promise<RedisServer> {
+  const replica = await startRedis(
+    "--replicaof",
+    "127.0.0.1",
+    String(of.port),
+    "--repl-diskless-sync-delay",
+    "0",
+    ...options,
+  );
+  await until(async () => (await replica.client.info("replication")).includes("master_link_status:up"));
+  return replica;
+}
+
+export interface RedisCluster extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly nodes: readonly RedisServer[];
+}
+
+/** A Cluster of three servers that share the slots, without replicas. */
+export async function startCluster(...options: string[]): Promise<RedisCluster> {
+  const cluster = [
+    "--cluster-enabled",
+    "yes",
+    "--cluster-node-timeout",
+    "1000",
+    "--cluster-require-full-coverage",
+    "no",
+  ];
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedis(...cluster, ...options)));
+  const bounds = [0, 5_461, 10_923, 16_384];
+  await Promise.all(
+    nodes.map(async ({ client }, index) => {
+      await client.cluster("ADDSLOTSRANGE", bounds[index] ?? 0, (bounds[index + 1] ?? 0) - 1);
+      await client.call("CLUSTER", "SET-CONFIG-EPOCH", String(index + 1));
+    }),
+  );
+  const [first, ...others] = nodes as [RedisServer, ...RedisServer[]];
+  await Promise.all(others.map(({ port }) => first.client.cluster("MEET", "127.0.0.1", port)));
+  await Promise.all(
+    nodes.map(({ client }) =>
+      until(async () => /cluster_state:ok[^]*cluster_known_nodes:3/.test(await client.cluster("INFO"))),
+    ),
+  );
+  return {
+    endpoint: `redis+cluster://${nodes.map(({ endpoint }) => endpoint).join(",")}`,
+    nodes,
+    async [Symbol.asyncDispose]() {
+      await Promise.all(nodes.map((node) => node[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+export interface RedisSentinel extends AsyncDisposable {
+  readonly endpoint: string;
+  readonly primary: RedisServer;
+  readonly replica: RedisServer;
+  /** Makes the replica the primary, as after an accident. */
+  failOver(): Promise<void>;
+}
+
+/** A primary and a replica, watched by one Sentinel. */
+export async function startSentinel(): Promise<RedisSentinel> {
+  const primary = await startRedis();
+  const replica = await startReplica(primary);
+  const sentinel = await startRedis("--sentinel");
+  await sentinel.client.call("SENTINEL", "MONITOR", "quota", "127.0.0.1", String(primary.port), "1");
+  for (const [option, value] of [
+    ["down-after-milliseconds", "500"],
+    ["failover-timeout", "2000"],
+  ] as const)
+    await sentinel.client.call("SENTINEL", "SET", "quota", option, value);
+  await until(async () =>
+    JSON.stringify(await sentinel.client.call("SENTINEL", "REPLICAS", "quota")).includes("slave"),
+  );
+  return {
+    endpoint: `redis+sentinel://${sentinel.endpoint}/quota`,
+    primary,
+    replica,
+    async failOver() {
+      await until(() =>
+        sentinel.client.call("SENTINEL", "FAILOVER", "quota").then(
+          () => true,
+          () => false,
+        ),
+      );
+      await until(async () => (await replica.client.info("replication")).includes("role:master"));
+    },
+    async [Symbol.asyncDispose]() {
+      await Promise.all([sentinel, replica, primary].map((server) => server[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+const always = [
+  "--save",
+  "",
+  "--appendonly",
+  "no",
+  "--bind",
+  "127.0.0.1",
+  "--loglevel",
+  "warning",
+  "--enable-debug-command",
+  "local",
+];
+
+interface ServerPlace {
+  readonly port: number;
+  readonly folder: string;
+  readonly options: readonly string[];
+}
+
+async function startServer({ port, folder, options }: ServerPlace): Promise<RedisServer> {
+  const program = await ensureProgram("redis-server", "redis-server");
+  let child: ChildProcess | undefined;
+  const client = new Redis({
+    port,
+    lazyConnect: true,
+    retryStrategy: () => 20,
+    maxRetriesPerRequest: null,
+    // What a test says is meant for the server as it is then.
+    autoResendUnfulfilledCommands: false,
+  });
+  client.on("error", () => undefined);
+
+  async function start(...more: string[]): Promise<void> {
+    const sentinel = options.includes("--sentinel");
+    const given = sentinel ? ["--sentinel", "--bind", "127.0.0.1"] : [...options, ...more];
+    // A Sentinel keeps what it knows in its configuration file, so it must have one.
+    const file = sentinel ? [join(folder, "sentinel.conf")] : [];
+    for (const path of file) await writeFile(path, "");
+    child = spawn(program, [...file, "--port", String(port), "--dir", folder, ...given], { stdio: "ignore" });
+    const spawned = child;
+    alive.add(spawned);
+    spawned.once("exit", () => alive.delete(spawned));
+    await until(() => listens(port, spawned));
+  }
+
+  async function end(signal: NodeJS.Signals): Promise<void> {
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, "exit");
+    child.kill(signal);
+    // One that is frozen ends when it goes on.
+    if (signal !== "SIGKILL") child.kill("SIGCONT");
+    await ended;
+  }
+
+  const server: RedisServer = {
+    port,
+    endpoint: `127.0.0.1:${port}`,
+    client,
+    get pid() {
+      return child?.pid ?? 0;
+    },
+    freeze: () => void child?.kill("SIGSTOP"),
+    thaw: () => void child?.kill("SIGCONT"),
+    kill: () => end("SIGKILL"),
+    stop: () => end("SIGTERM"),
+    start,
+    ready: () => until(async () => (await client.ping().catch(() => "")) === "PONG"),
+    async [Symbol.asyncDispose]() {
+      client.disconnect();
+      await end("SIGKILL");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  await start();
+  await server.ready();
+  return server;
+}
+
+/** Asks again and again, every 10 ms, until the answer is yes. */
+export async function until(question: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+  for (const end = performance.now() + timeoutMs; !(await question()); await sleep(10))
+    if (performance.now() > end) throw new Error(`not so after ${timeoutMs} ms: ${question.toString()}`);
+}
+
+function listens(port: number, child: ChildProcess): Promise<boolean> {
+  if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`);
+  return new Promise((resolve) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+/** A port that nothing listens on; neither on the one 10,000 above it, where a Cluster node listens to the others. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + Math.floor(Math.random() * 18_000);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+}
