@@ -55,12 +55,16 @@ const noProvider: Problem = {
 /** What must hold between settings. */
 function checkTogether(values: EnvironmentReading["values"]): Problem[] {
   const problems: Problem[] = [];
-  const { tlsCertFile, tlsKeyFile, adminPort, port } = values;
+  const { tlsCertFile, tlsKeyFile, adminPort, port, workers, redisEndpoint } = values;
   if (tlsCertFile !== undefined && tlsKeyFile === undefined) {
     problems.push({ source: "CODY_GATEWAY_TLS_KEY_FILE", message: "expected the key of CODY_GATEWAY_TLS_CERT_FILE" });
   }
   if (tlsKeyFile !== undefined && tlsCertFile === undefined) {
     problems.push({ source: "CODY_GATEWAY_TLS_CERT_FILE", message: "expected the chain of CODY_GATEWAY_TLS_KEY_FILE" });
+  }
+  if (workers > 1 && redisEndpoint === undefined) {
+    const message = `expected 1 without REDIS_ENDPOINT: ${workers} processes share their limits through Redis only`;
+    problems.push({ source: "CODY_GATEWAY_WORKERS", message });
   }
   if (adminPort !== undefined && adminPort === port) {
     problems.push({ source: "CODY_GATEWAY_ADMIN_PORT", message: "expected another port than PORT" });
@@ -83,6 +87,8 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     drain: { delayMs: values.drainDelayMs, timeoutMs: values.drainTimeoutMs },
     redisEndpoint: values.redisEndpoint,
     redisPrefix: values.redisPrefix,
+    dataDir: values.dataDir,
+    workers: values.workers,
     tokenPepper: values.tokenPepper,
     allowAnonymous: values.allowAnonymous,
     staticActors: file.staticActors,
@@ -115,8 +121,16 @@ function openEnds(config: Config): string[] {
   if (config.staticActors.length === 0 && !config.allowAnonymous) {
     notices.push("no actors: every request will be refused; list actors in the file that CODY_GATEWAY_CONFIG names");
   }
-  if (config.redisEndpoint === undefined) {
-    notices.push("REDIS_ENDPOINT is not set: limits count in this process only, and start anew with it");
+  if (config.redisEndpoint === undefined && config.dataDir === undefined) {
+    notices.push(
+      "neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits count in this process only, and start anew with it",
+    );
+  }
+  if (config.redisEndpoint !== undefined && config.dataDir !== undefined) {
+    notices.push("CODY_GATEWAY_DATA_DIR: no effect while REDIS_ENDPOINT is set, limits are kept there");
+  }
+  if (config.corsOrigins.length > 0) {
+    notices.push("CODY_GATEWAY_CORS_ORIGINS: no effect yet, callers from browsers are not supported");
   }
   if (config.eventSinks.length === 0) notices.push("CODY_GATEWAY_EVENTS_SINKS is none: usage is not recorded");
   return notices;

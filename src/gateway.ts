@@ -18,6 +18,7 @@ import { createReadiness } from "./lib/readiness.js";
 import { providers } from "./providers/index.js";
 import { createListener } from "./server/listener.js";
 import { createRpcHandler } from "./server/rpc.js";
+import { mergeMetrics } from "./telemetry/merge.js";
 import { createMetrics } from "./telemetry/metrics.js";
 
 /** A gateway that is serving. */
@@ -33,7 +34,10 @@ export interface Gateway {
   drain(options?: { readonly delayMs?: number; readonly timeoutMs?: number }): Promise<"clean" | "cut">;
 }
 
-export type GatewayParts = Omit<RouteParts, "metrics">;
+export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness"> {
+  /** Where several processes serve: how to ask all of them for their metrics, given how to render this one's. */
+  readonly gather?: (own: () => Promise<string>) => () => Promise<readonly string[]>;
+}
 
 /** Starts a gateway. Rejects when it cannot listen, or has no upstream. */
 export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
@@ -48,7 +52,14 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const route = createRoute(config, { ...parts, metrics });
   const { accounting, targets, ...edge } = { ...route, authenticator, readiness };
 
-  const operators = diagnosticsRoutes({ version, ready: readiness.ready, metrics: metrics.render });
+  const gather = parts.gather?.(metrics.render);
+  const operators = diagnosticsRoutes({
+    version,
+    ready: readiness.ready,
+    missing: readiness.missing,
+    secret: config.diagnosticsSecret,
+    metrics: gather ? async () => mergeMetrics(await gather()) : metrics.render,
+  });
   const apart = config.adminPort !== undefined;
   const open = apart ? operators.filter(({ path }) => path === versionPath) : operators;
   const onFailed: RpcParts["onFailed"] = (error, call) => accounting.failed("rpc", call, error);

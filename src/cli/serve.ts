@@ -13,6 +13,7 @@ import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, type ProcessLog } from "./io.js";
 import { untilStopped } from "./lifecycle.js";
 import { refuseConfig } from "./problems.js";
+import { gatherFromWorkers, isPrimary, isWorker, runWorkers } from "./workers.js";
 
 /** `serve`: reads the configuration, serves until told to stop, and follows changes of the file. */
 export async function runServe(args: readonly string[], io: Io): Promise<number> {
@@ -23,9 +24,11 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
 
   const { config } = loaded;
   const log = io.createLog(config.log);
-  for (const notice of config.notices) log.warn({ notice }, "configuration");
+  if (!isWorker()) for (const notice of config.notices) log.warn({ notice }, "configuration");
   try {
-    const gateway = await startGateway(config, { log, version: io.version });
+    if (isPrimary(config.workers)) return await runWorkers({ count: config.workers, log, io });
+    const gather = isWorker() ? { gather: gatherFromWorkers } : {};
+    const gateway = await startGateway(config, { log, version: io.version, ...gather });
     const { url, adminUrl } = gateway;
     log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
     return await serve({ gateway, config, load, log, io });

@@ -79,6 +79,16 @@ const limits = {
     "Redis for limits and tokens: `host:port`, `redis://`, `rediss://`, `redis+sentinel://h1,h2/name`, `redis+cluster://h1,h2`. Unset: in this process only, one gateway.",
   ),
   redisPrefix: setting("CODY_GATEWAY_REDIS_PREFIX", as.text.prefault("cody-gateway:"), "Prefix of all keys in Redis."),
+  dataDir: setting(
+    "CODY_GATEWAY_DATA_DIR",
+    as.text.optional(),
+    "Directory where limits are kept over a restart, for one process without Redis. Unset: in memory only.",
+  ),
+  workers: setting(
+    "CODY_GATEWAY_WORKERS",
+    as.integer(1, 256).prefault("1"),
+    "Processes that share the port. More than one needs Redis.",
+  ),
   tokenPepper: secret(
     "CODY_GATEWAY_TOKEN_PEPPER",
     as.pepper.optional(),
@@ -312,14 +322,6 @@ export const ignored: readonly Ignored[] = [
   {
     names: gateway("ADMIN_TOKENS"),
     why: "the administration RPCs are not available yet",
-  },
-  {
-    names: gateway("DATA_DIR"),
-    why: "counters and events are not kept on disk yet: without Redis they are in memory only",
-  },
-  {
-    names: gateway("WORKERS"),
-    why: "one process serves: start several with REDIS_ENDPOINT set to share their limits",
   },
 ];
 

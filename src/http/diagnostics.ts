@@ -1,11 +1,17 @@
 // Whether the gateway lives, is ready, what it counts, and which version it is.
 
-import { problemErrors } from "./errors.js";
-import { type HttpRoute, send } from "./http.js";
+import { hash, timingSafeEqual } from "node:crypto";
+import { bearerToken } from "../auth/credentials.js";
+import { problemErrors, sourcegraphErrors } from "./errors.js";
+import { type HttpRoute, header, send } from "./http.js";
 
 export interface DiagnosticsParts {
   readonly version: string;
   ready(): boolean;
+  /** What is missing, when not ready. */
+  missing(): readonly string[];
+  /** Bearer of `/-/healthz`; undefined: the route does not exist. */
+  readonly secret: string | undefined;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<string>;
 }
@@ -20,7 +26,7 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
   const get = (path: string, handle: HttpRoute["handle"]): HttpRoute => ({
     method: "GET",
     path,
-    errors: problemErrors,
+    errors: path.startsWith("/-/") ? sourcegraphErrors : problemErrors,
     handle,
   });
   return [
@@ -30,8 +36,25 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
       if (parts.ready()) send(res, 200, plain, "ok\n");
       else send(res, 503, { ...plain, "retry-after": "5" }, "not ready\n");
     }),
+    ...(parts.secret === undefined ? [] : [get("/-/healthz", healthz(parts, parts.secret))]),
     get("/metrics", async ({ res }) => {
       send(res, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, await parts.metrics());
     }),
   ];
+}
+
+/** The existing gateway's health check, with its answers (wire.md 1.10). */
+function healthz(parts: DiagnosticsParts, secret: string): HttpRoute["handle"] {
+  return async ({ req, res }) => {
+    const shown = bearerToken(header(req, "authorization"));
+    if (shown === undefined || !sameSecret(shown, secret)) return send(res, 401, {}, "");
+    if (parts.ready()) return send(res, 200, plain, "healthz: ok");
+    send(res, 500, plain, `healthz: ${parts.missing().join(", ")}`);
+  };
+}
+
+/** Compared in a time that does not tell how much of it is right. */
+function sameSecret(shown: string, secret: string): boolean {
+  const digest = (text: string): Buffer => hash("sha256", text, "buffer");
+  return timingSafeEqual(digest(shown), digest(secret));
 }

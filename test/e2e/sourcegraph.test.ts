@@ -290,6 +290,19 @@ describe("diagnostics", () => {
     expect(text).toContain("nodejs_eventloop_lag_p99_seconds");
   });
 
+  it("tell health to who has the secret, as the existing gateway does", async () => {
+    await using secret = await testGateway({ env: { CODY_GATEWAY_DIAGNOSTICS_SECRET: "let-me-in" } });
+    const get = async (authorization?: string) => {
+      const answer = await fetch(`${secret.url}/-/healthz`, { headers: authorization ? { authorization } : {} });
+      return [answer.status, await answer.text()];
+    };
+    expect(await get("Bearer let-me-in")).toEqual([200, "healthz: ok"]);
+    expect(await get()).toEqual([401, ""]);
+    expect(await get("Bearer let-me-out")).toEqual([401, ""]);
+    expect(await get("let-me-in")).toEqual([400, '{"error":"token type missing in Authorization header"}\n']);
+    expect((await fetch(`${gw.url}/-/healthz`)).status).toBe(404);
+  });
+
   it("stand on a port of their own where one is set, the version on both", async () => {
     await using apart = await testGateway({ env: { CODY_GATEWAY_ADMIN_PORT: String(await freePort()) } });
     const { url, adminUrl } = apart.gateway;
