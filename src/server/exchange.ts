@@ -82,20 +82,20 @@ export function createExchanges(
     parts.onEnd(exchange);
   }
 
-  /** Whether an HTTP/1.1 exchange is over: what it waited for has come, or its connection has gone. */
-  function sweepConnection(exchange: Watched): boolean {
+  /** Whether an exchange is over of which Node does not say so. */
+  function sweepEnd(exchange: Watched): boolean {
     const { res, socket } = exchange;
-    if (exchange.lingersSince !== undefined && (exchange.whole || socket.destroyed)) {
+    // The answer left before the body had arrived: now it has, or will not any more.
+    if (!isHttp2(res) && exchange.lingersSince !== undefined && (exchange.whole || socket.destroyed)) {
       end(exchange);
       return true;
     }
-    // Node does not tell responses that wait behind another of their connection.
-    if (exchange.queued && socket.destroyed) {
-      res.destroy();
-      res.emit("close");
-      return true;
-    }
-    return false;
+    // Node forgets to tell responses that wait behind another of their connection, and those to HEAD over HTTP/2.
+    const forgotten = isHttp2(res) ? res.stream.destroyed : exchange.queued && socket.destroyed;
+    if (!forgotten) return false;
+    res.destroy();
+    res.emit("close");
+    return true;
   }
 
   function sweepBody(exchange: Watched, now: number): void {
@@ -170,7 +170,7 @@ export function createExchanges(
       sweptAt = now;
       for (const exchange of live.values()) {
         exchange.whole ||= bodyArrived(exchange.req, exchange.res);
-        if (!exchange.session && sweepConnection(exchange)) continue;
+        if (sweepEnd(exchange)) continue;
         if (!exchange.whole) {
           if (exchange.session) exchange.session.uploading++;
           sweepBody(exchange, now);

@@ -34,7 +34,7 @@ export function createHttp1(
   limits: ServerLimits,
   certificate?: Certificate,
 ): Http1Half {
-  const options: ServerOptions & { highWaterMark?: number } = {
+  const options: ServerOptions = {
     connectionsCheckingInterval: Math.min(1000, limits.sweepMs),
     headersTimeout: limits.headMs,
     // Bodies have their own rule, which lets large ones take longer; this is its upper bound.

@@ -40,7 +40,10 @@ export function createHttp2(
   server.on("session", (session) => {
     if (taken) parts.sessions.add(session, taken);
   });
-  server.on("sessionError", () => parts.observer.cut("session_error"));
+  server.on("sessionError", (error: NodeJS.ErrnoException) => {
+    // Peers that leave were not cut.
+    if (error.code !== "ECONNRESET" && error.code !== "EPIPE") parts.observer.cut("session_error");
+  });
   server.on("request", parts.onRequest);
   server.on("checkContinue", parts.onRequest);
   server.on("checkExpectation", parts.onRequest);
