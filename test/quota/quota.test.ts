@@ -295,6 +295,14 @@ describe("settlement", () => {
     expect([first, second].map(({ states }) => states[0]?.used)).toEqual([150, 300]);
   });
 
+  it("estimates a request once, however many limits ask for it", async () => {
+    const { quota } = testQuota();
+    let estimates = 0;
+    const estimate = () => ({ promptTokens: ++estimates, maxOutputTokens: 0 });
+    await quota.reserve(makeRequest({ ...limits({ unit: "tokens" }, { unit: "microdollars" }), estimate }));
+    expect(estimates).toBe(1);
+  });
+
   it("does not estimate a request that is limited in requests only", async () => {
     const { quota } = testQuota();
     await quota.reserve(makeRequest({ ...chat({ limits: [makeLimit()], inFlight: 1 }), estimate: neverEstimate }));

@@ -112,6 +112,16 @@ describe("a refusal", () => {
     expect(await refused()).toBeUndefined();
   });
 
+  it("stands when settled units alone are in the way, whatever else is settled", async () => {
+    const request = limits({ amount: 1, models: ["anthropic/*"] }, { amount: 5 });
+    const { quota, refused, asked } = await usedUp(request);
+    const other = await quota.reserve(makeRequest({ ...request, model: "openai/gpt" }));
+    await refused();
+    await other.refund("failed");
+    expect(await refused()).toBe("QUOTA_EXCEEDED");
+    expect(asked("reserve")).toBe(3);
+  });
+
   it("is believed for a moment only when holds of other processes may lift it", async () => {
     const { refused, asked, clock } = await usedUp(limits({ amount: 1 }), { commit: false });
     await refused();

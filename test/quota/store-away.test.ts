@@ -121,6 +121,16 @@ describe("a settlement while the store is away", () => {
     expect(asked("commit") + asked("renew")).toBe(tries);
   });
 
+  it("is tried no more once the quota is closed", async () => {
+    const { quota, fail, clock, asked } = testQuota();
+    const hold = await quota.reserve(makeRequest({ actor }));
+    fail("away");
+    await hold.commit(unknown, "completed");
+    quota.close();
+    await clock.advanceMs(10_000);
+    expect(asked("commit")).toBe(1);
+  });
+
   it("lets a refusal end that only it was in the way of", async () => {
     const { quota, fail, clock } = testQuota();
     const one = makeActor({ features: { chat_completions: { inFlight: 1 } } });
