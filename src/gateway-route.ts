@@ -2,12 +2,13 @@
 
 import { availableUpstreams, type Config, type EventSinkConfig, type UpstreamConfig } from "./config.js";
 import { type Accounting, createAccounting } from "./gateway-accounting.js";
+import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Log } from "./lib/log.js";
+import type { Readiness } from "./lib/readiness.js";
 import { createCatalogue } from "./models/catalogue.js";
 import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
-import { createMemoryQuotaStore } from "./quota/memory-store.js";
 import { createQuota, type Quota } from "./quota/quota.js";
 import { abandonedEvent, type RelayParts } from "./relay.js";
 import { createModelDirectory, type ModelDirectory } from "./relay-models.js";
@@ -34,6 +35,7 @@ export interface RouteOfRequests {
 export interface RouteParts {
   readonly log: Log;
   readonly metrics: Metrics;
+  readonly readiness: Readiness;
   readonly version: string;
   /** In place of the configured sinks. */
   readonly sinks?: readonly Sink[];
@@ -43,8 +45,8 @@ export interface RouteParts {
 /** How long events may take to be delivered at the end. */
 const flushMs = 5_000;
 
-/** Throws `ConfigError` when no configured upstream can be served. */
-export function createRoute(config: Config, parts: RouteParts): RouteOfRequests {
+/** Rejects with `ConfigError` when no configured upstream can be served. */
+export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
   const { log, metrics, version, clock = systemClock } = parts;
   const targets = upstreamTargets(config, log);
   const upstreams = createUpstreams({ targets }, { userAgent: `Cody-Gateway/${version}` });
@@ -58,7 +60,7 @@ export function createRoute(config: Config, parts: RouteParts): RouteOfRequests 
     count: metrics.eventsHandled,
   });
   metrics.gauge("ledgerBacklog", ledger.backlog);
-  const store = createMemoryQuotaStore({ clock });
+  const store = await createStore(config, { log, clock, metrics, readiness: parts.readiness });
   const quota = createQuota(
     {
       store,

@@ -7,6 +7,7 @@ import { createSources } from "./actors/sources.js";
 import { createTokenHasher } from "./actors/token.js";
 import { createAuthenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
+import type { Accounting } from "./gateway-accounting.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
 import { type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
@@ -49,7 +50,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const staticSource = createStaticSource({ hasher }, config.staticActors);
   const anonymous = config.allowAnonymous ? [createAnonymousSource({ clock }, { burst: config.burst })] : [];
   const authenticator = createAuthenticator({ sources: createSources({ sources: [staticSource, ...anonymous] }) });
-  const route = createRoute(config, { ...parts, metrics });
+  const route = await createRoute(config, { ...parts, metrics, readiness });
   const { accounting, targets, ...edge } = { ...route, authenticator, readiness };
 
   const gather = parts.gather?.(metrics.render);
@@ -92,7 +93,7 @@ async function startListener(
   parts: Pick<RouteParts, "log" | "metrics"> & {
     readonly routes: readonly HttpRoute[];
     readonly rpc: RpcParts | undefined;
-    readonly accounting: Pick<ReturnType<typeof createRoute>["accounting"], "failed">;
+    readonly accounting: Pick<Accounting, "failed">;
   },
   config: Config,
   port: number,

@@ -20,7 +20,7 @@ export interface Metrics {
     failed(): void;
   };
   /** Reads a number whenever metrics are asked for. */
-  gauge(name: "ledgerBacklog" | "connections", read: () => number): void;
+  gauge(name: "ledgerBacklog" | "connections" | "quotaStoreUp", read: () => number): void;
   /** Everything in the Prometheus text format, version 0.0.4. */
   render(): Promise<string>;
 }
@@ -73,7 +73,7 @@ export function createMetrics(options: { readonly version: string; readonly prov
   const info = createCounter(names.info, "gauge");
   info.at(options.version).add(1);
   const tokens = createTokenCounters();
-  const gauges = new Map<"ledgerBacklog" | "connections", () => number>();
+  const gauges = new Map<"ledgerBacklog" | "connections" | "quotaStoreUp", () => number>();
 
   const bundleOf = (event: ObservedRequest): Bundle => {
     const surface = known(surfaces, event.edge);

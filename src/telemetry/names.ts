@@ -86,5 +86,10 @@ export const names = {
   },
   ledgerBacklog: { name: `${prefix}ledger_backlog_events`, help: "Usage events waiting for a sink.", labels: [] },
   connections: { name: `${prefix}connections`, help: "Open connections of callers.", labels: [] },
+  quotaStoreUp: {
+    name: `${prefix}quota_store_up`,
+    help: "1 while the quota store can be asked, 0 while it is away. Not there for limits in memory.",
+    labels: [],
+  },
   info: { name: `${prefix}build_info`, help: "1, with the gateway's version.", labels: ["version"] },
 } as const satisfies Record<string, MetricName>;

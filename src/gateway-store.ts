@@ -1,0 +1,70 @@
+// Which store limits are counted in: Redis for any number of processes, memory for one.
+
+import type { Config } from "./config.js";
+import type { Clock } from "./lib/clock.js";
+import type { Log } from "./lib/log.js";
+import type { Readiness } from "./lib/readiness.js";
+import { connectRedis, type RedisConnection } from "./lib/redis.js";
+import { createMemoryQuotaStore } from "./quota/memory-store.js";
+import { checkRedis } from "./quota/redis-check.js";
+import { createRedisQuotaStore } from "./quota/redis-store.js";
+import type { QuotaStore } from "./quota/store.js";
+import type { Metrics } from "./telemetry/metrics.js";
+
+export interface StoreParts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  /** Told whether the store can be asked. */
+  readonly readiness: Readiness;
+}
+
+const condition = "quota store";
+
+/** Resolves at once: a store that is away at the start is asked again until it is there. */
+export async function createStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
+  const { redisEndpoint } = config;
+  return redisEndpoint === undefined ? createMemoryQuotaStore(parts) : createSharedStore(redisEndpoint, config, parts);
+}
+
+function createSharedStore(endpoint: string, config: Config, { log, metrics, readiness }: StoreParts): QuotaStore {
+  const redis = connectRedis(endpoint, "quota", { log });
+  readiness.set(condition, false);
+  let up = false;
+  metrics.gauge("quotaStoreUp", () => (up ? 1 : 0));
+  const store = createRedisQuotaStore(
+    {
+      redis,
+      log,
+      onState(state) {
+        if (state.up !== up)
+          log[state.up ? "info" : "error"]({ servers: state.servers }, `quota store is ${state.up ? "there" : "away"}`);
+        up = state.up;
+        readiness.set(condition, up);
+      },
+    },
+    // Nobody reads the outbox yet: what is written to it would only fill Redis. Holds carry the start of their event.
+    { prefix: config.redisPrefix, outbox: false },
+  );
+  warnOnce(redis, config.redisPrefix, log);
+  return {
+    ...store,
+    async close() {
+      await store.close();
+      await redis.close();
+    },
+  };
+}
+
+/** Says, as soon as Redis can be asked, what about it endangers limits, and what to do. */
+function warnOnce(redis: RedisConnection, prefix: string, log: Log): void {
+  let asked = false;
+  redis.onReady(() => {
+    if (asked) return;
+    asked = true;
+    checkRedis(redis, prefix).then(
+      (warnings) => warnings.forEach((warning) => log.warn({ warning }, "redis")),
+      (error: unknown) => log.warn({ err: error }, "redis could not be checked"),
+    );
+  });
+}
