@@ -2,6 +2,8 @@ import type { Actor } from "./actor.js";
 
 /** Somewhere actors come from. Caching, single flight, hashing and order are `sources.ts`; a source holds none of it. */
 export interface Source {
+  /** True for a source that answers from memory: its look-ups need no limit in time. */
+  readonly local?: true;
   /** Short and stable: stored with each cached actor and on each usage event. */
   readonly name: string;
   /** Whether `token` has this source's form; undefined is a request without a token. Must not do I/O. */

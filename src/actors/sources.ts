@@ -14,6 +14,9 @@ export interface Sources {
 /** Time a source has to say whose a token is. */
 const lookupTimeoutMs = 5_000;
 
+// Making a signal with a timer costs more than a look-up in memory.
+const never = new AbortController().signal;
+
 export function createSources(parts: { sources: readonly Source[] }): Sources {
   return {
     async find(token) {
@@ -21,7 +24,7 @@ export function createSources(parts: { sources: readonly Source[] }): Sources {
       if (!source) throw unknown(token);
       let actor: Actor | undefined;
       try {
-        actor = await source.lookup(token, AbortSignal.timeout(lookupTimeoutMs));
+        actor = await source.lookup(token, source.local ? never : AbortSignal.timeout(lookupTimeoutMs));
       } catch (cause) {
         throw new UnavailableError("SOURCE_UNAVAILABLE", "the token's source cannot be asked", 5_000, { cause });
       }

@@ -42,8 +42,10 @@ export function createQueue<T>(max: number): Queue<T> {
         items = [];
         yield* batch;
         if (items.length > 0) continue;
-        resume?.();
+        // What is told may write at once, and register the next one.
+        const told = resume;
         resume = undefined;
+        told?.();
         if (items.length > 0) continue;
         if (done) {
           if ("error" in done) throw done.error;

@@ -35,6 +35,7 @@ export function createAnonymousSource(parts: { clock: Clock }, options: { burst:
   };
   return {
     name: "anonymous",
+    local: true,
     owns: (token) => token === undefined,
     async lookup(token) {
       if (token !== undefined) return undefined;

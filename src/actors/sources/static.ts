@@ -29,6 +29,7 @@ export function createStaticSource(parts: { hasher: TokenHasher }, actors: reado
     token === undefined || token.length < minTokenLength ? undefined : byHash.get(hasher.hash(token));
   return {
     name: "static",
+    local: true,
     owns: (token) => find(token) !== undefined,
     lookup: async (token) => find(token),
     update(next) {
