@@ -29,7 +29,8 @@ export function createHttp2(
     },
     // Pseudo-headers count: method, scheme, authority, path.
     maxHeaderListPairs: limits.maxHeaders + 4,
-    maxSessionMemory: 10,
+    // Megabytes. What waits to be sent counts: with Node's 10, one large answer has the requests beside it refused.
+    maxSessionMemory: 64,
     maxSessionInvalidFrames: 100,
     maxSessionRejectedStreams: 20,
     maxOutstandingPings: 10,

@@ -12,7 +12,7 @@ afterEach(() => {
 
 /** A client as Node has it. */
 export function client(served: Served): ClientHttp2Session {
-  const session = connectHttp2(`http://127.0.0.1:${served.port}`);
+  const session = connectHttp2(`http://127.0.0.1:${served.port}`, { maxSessionMemory: 1000 });
   session.on("error", () => {});
   open.push(() => session.destroy());
   return session;

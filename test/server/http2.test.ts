@@ -305,6 +305,21 @@ describe("an HTTP/2 request", () => {
   });
 });
 
+it("serves other requests beside a large answer that is being read", async () => {
+  const large = Buffer.alloc(16 * 1024 * 1024);
+  await using served = await serve({ http: (req, res) => void res.end(req.url === "/large" ? large : "ok") });
+  const session = client(served);
+  const reading = session.request({ ":path": "/large" });
+  await new Promise((resolve) => reading.once("response", resolve));
+  for (let i = 0; i < 30; i++) expect(await request(session, { ":path": "/a" })).toMatchObject({ status: 200 });
+  let bytes = 0;
+  reading.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  await new Promise((resolve) => reading.once("close", resolve));
+  expect(bytes).toBe(large.length);
+});
+
 describe("an HTTP/2 response that nobody reads", () => {
   it("is reset, and the other streams of its connection go on", async () => {
     let left = 0;
