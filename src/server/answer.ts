@@ -57,6 +57,7 @@ export function isGone(res: HttpResponse): boolean {
   return isHttp2(res) ? res.stream === undefined || res.stream.destroyed || res.stream.closed : res.destroyed;
 }
 
+/** Which protocol's response it is. */
 export function isHttp2(res: HttpResponse): res is Http2ServerResponse {
   return "stream" in res;
 }

@@ -12,6 +12,7 @@ import type { ServerLimits } from "./limits.js";
 import { requestIdOf } from "./request-id.js";
 import type { Session, Sessions } from "./session.js";
 
+/** Who serves what. */
 export interface Handlers {
   /** Serves the paths for which `isRpc`. */
   readonly rpc: RequestHandler;
@@ -20,12 +21,14 @@ export interface Handlers {
   isRpc(path: string): boolean;
 }
 
+/** Takes every request of both HTTP versions. */
 export interface Dispatch {
   (req: HttpRequest, res: HttpResponse): void;
   /** From now on every HTTP/1.1 answer is its connection's last. */
   close(): void;
 }
 
+/** Puts guards and boundary in front of the handlers. */
 export function createDispatch(
   parts: { handlers: Handlers; exchanges: Exchanges; sessions: Sessions; log: Log; observer: ServerObserver },
   limits: ServerLimits,
@@ -35,8 +38,8 @@ export function createDispatch(
 
   function failed(exchange: Exchange, error: unknown): void {
     const { req, res, requestId, protocol, path } = exchange;
-    // Whoever is gone, or was given an answer by the sweep, makes handlers fail too.
-    const expected = isGone(res) || res.writableEnded;
+    // Callers that leave, and answers given in a handler's place, make handlers fail, too.
+    const expected = exchange.timedOut || (isGone(res) && !res.writableFinished);
     if (!expected) observer.failed();
     log[expected ? "debug" : "error"](
       { err: error, requestId, protocol, method: req.method, path },
@@ -78,8 +81,8 @@ export function createDispatch(
     const url = req.url ?? "";
     const query = url.indexOf("?");
     const path = query < 0 ? url : url.slice(0, query);
-    const exchange: Exchange = { req, res, socket, requestId, protocol: session ? "h2" : "h1", path, session, queued };
-    exchanges.open(exchange);
+    const protocol = session ? "h2" : "h1";
+    const exchange = exchanges.open({ req, res, socket, requestId, protocol, path, session, queued });
 
     const rpc = handlers.isRpc(path);
     const refusal = checkHead(req, limits.maxHeaders, rpc);

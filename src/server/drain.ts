@@ -1,5 +1,6 @@
 import type { Log } from "../lib/log.js";
 
+/** How long a drain may take. */
 export interface DrainOptions {
   /** How long connections are still accepted, while readiness says no. */
   readonly delayMs: number;
@@ -19,6 +20,7 @@ export interface DrainSteps {
   destroy(): void;
 }
 
+/** Leaving in order. */
 export interface Drain {
   readonly begun: boolean;
   /** `clean`: everything finished. `cut`: something ran into the deadline. A later call can only shorten. Never rejects. */

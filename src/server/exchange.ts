@@ -10,6 +10,7 @@ import type { RequestCall, ServerObserver } from "./call.js";
 import { bodyTimeout } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
 import type { Session } from "./session.js";
+import type { SweepClock } from "./sweep-clock.js";
 
 /** One request and its answer. */
 export interface Exchange extends RequestCall {
@@ -21,10 +22,13 @@ export interface Exchange extends RequestCall {
   readonly session: Session | undefined;
   /** It arrived while an earlier request of its HTTP/1.1 connection was still being answered. */
   readonly queued: boolean;
+  /** The server has answered in place of its handler, which may still try. */
+  readonly timedOut: boolean;
 }
 
 /** An exchange, and what the sweep remembers of it. */
 interface Watched extends Exchange {
+  timedOut: boolean;
   /** As of the last sweep, as are all times here. */
   readonly startedAt: number;
   /** The request's body has arrived. */
@@ -41,23 +45,26 @@ interface Watched extends Exchange {
   movedAt: number | undefined;
 }
 
+/** All requests being served. */
 export interface Exchanges {
   readonly size: number;
-  /** Begins to watch a request. `onEnd` of `createExchanges` tells when it is over. */
-  open(exchange: Exchange): void;
-  sweep(now: number): void;
+  /** Begins to watch a request. */
+  open(exchange: Omit<Exchange, "timedOut">): Exchange;
+  /** Ends what is over its time. */
+  sweep(): void;
   [Symbol.iterator](): Iterator<Exchange>;
 }
 
 // Progress within a chunk that is already with HTTP/2 cannot be seen: chunks above this get time by their size.
 const largeChunk = 1024 * 1024;
 
+/** Watches requests. `onEnd` is told of each once, when its answer is over and its body has arrived or been given up. */
 export function createExchanges(
-  parts: { observer: ServerObserver; onEnd(exchange: Exchange): void },
+  parts: { clock: SweepClock; observer: ServerObserver; onEnd(exchange: Exchange): void },
   limits: ServerLimits,
 ): Exchanges {
+  const { clock } = parts;
   const live = new Map<HttpResponse, Watched>();
-  let sweptAt = performance.now();
 
   // Shared by all responses, hence `this`.
   function onClose(this: HttpResponse): void {
@@ -65,7 +72,7 @@ export function createExchanges(
     if (!exchange) return;
     if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
-      exchange.lingersSince ??= sweptAt;
+      exchange.lingersSince ??= clock.swept;
       exchange.req.resume();
       return;
     }
@@ -114,6 +121,7 @@ export function createExchanges(
     const creditMs = ((socket.bytesRead - exchange.bytesBefore) / uploads / limits.minBytesPerSecond) * 1000;
     if (now - exchange.startedAt < Math.min(limits.bodyMs + creditMs, limits.bodyMaxMs)) return;
     parts.observer.refused(bodyTimeout.reason);
+    exchange.timedOut = true;
     refuse(res, bodyTimeout);
   }
 
@@ -145,7 +153,7 @@ export function createExchanges(
     },
 
     open({ req, res, socket, requestId, protocol, path, session, queued }) {
-      live.set(res, {
+      const exchange: Watched = {
         req,
         res,
         socket,
@@ -154,20 +162,23 @@ export function createExchanges(
         path,
         session,
         queued,
-        startedAt: sweptAt,
+        timedOut: false,
+        startedAt: clock.swept,
         whole: false,
         bytesBefore: undefined,
         lingersSince: undefined,
         sendMark: 0,
         drained: false,
         movedAt: undefined,
-      });
+      };
+      live.set(res, exchange);
       res.on("close", onClose);
       if (session) res.on("drain", onDrain);
+      return exchange;
     },
 
-    sweep(now) {
-      sweptAt = now;
+    sweep() {
+      const now = clock.swept;
       for (const exchange of live.values()) {
         exchange.whole ||= bodyArrived(exchange.req, exchange.res);
         if (sweepEnd(exchange)) continue;

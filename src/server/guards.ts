@@ -51,11 +51,15 @@ const refusals = {
   },
 } satisfies Record<string, Refusal>;
 
-/** For tests and for answers outside of `checkHead`. */
+/** What came is no HTTP. */
 export const badRequest = refusal(400, "malformed", "malformed request");
+/** The head is not there in time. */
 export const headTimeout = refusal(408, "head_timeout", "request head took too long");
+/** The body is not there in time. */
 export const bodyTimeout = refusal(408, "body_timeout", "request body took too long");
+/** The head has too many bytes. */
 export const headTooLarge = refusal(431, "header_size", "request head too large");
+/** No route knows the method. */
 export const methodNotAllowed: Refusal = refusals.method;
 
 // The methods that a route may know of; which ones it does, the router says.

@@ -8,6 +8,7 @@ export interface Handshakes {
   done(secure: Socket): void;
 }
 
+/** Keeps count. `onTooMany` is told of each connection closed for others. */
 export function createHandshakes(onTooMany: () => void, limits: { readonly maxUndecided: number }): Handshakes {
   // In order of arrival.
   const pending = new Map<string, Socket>();

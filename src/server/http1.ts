@@ -9,8 +9,10 @@ import type { ServerObserver } from "./call.js";
 import { badRequest, headTimeout, headTooLarge, methodNotAllowed, type Refusal } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
 import { newRequestId } from "./request-id.js";
+import type { SweepClock } from "./sweep-clock.js";
 import type { Certificate } from "./tls.js";
 
+/** The server that listens, and speaks HTTP/1.1 on what it is handed back. */
 export interface Http1Half {
   /** The server that listens. */
   readonly server: Server;
@@ -18,7 +20,8 @@ export interface Http1Half {
   readonly take: (socket: Socket) => void;
   /** Stops listening. Connections and their timeouts stay. */
   stopListening(): void;
-  sweep(now: number): void;
+  /** Closes what has lingered for long enough. */
+  sweep(): void;
 }
 
 /**
@@ -30,6 +33,7 @@ export function createHttp1(
     onConnection: (socket: Socket) => void;
     onRequest: (req: IncomingMessage, res: ServerResponse) => void;
     observer: ServerObserver;
+    clock: SweepClock;
   },
   limits: ServerLimits,
   certificate?: Certificate,
@@ -77,7 +81,7 @@ export function createHttp1(
 
   function refuseRaw(socket: Socket, refusal: Refusal): void {
     parts.observer.refused(refusal.reason);
-    lingering.set(socket, performance.now());
+    lingering.set(socket, parts.clock.now());
     socket.on("close", () => lingering.delete(socket));
     socket.on("error", ignore);
     socket.end(refusalBytes(refusal, newRequestId()));
@@ -115,7 +119,8 @@ export function createHttp1(
       // Not http's own close: it ends the timeouts of connections that live on, and cuts answers that are not yet sent.
       TcpServer.prototype.close.call(server);
     },
-    sweep(now) {
+    sweep() {
+      const now = parts.clock.swept;
       for (const [socket, since] of lingering) {
         if (now - since < limits.lingerMs) break;
         lingering.delete(socket);

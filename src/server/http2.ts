@@ -6,6 +6,7 @@ import type { ServerObserver } from "./call.js";
 import type { ServerLimits } from "./limits.js";
 import type { Sessions } from "./session.js";
 
+/** Speaks HTTP/2 on what it is handed. */
 export interface Http2Half {
   /** Speaks HTTP/2 on the socket from here on. */
   readonly take: (socket: Socket) => void;

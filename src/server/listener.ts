@@ -17,8 +17,10 @@ import { createHttp2 } from "./http2.js";
 import { type ServerLimits, serverLimits } from "./limits.js";
 import { createSessions } from "./session.js";
 import { createSniffer } from "./sniff.js";
+import { createSweepClock } from "./sweep-clock.js";
 import { type CertificateFiles, readCertificate, watchCertificate } from "./tls.js";
 
+/** A server on one port. */
 export interface Listener {
   /** Resolves with the port, which is one that is free where 0 was asked for. Rejects when it cannot be had. */
   listen(port: number, host?: string): Promise<number>;
@@ -38,6 +40,7 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** How it listens; `limits` over the defaults of `serverLimits`. */
 export interface ListenerOptions {
   /** Serve TLS, HTTP/2 and HTTP/1.1 by ALPN. The files are read again when they change. */
   readonly tls?: CertificateFiles | undefined;
@@ -58,9 +61,11 @@ export function createListener(
   const hardStop = new AbortController();
   const sockets = new Set<Socket>();
 
-  const sessions = createSessions({ observer }, limits);
+  const clock = createSweepClock(limits.sweepMs);
+  const sessions = createSessions({ clock, observer }, limits);
   const exchanges = createExchanges(
     {
+      clock,
       observer,
       onEnd({ res, socket, session, queued }) {
         if (session && isHttp2(res)) sessions.streamEnded(session, res.stream.rstCode);
@@ -74,9 +79,9 @@ export function createListener(
   const http2 = createHttp2({ onRequest, observer, sessions }, limits);
   const certificate = options.tls && readCertificate(options.tls);
   const handshakes = createHandshakes(() => observer.cut("undecided_limit"), limits);
-  const http1 = createHttp1({ onConnection, onRequest, observer }, limits, certificate);
+  const http1 = createHttp1({ onConnection, onRequest, observer, clock }, limits, certificate);
   const sniffer = createSniffer(
-    { onHttp1: http1.take, onHttp2: http2.take, onCut: (reason) => observer.cut(reason) },
+    { onHttp1: http1.take, onHttp2: http2.take, onCut: (reason) => observer.cut(reason), clock },
     limits,
   );
   const { server } = http1;
@@ -105,11 +110,12 @@ export function createListener(
     : undefined;
 
   const sweep = setInterval(() => {
-    const now = performance.now();
-    sniffer.sweep(now);
-    exchanges.sweep(now);
-    sessions.sweep(now);
-    http1.sweep(now);
+    clock.advance();
+    sniffer.sweep();
+    // Before the sessions: it counts what they receive.
+    exchanges.sweep();
+    sessions.sweep();
+    http1.sweep();
   }, limits.sweepMs);
   sweep.unref();
 

@@ -7,6 +7,7 @@ export function requestIdOf(given: string | string[] | undefined): string {
   return typeof given === "string" && wellFormed.test(given) ? given : newRequestId();
 }
 
+/** An id that nobody else has. */
 export function newRequestId(): string {
   return randomUUID();
 }

@@ -12,7 +12,9 @@ import {
 import type { HttpRequest, HttpResponse } from "../http/http.js";
 import type { Handlers } from "./dispatch.js";
 
+/** What the RPCs are made of. */
 export interface RpcParts {
+  /** Registers the services. */
   routes(router: ConnectRouter): void;
   /** First is outermost. They read the request id from the request header `x-request-id`. */
   readonly interceptors: readonly Interceptor[];
@@ -20,6 +22,7 @@ export interface RpcParts {
   readonly shutdownSignal: AbortSignal;
 }
 
+/** Sizes of messages. */
 export interface RpcOptions {
   /** Largest message either way, decoded. Default 16 MiB. Services may set less in `routes`. */
   readonly maxMessageBytes?: number;

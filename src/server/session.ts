@@ -4,19 +4,21 @@ import { constants, type Http2Session, type ServerHttp2Session } from "node:http
 import type { Socket } from "node:net";
 import type { CutReason, ServerObserver } from "./call.js";
 import type { ServerLimits } from "./limits.js";
+import type { SweepClock } from "./sweep-clock.js";
 
 /** One HTTP/2 connection. */
 export interface Session {
   readonly http2: ServerHttp2Session;
   readonly socket: Socket;
   /** Requests whose body was still arriving at the last sweep. */
-  uploads: number;
+  readonly uploads: number;
   /** The same, being counted by the sweep that runs. */
   uploading: number;
 }
 
 /** A session, and what the sweep remembers of it. */
 interface Watched extends Session {
+  uploads: number;
   readonly openedAt: number;
   /** Streams now, and all there ever were. */
   live: number;
@@ -43,22 +45,27 @@ interface Watched extends Session {
   windowResets: number;
 }
 
+/** All HTTP/2 connections. */
 export interface Sessions {
   readonly size: number;
+  /** A session begins on the socket. */
   add(http2: ServerHttp2Session, socket: Socket): void;
+  /** Its record. */
   of(http2: Http2Session): Session | undefined;
   /** A stream that was handed on ended, with this HTTP/2 error code. */
   streamEnded(session: Session, code: number): void;
-  sweep(now: number): void;
+  /** Closes what is over its time, or floods. After that of the exchanges, which counts uploads. */
+  sweep(): void;
   /** Tells all sessions to open no more streams; new ones too, from now on. */
   close(): void;
   destroyAll(): void;
 }
 
-export function createSessions(parts: { observer: ServerObserver }, limits: ServerLimits): Sessions {
+/** Watches sessions. Deadlines and floods are looked at in `sweep`; resets as they come. */
+export function createSessions(parts: { clock: SweepClock; observer: ServerObserver }, limits: ServerLimits): Sessions {
   const sessions = new Map<ServerHttp2Session, Watched>();
+  const { clock } = parts;
   let closing = false;
-  let sweptAt = performance.now();
 
   function destroy(session: Watched, reason: CutReason, code: number = constants.NGHTTP2_ENHANCE_YOUR_CALM): void {
     parts.observer.cut(reason);
@@ -79,9 +86,9 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
   }
 
   function streamEnded(session: Watched, code: number): void {
-    if (--session.live === 0) session.idleSince = sweptAt;
-    if (sweptAt - session.windowFrom >= limits.resetWindowMs) {
-      session.windowFrom = sweptAt;
+    if (--session.live === 0) session.idleSince = clock.swept;
+    if (clock.swept - session.windowFrom >= limits.resetWindowMs) {
+      session.windowFrom = clock.swept;
       session.windowEnded = 0;
       session.windowResets = 0;
     }
@@ -94,7 +101,8 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
     }
   }
 
-  function sweepSession(session: Watched, now: number): void {
+  function sweepSession(session: Watched): void {
+    const now = clock.swept;
     const { http2, socket } = session;
     if (http2.closed || http2.destroyed) {
       // A peer that does not close its side would hold the connection for ever.
@@ -107,10 +115,13 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
     }
     const received = socket.bytesRead - session.bytesBefore;
     const streams = session.opened - session.openedBefore;
+    const uploads = session.uploads + session.uploading;
     session.bytesBefore = socket.bytesRead;
     session.openedBefore = session.opened;
-    const controlBytes = (limits.maxControlBytesPerSecond * limits.sweepMs) / 1000;
-    if (streams === 0 && session.uploads === 0 && received > controlBytes) return destroy(session, "session_flood");
+    session.uploads = session.uploading;
+    session.uploading = 0;
+    const controlBytes = (limits.maxControlBytesPerSecond * clock.elapsedMs) / 1000;
+    if (streams === 0 && uploads === 0 && received > controlBytes) return destroy(session, "session_flood");
 
     if (session.unanswered) {
       // The answer may be stuck behind what the peer is slow to read: then other bytes of the peer count.
@@ -140,7 +151,7 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
     },
 
     add(http2, socket) {
-      const now = performance.now();
+      const now = clock.now();
       const session: Watched = {
         http2,
         socket,
@@ -178,13 +189,8 @@ export function createSessions(parts: { observer: ServerObserver }, limits: Serv
 
     streamEnded: (session, code) => streamEnded(session as Watched, code),
 
-    sweep(now) {
-      sweptAt = now;
-      for (const session of sessions.values()) {
-        session.uploads = session.uploading;
-        session.uploading = 0;
-        sweepSession(session, now);
-      }
+    sweep() {
+      for (const session of sessions.values()) sweepSession(session);
     },
 
     close() {

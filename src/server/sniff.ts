@@ -2,14 +2,16 @@
 
 import type { Socket } from "node:net";
 import type { CutReason } from "./call.js";
+import type { SweepClock } from "./sweep-clock.js";
 
 const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
+/** The connections whose protocol is not known yet. */
 export interface Sniffer {
   /** Takes a new connection, and hands it on once its first bytes say what it speaks. */
   accept(socket: Socket): void;
-  /** Closes what has been undecided for too long. `now` as of `performance.now()`. */
-  sweep(now: number): void;
+  /** Closes what has been undecided for too long. */
+  sweep(): void;
   /** Closes the connections that have not sent anything. */
   closeSilent(): void;
 }
@@ -20,12 +22,13 @@ interface Undecided {
   head: Buffer | undefined;
 }
 
-/** `onHttp1` and `onHttp2` get the socket with nothing read from it. */
+/** Waits for first bytes. `onHttp1` and `onHttp2` get the socket with nothing read from it. */
 export function createSniffer(
   parts: {
     onHttp1(socket: Socket): void;
     onHttp2(socket: Socket): void;
     onCut(reason: CutReason): void;
+    readonly clock: SweepClock;
   },
   limits: { readonly prefaceMs: number; readonly maxUndecided: number },
 ): Sniffer {
@@ -79,14 +82,15 @@ export function createSniffer(
           break;
         }
       }
-      undecided.set(socket, { since: performance.now(), head: undefined });
+      undecided.set(socket, { since: parts.clock.now(), head: undefined });
       socket.on("readable", onReadable);
       socket.on("end", onLeave);
       socket.on("error", onLeave);
       socket.on("close", onLeave);
     },
 
-    sweep(now) {
+    sweep() {
+      const now = parts.clock.swept;
       for (const [socket, { since }] of undecided) {
         if (now - since < limits.prefaceMs) break;
         cut(socket, "preface_timeout");

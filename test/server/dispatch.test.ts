@@ -87,6 +87,18 @@ describe("a handler that fails", () => {
     expect(stream.rstCode).toBe(constants.NGHTTP2_INTERNAL_ERROR);
   });
 
+  it("after it has answered is an error all the same, though nobody sees it", async () => {
+    await using served = await serve({
+      http: async (_req, res) => {
+        await new Promise<void>((resolve) => void res.end("ok", () => resolve()));
+        await pause(20);
+        throw new Error("too late");
+      },
+    });
+    expect(await rawRequest(served.port, head("GET /a HTTP/1.1"))).toMatchObject({ status: 200, body: "ok" });
+    await expect.poll(() => served.log.lines).toMatchObject([{ level: "error" }]);
+  });
+
   it("because its caller has left is no error", async () => {
     await using served = await serve({
       http: async (req, res) => {

@@ -274,6 +274,18 @@ describe("an HTTP/2 request", () => {
     expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
   });
 
+  it("may bring a large body in one go, long after its head", async () => {
+    await using served = await serve({ limits: { sweepMs: 100, maxControlBytesPerSecond: 10_000 } });
+    const session = client(served);
+    const stream = session.request({ ":path": "/", ":method": "POST" }).resume();
+    await expect.poll(() => served.listener.requests).toBe(1);
+    await pause(250);
+    stream.end(Buffer.alloc(60_000));
+    expect(await new Promise((resolve) => stream.once("response", (fields) => resolve(fields[":status"])))).toBe(200);
+    await pause(250);
+    expect(served.cut).toEqual([]);
+  });
+
   it.each(["GET", "HEAD", "POST"])("that is cancelled is over, and its handler told: %s", async (method) => {
     let told = 0;
     await using served = await serve({ http: (_req, res) => void res.on("close", () => told++) });
