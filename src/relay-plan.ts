@@ -52,6 +52,8 @@ export interface Plan {
   /** What is reserved; undefined for what is free. */
   readonly quota: QuotaRequest | undefined;
   readonly upstream: UpstreamRequest;
+  /** What its event says, whatever becomes of it. */
+  readonly event: EventStart;
 }
 
 /** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
@@ -89,9 +91,13 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
 
 /** The API that the typed RPCs use with this provider. Throws `InvalidRequestError` when there is none. */
 export function typedApi(provider: Provider): Api & { readonly typed: TypedApi } {
-  const api = provider.apis.find(({ typed }) => typed !== undefined);
-  if (!api?.typed) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
-  return { ...api, typed: api.typed };
+  const api = provider.apis.find(isTyped);
+  if (!api) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
+  return api;
+}
+
+function isTyped(api: Api): api is Api & { readonly typed: TypedApi } {
+  return api.typed !== undefined;
 }
 
 interface PlanParts {
@@ -107,10 +113,12 @@ interface PlanParts {
 
 function plan(parts: PlanParts): Plan {
   const { request, route, api, body } = parts;
+  const event = eventStart(request, parts);
   return {
+    event,
     route,
     provider: parts.provider,
-    quota: api.free ? undefined : quotaRequest(parts),
+    quota: api.free ? undefined : quotaRequest(parts, event),
     upstream: {
       upstream: route.upstream,
       api,
@@ -124,7 +132,7 @@ function plan(parts: PlanParts): Plan {
   };
 }
 
-function quotaRequest({ request, route, api, body, ...parts }: PlanParts): QuotaRequest {
+function quotaRequest({ request, route, api, body }: PlanParts, event: EventStart): QuotaRequest {
   return {
     requestId: request.id,
     actor: request.actor,
@@ -136,7 +144,7 @@ function quotaRequest({ request, route, api, body, ...parts }: PlanParts): Quota
       return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent).maxOutputTokens };
     },
     price: (usage) => priceOf(route, usage),
-    intent: JSON.stringify(eventStart(request, { route, provider: parts.provider, stream: parts.stream })),
+    intent: JSON.stringify(event),
   };
 }
 
@@ -151,6 +159,7 @@ export type EventStart = Pick<
   "id" | "time" | "actor" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
 >;
 
+/** `planned` undefined: it was refused before it was known where it would go. */
 export function eventStart(
   request: RelayRequest,
   planned: { readonly route: Route; readonly provider: Provider; readonly stream: boolean } | undefined,

@@ -95,7 +95,7 @@ function eventOf(
   const durationMs = performance.now() - request.arrivedAt;
   const sentAfterMs = durationMs - (exchange?.upstreamMs ?? 0);
   return {
-    ...eventStart(request, plan && { ...plan, stream: plan.upstream.stream }),
+    ...(plan?.event ?? eventStart(request, undefined)),
     ...ending(exchange, failure),
     ...(exchange?.status !== undefined && { upstreamStatus: exchange.status }),
     usage: exchange?.usage ?? {},

@@ -80,18 +80,30 @@ function connect(target: UpstreamTarget, userAgent: string): Connected {
   const nextKey = keyRotation(target.keys);
   // Identity, so that usage can be read as the answer passes.
   const common = { "user-agent": userAgent, "accept-encoding": "identity", "content-type": "application/json" };
+  // What is the same for every request of an API, laid out once: names and values in turn, as undici takes them.
+  const fixed = new Map<Api | undefined, string[]>();
+  const fixedFor = (api: Api | undefined): string[] => {
+    const known = fixed.get(api);
+    if (known) return known;
+    const passed = api?.passHeaders ?? [];
+    const headers = Object.entries({ ...common, ...api?.headers, ...target.headers });
+    const laidOut = headers.filter(([name]) => !passed.includes(name) || target.headers[name]).flat();
+    fixed.set(api, laidOut);
+    return laidOut;
+  };
   return {
     target,
     pool,
     basePath: url.pathname.replace(/\/+$/, ""),
     headersFor(api, caller) {
-      const headers: Record<string, string> = { ...common, ...api?.headers };
+      const headers = fixedFor(api).slice();
       for (const name of api?.passHeaders ?? []) {
-        const value = caller[name];
-        if (typeof value === "string") headers[name] = value;
+        const value = caller[name] ?? api?.headers[name];
+        if (typeof value === "string" && target.headers[name] === undefined) headers.push(name, value);
       }
-      Object.assign(headers, target.headers, target.provider.authHeaders(nextKey()));
-      return Object.entries(headers).flat();
+      const key = target.provider.authHeaders(nextKey());
+      for (const name of Object.keys(key)) headers.push(name, key[name] as string);
+      return headers;
     },
   };
 }
