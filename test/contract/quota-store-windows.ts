@@ -117,8 +117,8 @@ export function describeQuotaStoreWindows(makeStore: MakeStore): void {
   });
 
   it("cuts an open window to a shortened interval, and prolongs none", async () => {
-    const { hold, reserve, store, actor, wait } = await testActor(makeStore);
-    await hold([units(1)]);
+    const { hold, reserve, commit, store, actor, wait } = await testActor(makeStore);
+    const early = await hold([units(1)]);
     const [{ resetAt = 0 } = {}] = await store.usage(actor, [units(1)]);
     const openedAt = resetAt - hourMs;
     const longer = await store.usage(actor, [units(1, { windowMs: 2 * hourMs })]);
@@ -127,5 +127,6 @@ export function describeQuotaStoreWindows(makeStore: MakeStore): void {
     expect(await reserve([shorter])).toMatchObject({ kind: "refused", retryAt: openedAt + shortMs });
     await wait(shortMs);
     expect(await reserve([shorter])).toMatchObject({ kind: "admitted", states: [{ used: 1 }] });
+    expect(await commit(early, { units: 9 })).toMatchObject({ kind: "settled", states: [{ used: 1 }] });
   });
 }

@@ -270,6 +270,10 @@ function describeActors(makeStore: MakeStore): void {
       await store.commit({ ...call(actor), used: { units: index }, outcome: "" });
       expect(await store.usage(actor, [units(1), slots(1)])).toMatchObject([{ used: index }, { used: 0 }]);
     }
+    for (const actor of actors) {
+      expect(await store.reserve({ ...call(actor), rules: [slots(1)] })).toMatchObject({ kind: "admitted" });
+      expect(await store.usage(actor, [slots(1)])).toMatchObject([{ used: 0 }]);
+    }
   });
 
   it("shows where rules stand in their order, and consumes nothing", async () => {
