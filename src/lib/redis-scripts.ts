@@ -50,6 +50,8 @@ export interface ScriptRunner {
 
 export interface ScriptRunnerParts {
   readonly redis: RedisConnection;
+  /** What will be run: servers are told at once when they are connected to. */
+  readonly scripts: readonly Script[];
   /** A harmless call that shows whether real ones would be answered. Asked of a slot of the server in doubt. */
   readonly probe: (slot: number) => ScriptCall;
   /** The slots that calls are made in. */
@@ -96,11 +98,11 @@ const tendMs = 100;
 const quietMs = 2_000;
 
 export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunnerOptions = {}): ScriptRunner {
-  const { redis, probe, slots, onChange } = parts;
+  const { redis, scripts, probe, slots, onChange } = parts;
   const { timeoutMs = 100, maxInFlight = 2_000 } = options;
   const lanes = new Map<string, Lane>();
   const timeouts = createTimeouts<Run>(timeoutMs, (run) => {
-    if (!run.settled) run.settle(undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
+    run.settle(undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
   });
 
   function laneOf(name: string): Lane {
@@ -161,15 +163,18 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
     lane.clock.learn(now);
     lane.breaker.succeeded();
     lane.answeredAt = performance.now();
+    lane.lastError = undefined;
     if (lane.answered) return;
     lane.answered = true;
+    prepare(lane.name);
     onChange?.(servers());
   }
 
   function noteFailure(lane: Lane, error: unknown): Error {
     const read = readRedisError(error);
     if (read instanceof RedisAwayError) {
-      lane.lastError = read.cause ?? read;
+      // What the server said tells more than that it cannot be asked since.
+      if (read.reason === "refused" || lane.lastError === undefined) lane.lastError = read.cause ?? read;
       lane.breaker.failed();
     } else lane.breaker.succeeded();
     return read;
@@ -211,7 +216,14 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
     if (lane === undefined) return;
     lane.clock.relearn();
     lane.breaker.hint();
+    prepare(name);
   });
+
+  /** One that could not be told learns each script when it is run. */
+  function prepare(name: string): void {
+    const texts = scripts.map(({ text }) => text);
+    redis.load(name, texts).catch(() => undefined);
+  }
 
   /** Asks servers that are not known yet, and those that nobody asked for long what time it is there. */
   const tending = setInterval(() => {

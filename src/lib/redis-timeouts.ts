@@ -1,6 +1,6 @@
 /** Timeouts that are all equally long. */
 export interface Timeouts<T> {
-  /** Calls back for `item` when the time is over; whoever is done with it before marks it so. */
+  /** Calls back when the time is over, unless `item` is settled by then. */
   add(item: T): void;
 }
 
@@ -40,7 +40,7 @@ export function createTimeouts<T extends { readonly settled: boolean }>(
     const now = performance.now();
     for (let next = waiting[first]; next !== undefined && next.dueAt <= now; next = waiting[first]) {
       first++;
-      onTimeout(next.item);
+      if (!next.item.settled) onTimeout(next.item);
     }
     wait();
   }

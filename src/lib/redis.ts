@@ -15,6 +15,10 @@ export interface RedisConnection {
    * itself: a caller who does must know that the command may still run.
    */
   send(server: string, name: string, args: string[]): Promise<unknown>;
+  /** Makes a server know scripts, so that they can be sent by their hash. Rejects when it is away. */
+  load(server: string, scripts: readonly string[]): Promise<void>;
+  /** What INFO says of every server that commands are sent to. Rejects when one is away. */
+  infos(): Promise<readonly { readonly server: string; readonly info: string }[]>;
   /** Calls back each time a server can be asked, also after a connection was lost. */
   onReady(listener: (server: string) => void): void;
   close(): Promise<void>;
@@ -92,6 +96,8 @@ function connectServer(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): 
       batch(client);
       return dispatch(client, name, args);
     },
+    load: (_, scripts) => load(client, scripts),
+    infos: async () => [{ server, info: await client.info() }],
     onReady(listener) {
       client.on("ready", () => listener(server));
       if (client.status === "ready") listener(server);
@@ -131,7 +137,7 @@ function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice):
   const batch = createBatcher();
 
   cluster.on("+node", (node: Redis) => {
-    const server = `${node.options.host}:${node.options.port}`;
+    const server = nameOf(node);
     nodes.set(server, node);
     node.on("ready", () => {
       voice.ready(server);
@@ -139,8 +145,7 @@ function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice):
     });
   });
   cluster.on("-node", (node: Redis) => {
-    const server = `${node.options.host}:${node.options.port}`;
-    if (nodes.get(server) === node) nodes.delete(server);
+    if (nodes.get(nameOf(node)) === node) nodes.delete(nameOf(node));
   });
   cluster.on("ready", () => {
     // Nodes are connected to when they are asked: those that hold slots, now rather than at the first request.
@@ -158,12 +163,27 @@ function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice):
       if (node !== undefined) batch(node);
       return dispatch(cluster, name, args);
     },
+    async load(server, scripts) {
+      const node = nodes.get(server);
+      if (node?.status === "ready") await load(node, scripts);
+    },
+    infos: () =>
+      Promise.all(cluster.nodes("master").map(async (node) => ({ server: nameOf(node), info: await node.info() }))),
     onReady(listener) {
       listeners.push(listener);
       for (const [server, node] of nodes) if (node.status === "ready") listener(server);
     },
     close: () => closed(cluster),
   };
+}
+
+async function load(client: Redis, scripts: readonly string[]): Promise<void> {
+  await Promise.all(scripts.map((text) => client.script("LOAD", text)));
+}
+
+/** As a Cluster names its nodes. */
+function nameOf({ options }: Redis): string {
+  return `${options.host}:${options.port}`;
 }
 
 function dispatch(client: Redis | Cluster, name: string, args: string[]): Promise<unknown> {
@@ -190,13 +210,13 @@ function createBatcher(): (client: Redis) => void {
   };
 }
 
+/** Between two attempts to connect there is nothing to close, and nothing that tells of its end. */
 function closed(client: Redis | Cluster): Promise<void> {
+  const idle = client.status === "end" || client.status === "reconnecting";
   return new Promise((resolve) => {
-    if (client.status === "end") resolve();
-    else {
-      client.once("end", () => resolve());
-      client.disconnect();
-    }
+    client.once("end", () => resolve());
+    client.disconnect();
+    if (idle) resolve();
   });
 }
 

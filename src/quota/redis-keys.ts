@@ -30,7 +30,8 @@ export interface ActorKeys {
 export interface QuotaKeys {
   readonly shards: readonly Shard[];
   of(actor: string): ActorKeys;
-  ofHash(hash: string): ActorKeys;
+  /** Of the actor with this hash, in the shard that it was found in. */
+  inShard(shard: Shard, hash: string): ActorKeys;
 }
 
 /** Most actors whose keys are kept at hand, twice. */
@@ -49,21 +50,24 @@ export function createQuotaKeys(prefix: string): QuotaKeys {
   let young = new Map<string, ActorKeys>();
   let old = young;
 
-  function ofHash(name: string): ActorKeys {
-    const index = Number.parseInt(name.slice(0, 2), 16) % shardCount;
-    const shard = shards[index] as Shard;
-    const base = `${prefix}{${shardTags[index]?.tag}}:${name}`;
+  function inShard(shard: Shard, name: string): ActorKeys {
+    const base = `${prefix}{${shardTags[shard.index]?.tag}}:${name}`;
     const { leases, outbox, abandoned } = shard;
     const keys = [`${base}:counters`, `${base}:holds`, `${base}:settled`, leases, outbox, abandoned];
     return { shard, hash: name, keys };
   }
 
+  function make(actor: string): ActorKeys {
+    const name = hash("sha256", actor).slice(0, 32);
+    return inShard(shards[Number.parseInt(name.slice(0, 2), 16) % shardCount] as Shard, name);
+  }
+
   return {
     shards,
-    ofHash,
+    inShard,
     of(actor) {
       const known = young.get(actor) ?? old.get(actor);
-      const found = known ?? ofHash(hash("sha256", actor).slice(0, 32));
+      const found = known ?? make(actor);
       if (known === undefined) {
         if (young.size >= maxKept) {
           old = young;

@@ -40,7 +40,7 @@ export function createReaper(
     const call = { script: scripts.due, slot: shard.slot, keys: shardKeys(shard), args: [String(batchSize)] };
     const [, , waiting, length, ...due] = await run(call);
     noteOutbox(shard, Number(length));
-    const calls = [...groupByActor(due.map(String))].map(([hash, ids]) => abandon(keys.ofHash(hash), ids));
+    const calls = [...groupByActor(due.map(String))].map(([hash, ids]) => abandon(keys.inShard(shard, hash), ids));
     await Promise.all(calls.map(run));
     return Number(waiting) > 0 || calls.length > 0;
   }

@@ -3,7 +3,7 @@ import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
 import { RedisAwayError } from "../lib/redis-errors.js";
 import { createScriptRunner, defineScript, type ScriptAnswer, type ServerState } from "../lib/redis-scripts.js";
-import { type ActorKeys, createQuotaKeys } from "./redis-keys.js";
+import { type ActorKeys, createQuotaKeys, type Shard } from "./redis-keys.js";
 import { createReaper } from "./redis-reaper.js";
 import { Answer, quotaScripts } from "./scripts.js";
 import type { QuotaStore, Renewal, Reservation, Rule, RuleState, SettleCall, Settlement } from "./store.js";
@@ -80,6 +80,7 @@ export function createRedisQuotaStore(
   const runner = createScriptRunner(
     {
       redis,
+      scripts: Object.values(scripts),
       slots: keys.shards.map(({ slot }) => slot),
       probe: (slot) => callOf("reserve", probed(slot), ["0", "0", "", "", ""]),
       onChange: () => onState?.(state()),
@@ -95,8 +96,7 @@ export function createRedisQuotaStore(
 
   /** Some actor of the slot. */
   function probed(slot: number): ActorKeys {
-    const index = keys.shards.findIndex((shard) => shard.slot === slot);
-    return keys.ofHash(index.toString(16).padStart(32, "0"));
+    return keys.inShard(keys.shards.find((shard) => shard.slot === slot) as Shard, "probe");
   }
 
   async function run(call: Parameters<typeof runner.run>[0]): Promise<ScriptAnswer> {

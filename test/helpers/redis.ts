@@ -57,14 +57,7 @@ export function startDurableRedis(...options: string[]): Promise<RedisServer> {
 }
 
 export async function startReplica(of: RedisServer, ...options: string[]): Promise<RedisServer> {
-  const replica = await startRedis(
-    "--replicaof",
-    "127.0.0.1",
-    String(of.port),
-    "--repl-diskless-sync-delay",
-    "0",
-    ...options,
-  );
+  const replica = await startRedis("--replicaof", "127.0.0.1", String(of.port), ...options);
   await until(async () => (await replica.client.info("replication")).includes("master_link_status:up"));
   return replica;
 }
@@ -160,6 +153,8 @@ const always = [
   "warning",
   "--enable-debug-command",
   "local",
+  "--repl-diskless-sync-delay",
+  "0",
 ];
 
 interface ServerPlace {
@@ -176,6 +171,7 @@ async function startServer({ port, folder, options }: ServerPlace): Promise<Redi
     lazyConnect: true,
     retryStrategy: () => 20,
     maxRetriesPerRequest: null,
+    enableReadyCheck: false,
     // What a test says is meant for the server as it is then.
     autoResendUnfulfilledCommands: false,
   });

@@ -1,0 +1,95 @@
+import { connect, createServer, type Server, type Socket } from "node:net";
+
+/** What a proxy does with bytes: pass them, swallow the answers, or swallow everything. */
+export type Traffic = "both" | "requests" | "none";
+
+/** A TCP proxy on loopback that can misbehave as networks do. */
+export interface TcpProxy extends AsyncDisposable {
+  readonly port: number;
+  /** `host:port`. */
+  readonly endpoint: string;
+  /** Connections made to it so far. */
+  readonly accepted: number;
+  /** For the connections there are and, unless told otherwise, for new ones. */
+  pass(traffic: Traffic, options?: { readonly newToo?: boolean }): void;
+  /** Breaks all connections with RST. */
+  reset(): void;
+  /** Refuses connections, and breaks those there are. */
+  refuse(): Promise<void>;
+  accept(): Promise<void>;
+}
+
+interface Link {
+  readonly client: Socket;
+  readonly server: Socket;
+  traffic: Traffic;
+}
+
+export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+  const links = new Set<Link>();
+  let forNew: Traffic = "both";
+  let accepted = 0;
+  let listener: Server | undefined;
+  let port = 0;
+
+  function link(client: Socket): void {
+    accepted++;
+    const server = connect(targetPort, "127.0.0.1");
+    const made: Link = { client, server, traffic: forNew };
+    links.add(made);
+    client.on("data", (bytes) => made.traffic !== "none" && server.write(bytes));
+    server.on("data", (bytes) => made.traffic === "both" && client.write(bytes));
+    for (const [socket, other] of [
+      [client, server],
+      [server, client],
+    ] as const) {
+      socket.on("error", () => undefined);
+      socket.on("close", () => {
+        links.delete(made);
+        other.destroy();
+      });
+    }
+  }
+
+  function reset(): void {
+    for (const { client, server } of links) {
+      client.resetAndDestroy();
+      server.destroy();
+    }
+  }
+
+  async function accept(): Promise<void> {
+    const made = createServer(link);
+    listener = made;
+    await new Promise<void>((resolve, reject) => {
+      made.once("error", reject).listen(port, "127.0.0.1", resolve);
+    });
+    const address = made.address();
+    if (address !== null && typeof address === "object") port = address.port;
+  }
+
+  async function refuse(): Promise<void> {
+    const closing = listener;
+    listener = undefined;
+    const closed = new Promise<void>((resolve) => (closing === undefined ? resolve() : closing.close(() => resolve())));
+    reset();
+    await closed;
+  }
+
+  await accept();
+  return {
+    port,
+    endpoint: `127.0.0.1:${port}`,
+    get accepted() {
+      return accepted;
+    },
+    pass(traffic, { newToo = true } = {}) {
+      for (const each of links) each.traffic = traffic;
+      if (newToo) forNew = traffic;
+    },
+    reset,
+    refuse,
+    accept,
+    [Symbol.asyncDispose]: refuse,
+  };
+}

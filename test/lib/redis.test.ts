@@ -1,0 +1,241 @@
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { redisOptions } from "../../src/lib/redis.js";
+import { createRemoteClock } from "../../src/lib/redis-clock.js";
+import { parseRedisEndpoint } from "../../src/lib/redis-endpoint.js";
+import { isNoScript, RedisAwayError, readRedisError } from "../../src/lib/redis-errors.js";
+import { createTimeouts } from "../../src/lib/redis-timeouts.js";
+
+describe("a Redis endpoint", () => {
+  const local = { host: "localhost", port: 6379 };
+  it.each([
+    ["redis.internal:6380", { kind: "single", servers: [{ host: "redis.internal", port: 6380 }], tls: false }],
+    ["[::1]:6379", { kind: "single", servers: [{ host: "::1", port: 6379 }], tls: false }],
+    ["redis://localhost", { kind: "single", servers: [local], tls: false }],
+    ["redis://localhost/", { kind: "single", servers: [local], tls: false }],
+    ["rediss://localhost:1/2", { kind: "single", servers: [{ host: "localhost", port: 1 }], db: 2, tls: true }],
+    ["redis://:p%40ss@localhost", { kind: "single", servers: [local], password: "p@ss", tls: false }],
+    ["redis://me:a:b@localhost", { kind: "single", servers: [local], username: "me", password: "a:b", tls: false }],
+    [
+      "redis+sentinel://a,b:1/main",
+      {
+        kind: "sentinel",
+        servers: [
+          { host: "a", port: 26_379 },
+          { host: "b", port: 1 },
+        ],
+        name: "main",
+        tls: false,
+      },
+    ],
+    [
+      "redis+cluster://me:pw@a:1,[::1]:2",
+      {
+        kind: "cluster",
+        servers: [
+          { host: "a", port: 1 },
+          { host: "::1", port: 2 },
+        ],
+        username: "me",
+        password: "pw",
+        tls: false,
+      },
+    ],
+    ["rediss+cluster://a/", { kind: "cluster", servers: [{ host: "a", port: 6379 }], tls: true }],
+  ])("is read: %s", (text, endpoint) => {
+    expect(parseRedisEndpoint(text)).toEqual(endpoint);
+  });
+
+  it.each([
+    "",
+    "localhost",
+    "localhost:0",
+    "localhost:70000",
+    "http://localhost",
+    "redis://",
+    "redis://localhost/x",
+    "redis://name@localhost",
+    "redis://:%E0%A4%A@localhost",
+    "redis+sentinel://localhost",
+    "redis+cluster://a,",
+    "redis+cluster://a/0",
+    "redis://a,b",
+  ])("is refused without telling what was given: %s", (text) => {
+    expect(() => parseRedisEndpoint(text)).toThrow(
+      "not a Redis endpoint: expected host:port, redis://…, rediss://…, redis+sentinel://host,host/name or redis+cluster://host,host",
+    );
+  });
+});
+
+describe("the options of a Redis connection", () => {
+  const options = redisOptions(parseRedisEndpoint("rediss://me:pw@localhost/3"), "quota");
+
+  it("send nothing later or twice, and bound every wait", () => {
+    expect(options).toMatchObject({
+      commandTimeout: 100,
+      connectTimeout: 500,
+      socketTimeout: 1_000,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      autoResendUnfulfilledCommands: false,
+      enableReadyCheck: true,
+      connectionName: "cody-gateway:quota",
+      username: "me",
+      password: "pw",
+      db: 3,
+      tls: {},
+    });
+  });
+
+  it("never stop connecting, soon at first and within a second for ever", () => {
+    const waits = [1, 2, 3, 10, 1_000].map(options.retryStrategy);
+    expect(waits[0]).toBeLessThanOrEqual(150);
+    for (const wait of waits) expect(wait).toBeLessThan(400);
+  });
+
+  it("reconnect to a server that became a replica, and for nothing else", () => {
+    expect(options.reconnectOnError(new Error("READONLY You can't write against a read only replica."))).toBe(true);
+    expect(options.reconnectOnError(new Error("OOM command not allowed"))).toBe(false);
+  });
+});
+
+describe("a remote clock", () => {
+  function make() {
+    let at = 1_000;
+    const clock = createRemoteClock({ monotonic: () => at, windowMs: 100, wall: () => 7 });
+    return { clock, pass: (ms: number) => (at += ms) };
+  }
+
+  it("is this machine's until it is learned", () => {
+    const { clock } = make();
+    expect([clock.known, clock.now()]).toEqual([false, 7]);
+    clock.learn(50_000);
+    expect([clock.known, clock.now()]).toEqual([true, 50_000]);
+  });
+
+  it("goes on by the monotonic clock", () => {
+    const { clock, pass } = make();
+    clock.learn(50_000);
+    pass(33);
+    expect(clock.now()).toBe(50_033);
+  });
+
+  it("believes the answer that took least time, of those of late", () => {
+    const { clock, pass } = make();
+    clock.learn(50_000);
+    pass(10);
+    // Took 8 ms longer to get here.
+    clock.learn(50_002);
+    expect(clock.now()).toBe(50_010);
+    pass(10);
+    clock.learn(50_025);
+    expect(clock.now()).toBe(50_025);
+  });
+
+  it("follows a clock that was set back, after a while, and forward at once", () => {
+    const { clock, pass } = make();
+    clock.learn(50_000);
+    for (const time of [40_100, 40_200, 40_300]) {
+      pass(100);
+      clock.learn(time);
+    }
+    expect(clock.now()).toBe(40_300);
+    clock.learn(90_000);
+    expect(clock.now()).toBe(90_000);
+  });
+
+  it("starts anew when told so, and goes on meanwhile", () => {
+    const { clock, pass } = make();
+    clock.learn(50_000);
+    clock.relearn();
+    pass(1);
+    expect(clock.now()).toBe(50_001);
+    clock.learn(20_000);
+    expect(clock.now()).toBe(20_000);
+  });
+});
+
+describe("errors of Redis", () => {
+  const reply = (message: string): Error =>
+    Object.assign(new Error(message), { name: "ReplyError", command: { args: ["secret"] } });
+
+  it.each([
+    "LOADING Redis is loading the dataset in memory",
+    "READONLY You can't write against a read only replica.",
+    "OOM command not allowed when used memory > 'maxmemory'.",
+    "MISCONF Redis is configured to save RDB snapshots",
+    "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+    "NOREPLICAS Not enough good replicas to write.",
+    "CLUSTERDOWN Hash slot not served",
+    "TRYAGAIN Multiple keys request during rehashing of slot",
+    "BUSY Redis is busy running a script.",
+    "NOAUTH Authentication required.",
+    "WRONGPASS invalid username-password pair or user is disabled.",
+    "NOPERM this user has no permissions to run the 'xadd' command",
+    "ERR OOM inside a script",
+  ])("that mean not now: %s", (message) => {
+    expect(readRedisError(reply(message))).toMatchObject({
+      name: "RedisAwayError",
+      reason: "refused",
+      cause: { message },
+    });
+  });
+
+  it("that are about the call stay what they are, without its arguments", () => {
+    const error = readRedisError(reply("WRONGTYPE Operation against a key holding the wrong kind of value"));
+    expect(error).not.toBeInstanceOf(RedisAwayError);
+    expect(JSON.stringify(error, Object.getOwnPropertyNames(error))).not.toContain("secret");
+  });
+
+  it.each([new Error("Connection is closed."), "thrown"])("of the connection mean away: %s", (error) => {
+    expect(readRedisError(error)).toMatchObject({ name: "RedisAwayError", reason: "connection", cause: error });
+  });
+
+  it("tell of a script that is not known", () => {
+    expect(isNoScript(reply("NOSCRIPT No matching script. Please use EVAL."))).toBe(true);
+    expect(isNoScript(reply("ERR no"))).toBe(false);
+  });
+});
+
+describe("timeouts", () => {
+  afterEach(() => vi.useRealTimers());
+
+  it("call back for what is not settled in time, in order", async () => {
+    vi.useFakeTimers();
+    const ended: string[] = [];
+    const timeouts = createTimeouts<{ name: string; settled: boolean }>(100, ({ name }) => ended.push(name));
+    const items = ["a", "b", "c"].map((name) => ({ name, settled: false }));
+    for (const item of items) {
+      timeouts.add(item);
+      await vi.advanceTimersByTimeAsync(40);
+    }
+    expect(ended).toEqual(["a"]);
+    Object.assign(items[1] ?? {}, { settled: true });
+    await vi.advanceTimersByTimeAsync(59);
+    expect(ended).toEqual(["a"]);
+    await vi.advanceTimersByTimeAsync(2);
+    expect(ended).toEqual(["a", "c"]);
+    timeouts.add({ name: "d", settled: false });
+    await vi.advanceTimersByTimeAsync(101);
+    expect(ended).toEqual(["a", "c", "d"]);
+  });
+
+  it("look at what came in first, when the process was busy", async () => {
+    const item = { settled: false };
+    let ended = false;
+    const timeouts = createTimeouts<typeof item>(20, () => {
+      ended = true;
+    });
+    timeouts.add(item);
+    // An answer that came while the process was busy for twice the timeout: it is read after the timers.
+    const busyUntil = performance.now() + 60;
+    while (performance.now() < busyUntil);
+    await new Promise<void>((resolve) => {
+      setImmediate(() => {
+        item.settled = true;
+        resolve();
+      });
+    });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(ended).toBe(false);
+  });
+});
