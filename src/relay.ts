@@ -1,5 +1,6 @@
 // THE route of one request: limits, upstream, settlement, event. Both edges come through here, typed RPCs and HTTP.
 
+import { randomUUID } from "node:crypto";
 import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, type Reason, type UpstreamError } from "./errors.js";
 import type { Route } from "./models/catalogue.js";
@@ -10,7 +11,7 @@ import type { UsageEvent } from "./usage/event.js";
 
 /** One request, from either edge. */
 export interface RelayRequest {
-  /** Unique: quota and events know the request by it. */
+  /** As the caller knows it. May be the caller's own, and be sent any number of times. */
   readonly id: string;
   readonly actor: Actor;
   readonly feature: Feature;
@@ -45,7 +46,8 @@ export interface RelayParts extends Planner {
  * Relays one request: reserve, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
  * began; then nothing was charged.
  */
-export async function relay(parts: RelayParts, request: RelayRequest, reply: RelayReply): Promise<void> {
+export async function relay(parts: RelayParts, received: RelayRequest, reply: RelayReply): Promise<void> {
+  const request = { ...received, id: uniqueId(received.id) };
   let plan: Plan | undefined;
   let exchange: Exchange | undefined;
   let failure: unknown;
@@ -69,6 +71,11 @@ export async function relay(parts: RelayParts, request: RelayRequest, reply: Rel
   } finally {
     parts.emit(eventOf(request, plan, exchange, failure), failure);
   }
+}
+
+/** What quota and events know a request by. With the caller's id alone, a caller who sends one twice would be counted once. */
+function uniqueId(id: string): string {
+  return `${id}.${randomUUID().slice(-12)}`;
 }
 
 /** A request counts once its caller received the beginning of a good answer; everything else is free. */

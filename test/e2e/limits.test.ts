@@ -68,6 +68,26 @@ describe("a limit of requests", () => {
     await expect(openai.chat.completions.create(ask("hello"))).rejects.toBeInstanceOf(OpenAI.RateLimitError);
   });
 
+  it("counts every request, whatever id its caller gives it, and tells of each", async () => {
+    await using gw = await testGateway({ actor: chat([{ limit: 4, per: "24h" }]) });
+    const sameId = { "x-request-id": "again" };
+    const sdk = () => post(`${gw.url}/openai/v1/chat/completions`, ask("hello"), sameId);
+    const rpc = () =>
+      post(
+        `${gw.url}/codygateway.v1.CompletionsService/Complete`,
+        { model: "openai/gpt-4o", chat: { messages: [{ role: "ROLE_USER", parts: [{ text: "hello" }] }] } },
+        { ...sameId, "connect-protocol-version": "1" },
+      );
+    const statuses = [];
+    for (const send of [sdk, rpc, sdk, rpc, sdk, rpc]) statuses.push((await send()).status);
+
+    expect(statuses).toEqual([200, 200, 200, 200, 429, 429]);
+    expect(gw.upstream.calls).toHaveLength(4);
+    await gw.event(() => gw.events.length === 6);
+    expect(new Set(gw.events.map(({ id }) => id)).size).toBe(6);
+    expect(gw.events.every(({ id }) => id.startsWith("again."))).toBe(true);
+  });
+
   it("is not consumed by refusals and failures", async () => {
     await using gw = await testGateway({ actor: chat([{ limit: 3, per: "24h" }]) });
     const url = `${gw.url}/openai/v1/chat/completions`;
