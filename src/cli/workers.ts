@@ -19,8 +19,8 @@ type Message =
   | { readonly kind: "gathered"; readonly id: number; readonly texts: readonly string[] };
 
 /** Whether this process is to run workers instead of serving. */
-export function isPrimary(workers: number): boolean {
-  return workers > 1 && cluster.isPrimary;
+export function isPrimary(count: number): boolean {
+  return count > 1 && cluster.isPrimary;
 }
 
 /** Runs `count` workers until a signal ends them; resolves to the exit code. */
