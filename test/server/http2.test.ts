@@ -215,7 +215,9 @@ describe("an HTTP/2 request", () => {
     const answer = await request(session, { ":path": "/", ...fields });
     if (status) expect(answer.status).toBe(status);
     else expect(answer.status === 431 || answer.code !== 0).toBe(true);
-    expect(await request(session, { ":path": "/next" })).toMatchObject({ status: 200 });
+    // Such a head may cost its session; the server goes on.
+    const next = status ? session : client(served);
+    expect(await request(next, { ":path": "/next" })).toMatchObject({ status: 200 });
     expect(served.seen).toEqual(status ? ["GET /", "GET /next"] : ["GET /next"]);
   });
 
