@@ -1,0 +1,136 @@
+// What docs/operations.md says in tables, held against the code.
+
+import { Code } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { ActorAdminService } from "../../gen/codygateway/v1/actor_admin_pb.js";
+import { AttributionService } from "../../gen/codygateway/v1/attribution_pb.js";
+import { ErrorReason } from "../../gen/codygateway/v1/common_pb.js";
+import { CompletionsService } from "../../gen/codygateway/v1/completions_pb.js";
+import { EmbeddingsService } from "../../gen/codygateway/v1/embeddings_pb.js";
+import { LimitsService } from "../../gen/codygateway/v1/limits_pb.js";
+import { toConnectError } from "../../src/api/errors.js";
+import { GatewayError, type Reason } from "../../src/errors.js";
+import { toHttpError } from "../../src/http/errors.js";
+import { maxOpenFiles, serverLimits } from "../../src/server/limits.js";
+import { names } from "../../src/telemetry/names.js";
+import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { blocksOf, readText, tableBelow } from "./markdown.js";
+
+const text = readText("docs/operations.md");
+
+describe("docs/operations.md", () => {
+  it("lists every metric with its labels", () => {
+    const told = tableBelow(text, "## Metrics").map(([name, labels]) => ({ name, labels }));
+    const known = Object.values(names).map(({ name, labels }) => ({ name, labels: labels.join(", ") }));
+
+    expect(sorted(told)).toEqual(sorted(known));
+  });
+
+  it("lists every reason with its status and its code", () => {
+    const told = tableBelow(text, "## Errors").map(([reason, status, code]) => ({ reason, status, code }));
+    const known = Object.keys(ErrorReason).flatMap((reason) => {
+      const error = new GatewayError(reason as Reason, "");
+      const { status } = toHttpError(error) as { status: number | undefined };
+      if (status === undefined) return [];
+      return [{ reason, status: String(status), code: snakeCase(Code[toConnectError(error).code]) }];
+    });
+
+    expect(known.length).toBeGreaterThan(20);
+    expect(sorted(told)).toEqual(sorted(known));
+  });
+
+  it("lists every field of a usage event, and shows one", () => {
+    const [, body = ""] = /interface UsageEvent \{\n([\s\S]*?)\n\}/.exec(readText("src/usage/event.ts")) ?? [];
+    const fields = [...body.matchAll(/^ {2}readonly (\w+)\??:/gm)].map(([, name]) => name);
+    const told = tableBelow(text, "### Fields").map(([name]) => name);
+    const example = blocksOf(text).find(({ language }) => language === "json");
+    const shown = JSON.parse(example?.text ?? "") as object;
+
+    expect(told.toSorted()).toEqual(fields.toSorted());
+    // All but the reason, which a completed request does not have.
+    expect(Object.keys(shown).toSorted()).toEqual(fields.filter((name) => name !== "reason").toSorted());
+  });
+
+  it("tells the bounds of the server", () => {
+    const limits = serverLimits() as unknown as Record<string, number>;
+    const rows = tableBelow(text, "Towards callers these are fixed:");
+
+    expect(rows.length).toBeGreaterThan(10);
+    for (const [name = "", value = ""] of rows) {
+      if (name === "maxConnections") expect(limits[name]).toBe(Math.floor(0.48 * maxOpenFiles()));
+      else expect([name, valueOf(value)]).toEqual([name, limits[name]]);
+    }
+  });
+});
+
+describe("the RPCs that docs/operations.md calls unimplemented", () => {
+  let gateway: TestGateway;
+  beforeAll(async () => {
+    gateway = await testGateway();
+  });
+  afterAll(() => gateway[Symbol.asyncDispose]());
+
+  const services = [CompletionsService, LimitsService, EmbeddingsService, AttributionService, ActorAdminService];
+  const chat = { messages: [{ role: "ROLE_USER", parts: [{ text: "hi" }] }] };
+  const completion = { model: "openai/gpt-4o", chat };
+
+  // What passes the rules of the request, so that the answer is the handler's.
+  const requests: Readonly<Record<string, object>> = {
+    Complete: completion,
+    StreamComplete: { completion },
+    CountTokens: { completion },
+    Embed: { model: "openai/text-embedding-ada-002", inputs: ["hi"] },
+    SearchAttribution: { snippet: "const a = 1;", limit: 1 },
+  };
+
+  it("are those that answer so", async () => {
+    const told = new Map(
+      [...text.matchAll(/^- `(\w+Service)`: (.*)$/gm)].map(([, service = "", rpcs = ""]) => [service, rpcs]),
+    );
+    for (const service of services.filter(({ name }) => name !== "ActorAdminService")) {
+      const missing: string[] = [];
+      for (const method of service.methods) {
+        const answer = await fetch(`${gateway.url}/${service.typeName}/${method.name}`, {
+          method: "POST",
+          headers: { authorization: `Bearer ${token}`, "connect-protocol-version": "1", ...typeOf(method.methodKind) },
+          body: bodyOf(method.methodKind, requests[method.name] ?? {}),
+        });
+        const body = await answer.text();
+        if (body.includes('"unimplemented"')) missing.push(`\`${method.name}\``);
+      }
+      const all = missing.length === service.methods.length;
+      expect([service.name, told.get(service.name)]).toEqual([
+        service.name,
+        missing.length === 0 ? undefined : all ? "all" : missing.join(", "),
+      ]);
+    }
+    expect(told.get("ActorAdminService")).toBe("all");
+  });
+});
+
+function typeOf(kind: string): Record<string, string> {
+  return { "content-type": kind === "unary" ? "application/json" : "application/connect+json" };
+}
+
+/** A stream's request is enveloped: a flag and the length before it. */
+function bodyOf(kind: string, request: object): Buffer {
+  const json = Buffer.from(JSON.stringify(request));
+  if (kind === "unary") return json;
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(json.length, 1);
+  return Buffer.concat([head, json]);
+}
+
+function sorted<T extends object>(rows: readonly T[]): T[] {
+  return rows.toSorted((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+}
+
+function snakeCase(name = ""): string {
+  return name.replaceAll(/(?<=[a-z])(?=[A-Z])/g, "_").toLowerCase();
+}
+
+/** `5 s` in milliseconds, `16 KiB` in bytes, `100` as it is. */
+function valueOf(words: string): number {
+  const [number = "", unit = ""] = words.split(" ");
+  return Number(number) * ({ "": 1, s: 1000, KiB: 1024 }[unit] ?? Number.NaN);
+}
