@@ -7,7 +7,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { Pool } from "undici";
+import { type Dispatcher, Pool } from "undici";
 import { createGatewayClient, type GatewayClient, type GatewayClientOptions } from "../../src/client.js";
 import type { DemoUpstream, DemoUpstreamOptions } from "../../src/demo/upstream.js";
 import type { UsageEvent } from "../../src/usage/event.js";
@@ -167,7 +167,7 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
   const pool = new Pool(url, { connections: 128, pipelining: 1 });
   const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
 
-  async function call(path: string, init: Partial<Pool.RequestOptions> = {}): Promise<Answer> {
+  async function call(path: string, init: Partial<Dispatcher.RequestOptions> = {}): Promise<Answer> {
     const start = performance.now();
     const answer = await pool.request({ path, method: "GET", ...init });
     const body = await answer.body.text();
@@ -195,7 +195,8 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
         body: JSON.stringify({ model: "gpt-4o", stream, messages: [{ role: "user", content: prompt }] }),
         ...(signal && { signal }),
       }),
-    get: (path, actor) => call(path, actor === undefined ? {} : { headers: { authorization: `Bearer ${tokenOf(actor)}` } }),
+    get: (path, actor) =>
+      call(path, actor === undefined ? {} : { headers: { authorization: `Bearer ${tokenOf(actor)}` } }),
     async metric(name, labels = "") {
       const { body } = await gateway.get("/metrics");
       const lines = body.split("\n").filter((line) => line.startsWith(name) && /^[ {]/.test(line.slice(name.length)));

@@ -50,14 +50,14 @@ it("4 gateways let exactly N requests of each actor pass while Redis freezes and
   const { upstream } = fleet;
 
   const [statuses] = await Promise.all([storm(fleet, 100), trouble(redis, 4)]);
-  expect([...statuses.keys()].sort()).toEqual([200, 429, 503]);
+  expect([...statuses.keys()].toSorted()).toEqual([200, 429, 503]);
   for (const name of names) expect(upstream.count(endUserOf(name)), name).toBeLessThanOrEqual(limit);
 
   // Some were told to come back: they do, until there is nothing left.
   let served = statuses.get(200) ?? 0;
   const wanting = (): string[] => names.filter((name) => upstream.count(endUserOf(name)) < limit);
   await until(async () => {
-    const answers = await Promise.all(wanting().map((name, i) => fleet.gateways[i % 4]?.chat(name)));
+    const answers = await Promise.all(wanting().map(async (name, i) => fleet.gateways[i % 4]?.chat(name)));
     served += answers.filter((answer) => answer?.status === 200).length;
     return wanting().length === 0;
   }, 20_000);
