@@ -170,7 +170,8 @@ async function startServer({ port, folder, options }: ServerPlace): Promise<Redi
     port,
     lazyConnect: true,
     retryStrategy: () => 20,
-    maxRetriesPerRequest: null,
+    // A command that got no answer fails: none is left waiting for a server that is gone.
+    maxRetriesPerRequest: 0,
     enableReadyCheck: false,
     // What a test says is meant for the server as it is then.
     autoResendUnfulfilledCommands: false,
