@@ -2,20 +2,52 @@ import type { Actor } from "./actor.js";
 
 /** Somewhere actors come from. Caching, single flight, hashing and order are `sources.ts`; a source holds none of it. */
 export interface Source {
-  /** True for a source that answers from memory: its look-ups need no limit in time. */
+  /** True for a source that answers from memory: it is asked at every request, and nothing of it is kept. */
   readonly local?: true;
   /** Short and stable: stored with each cached actor and on each usage event. */
   readonly name: string;
+  /** What it is, for people to read: `Enterprise Portal`. */
+  readonly kind: string;
   /** Whether `token` has this source's form; undefined is a request without a token. Must not do I/O. */
   owns(token: string | undefined): boolean;
   /** The actor `token` belongs to, or undefined when it belongs to nobody. Throws when the back end cannot say. */
-  lookup(token: string | undefined, signal: AbortSignal): Promise<Actor | undefined>;
-  /** All actors with their tokens, for the periodic sync. Left out when the back end cannot list. */
-  list?(signal: AbortSignal): AsyncIterable<ListedActor>;
+  lookup(token: string | undefined, signal: AbortSignal): Promise<FoundActor | undefined>;
+  /** The actor of this id, or undefined when there is none. Left out when the back end finds actors by their tokens only. */
+  lookupId?(id: string, signal: AbortSignal): Promise<FoundActor | undefined>;
+  /**
+   * All actors, page by page, for the periodic sync; ends normally only when the listing is complete. Left out when the back
+   * end cannot list. Throws when it breaks off.
+   */
+  list?(signal: AbortSignal): AsyncIterable<ListedPage>;
+  /** After what time an actor that is in use is asked for anew, ms; absent: the sync sees to it. */
+  readonly staleAfterMs?: number;
+  /** How long after its last update an actor may not be refreshed on its own request, ms. */
+  readonly coolDownMs?: number;
+  /** A changed interval of a limit starts its window anew (and nothing else does): the source promises that to its users. */
+  readonly resetsUsage?: true;
 }
 
-/** One entry of a source's listing. */
-export interface ListedActor {
+/** An actor with the tokens it is known by, raw: they are hashed by whoever keeps it. */
+export interface FoundActor {
   readonly actor: Actor;
-  readonly tokens: readonly string[];
+  /** All of them; undefined: the source tells of none but the one that was asked for. */
+  readonly tokens: readonly string[] | undefined;
 }
+
+/** A part of a source's listing. */
+export interface ListedPage {
+  readonly entries: readonly ListedEntry[];
+  /** How many actors there will be in all, where the source says. */
+  readonly estimatedTotal?: number;
+}
+
+/** One entry of a listing: an actor, or something that makes no sense and is left out. */
+export type ListedEntry =
+  | ({ readonly kind: "actor" } & FoundActor)
+  | {
+      readonly kind: "invalid";
+      /** Whose entry it is, where that can be told: what is known of it stays. */
+      readonly id: string | undefined;
+      /** What is wrong, in words without secrets. */
+      readonly problem: string;
+    };

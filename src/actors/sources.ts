@@ -1,6 +1,6 @@
 import { UnauthenticatedError, UnavailableError } from "../errors.js";
 import type { Actor } from "./actor.js";
-import type { Source } from "./source.js";
+import type { FoundActor, Source } from "./source.js";
 
 /** All sources, in the order in which they are asked. */
 export interface Sources {
@@ -22,14 +22,14 @@ export function createSources(parts: { sources: readonly Source[] }): Sources {
     async find(token) {
       const source = parts.sources.find((each) => each.owns(token));
       if (!source) throw unknown(token);
-      let actor: Actor | undefined;
+      let found: FoundActor | undefined;
       try {
-        actor = await source.lookup(token, source.local ? never : AbortSignal.timeout(lookupTimeoutMs));
+        found = await source.lookup(token, source.local ? never : AbortSignal.timeout(lookupTimeoutMs));
       } catch (cause) {
         throw new UnavailableError("SOURCE_UNAVAILABLE", "the token's source cannot be asked", 5_000, { cause });
       }
-      if (!actor) throw unknown(token);
-      return actor;
+      if (!found) throw unknown(token);
+      return found.actor;
     },
   };
 }

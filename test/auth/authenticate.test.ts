@@ -8,7 +8,7 @@ import { bearerToken } from "../../src/auth/credentials.js";
 const actor: Actor = { id: "a", name: "A", source: "s", accessEnabled: true, features: {}, updatedAt: new Date(0) };
 
 function source(name: string, prefix: string, lookup: Source["lookup"]): Source {
-  return { name, owns: (token) => token?.startsWith(prefix) === true, lookup };
+  return { name, kind: "test", owns: (token) => token?.startsWith(prefix) === true, lookup };
 }
 
 function authenticator(...sources: Source[]) {
@@ -17,7 +17,7 @@ function authenticator(...sources: Source[]) {
 
 describe("authenticate", () => {
   it("asks the first source that owns the token, and no other", async () => {
-    const first = source("first", "x", async () => actor);
+    const first = source("first", "x", async () => ({ actor, tokens: undefined }));
     const second = source("second", "", async () => {
       throw new Error("asked");
     });
@@ -25,7 +25,7 @@ describe("authenticate", () => {
   });
 
   it("refuses an actor whose access is disabled", async () => {
-    const disabled = source("s", "x", async () => ({ ...actor, accessEnabled: false }));
+    const disabled = source("s", "x", async () => ({ actor: { ...actor, accessEnabled: false }, tokens: undefined }));
     await expect(authenticator(disabled).authenticate("x1")).rejects.toMatchObject({ reason: "ACCESS_DISABLED" });
   });
 

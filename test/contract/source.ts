@@ -26,7 +26,7 @@ export function describeSource(name: string, make: () => Promise<SourceUnderTest
       const { source, known } = await make();
 
       expect(source.owns(known)).toBe(true);
-      const actor = await source.lookup(known, signal);
+      const actor = (await source.lookup(known, signal))?.actor;
 
       expect(actor).toMatchObject({ source: source.name, accessEnabled: true });
       expect(actor?.id).toMatch(/^\S+$/);
@@ -35,7 +35,7 @@ export function describeSource(name: string, make: () => Promise<SourceUnderTest
 
     it("gives actors whose limits can be enforced", async () => {
       const { source, known } = await make();
-      const actor = await source.lookup(known, signal);
+      const actor = (await source.lookup(known, signal))?.actor;
 
       expect(features).toEqual(expect.arrayContaining(Object.keys(actor?.features ?? {})));
       for (const access of Object.values(actor?.features ?? {})) {
@@ -50,7 +50,8 @@ export function describeSource(name: string, make: () => Promise<SourceUnderTest
     it("says the same when asked again", async () => {
       const { source, known } = await make();
 
-      const [first, second] = [await source.lookup(known, signal), await source.lookup(known, signal)];
+      const first = (await source.lookup(known, signal))?.actor;
+      const second = (await source.lookup(known, signal))?.actor;
 
       expect({ ...second, updatedAt: 0 }).toEqual({ ...first, updatedAt: 0 });
     });
@@ -70,10 +71,12 @@ export function describeSource(name: string, make: () => Promise<SourceUnderTest
     it("owns and finds every token that it lists", async () => {
       const { source } = await make();
 
-      for await (const { actor, tokens } of source.list?.(signal) ?? []) {
-        for (const token of tokens) {
-          expect(source.owns(token)).toBe(true);
-          expect(await source.lookup(token, signal)).toMatchObject({ id: actor.id, source: source.name });
+      for await (const { entries } of source.list?.(signal) ?? []) {
+        for (const entry of entries) {
+          for (const token of entry.kind === "actor" ? (entry.tokens ?? []) : []) {
+            expect(source.owns(token)).toBe(true);
+            expect(await source.lookup(token, signal)).toMatchObject({ actor: { source: source.name } });
+          }
         }
       }
     });

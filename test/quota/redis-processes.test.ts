@@ -40,7 +40,11 @@ it("four processes, one killed, two with wrong clocks, on a Redis that stood sti
   const outbox = await readOutbox(server, prefix);
   for (const actor of actors) {
     const tally = outbox.get(actor);
-    const ended = [...(tally?.finished ?? []), ...(tally?.refunded ?? []), ...(tally?.abandoned ?? []).map(({ id }) => id)];
+    const ended = [
+      ...(tally?.finished ?? []),
+      ...(tally?.refunded ?? []),
+      ...(tally?.abandoned ?? []).map(({ id }) => id),
+    ];
     expect(new Set(ended)).toEqual(new Set(tally?.reserved));
     expect(ended).toHaveLength(tally?.reserved.length ?? -1);
     const charged = (tally?.finished.length ?? 0) + (tally?.abandoned ?? []).filter((hold) => hold.charged).length;

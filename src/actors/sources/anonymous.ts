@@ -1,5 +1,5 @@
 import type { Clock } from "../../lib/clock.js";
-import type { FeatureAccess, Limit, Unit } from "../actor.js";
+import type { Actor, FeatureAccess, Limit, Unit } from "../actor.js";
 import type { Source } from "../source.js";
 
 /** The short windows that come with each limit: a share of the daily amount, at most so much in `windowMs`. */
@@ -35,12 +35,21 @@ export function createAnonymousSource(parts: { clock: Clock }, options: { burst:
   };
   return {
     name: "anonymous",
+    kind: "requests without a token",
     local: true,
     owns: (token) => token === undefined,
     async lookup(token) {
       if (token !== undefined) return undefined;
       const updatedAt = new Date(parts.clock.now());
-      return { id: "anonymous", name: "anonymous", source: "anonymous", accessEnabled: true, features, updatedAt };
+      const actor: Actor = {
+        id: "anonymous",
+        name: "anonymous",
+        source: "anonymous",
+        accessEnabled: true,
+        features,
+        updatedAt,
+      };
+      return { actor, tokens: undefined };
     },
   };
 }

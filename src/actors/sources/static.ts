@@ -29,9 +29,13 @@ export function createStaticSource(parts: { hasher: TokenHasher }, actors: reado
     token === undefined || token.length < minTokenLength ? undefined : byHash.get(hasher.hash(token));
   return {
     name: "static",
+    kind: "configuration file",
     local: true,
     owns: (token) => find(token) !== undefined,
-    lookup: async (token) => find(token),
+    async lookup(token) {
+      const actor = find(token);
+      return actor && { actor, tokens: undefined };
+    },
     update(next) {
       byHash = index(next);
     },

@@ -17,7 +17,7 @@ describe("anonymous source", () => {
   it("grants the small daily amounts, with half of them as a burst", async () => {
     const source = createAnonymousSource({ clock }, { burst: { percentage: 50, windowMs: 10_000 } });
 
-    const actor = await source.lookup(undefined, signal);
+    const actor = (await source.lookup(undefined, signal))?.actor;
 
     expect(actor?.updatedAt).toEqual(new Date(clock.now()));
     expect(actor?.features.chat_completions?.limits).toEqual([
@@ -37,7 +37,7 @@ describe("anonymous source", () => {
   it("never lets a burst window be smaller than 2", async () => {
     const source = createAnonymousSource({ clock }, { burst: { percentage: 1, windowMs: 10_000 } });
 
-    const actor = await source.lookup(undefined, signal);
+    const actor = (await source.lookup(undefined, signal))?.actor;
 
     expect(actor?.features.chat_completions?.limits[1]).toMatchObject({ amount: 2 });
   });

@@ -36,9 +36,9 @@ describe("static source", () => {
       staticActor("other", "some token of another company"),
     ]);
 
-    expect(await source.lookup("first token of twenty", signal)).toMatchObject({ id: "acme" });
-    expect(await source.lookup("second token of twenty", signal)).toMatchObject({ id: "acme" });
-    expect(await source.lookup("some token of another company", signal)).toMatchObject({ id: "other" });
+    expect(await source.lookup("first token of twenty", signal)).toMatchObject({ actor: { id: "acme" } });
+    expect(await source.lookup("second token of twenty", signal)).toMatchObject({ actor: { id: "acme" } });
+    expect(await source.lookup("some token of another company", signal)).toMatchObject({ actor: { id: "other" } });
   });
 
   it("does not know tokens under 20 characters, even when one was configured", () => {
@@ -54,6 +54,6 @@ describe("static source", () => {
     source.update([staticActor("after", "the token from afterwards")]);
 
     expect(source.owns("the token from before it")).toBe(false);
-    expect(await source.lookup("the token from afterwards", signal)).toMatchObject({ id: "after" });
+    expect(await source.lookup("the token from afterwards", signal)).toMatchObject({ actor: { id: "after" } });
   });
 });

@@ -17,6 +17,7 @@ export function createAcmeSource(parts: { url: string; key: string; fetch?: type
   const { url, key, fetch: request = fetch } = parts;
   return {
     name: "acme",
+    kind: "Acme accounts",
     owns: (token) => token !== undefined && /^acme_[a-z0-9]{32}$/.test(token),
     async lookup(token, signal) {
       const answer = await request(`${url}/accounts/by-token`, {
@@ -29,7 +30,7 @@ export function createAcmeSource(parts: { url: string; key: string; fetch?: type
       if (answer.status === 404) return undefined;
       // Anything else is "cannot say": an outage must not look like a token that nobody knows.
       if (!answer.ok) throw new Error(`the accounts service answered ${answer.status}`);
-      return toActor((await answer.json()) as Account);
+      return { actor: toActor((await answer.json()) as Account), tokens: undefined };
     },
   };
 }
