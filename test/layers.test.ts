@@ -45,7 +45,7 @@ interface Import {
   readonly typeOnly: boolean;
 }
 
-const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => /\.[jt]s$/.test(name));
 
 const imports: readonly Import[] = files.flatMap((file) => {
   const text = readFileSync(join(src, file), "utf8");
@@ -69,7 +69,7 @@ function namesOnlyTypes(statement: string): boolean {
 /** `relay-plan.ts` is of the layer `relay`, `actors/sources/static.ts` of `actors`. */
 function layerOf(path: string): string {
   const [first = ""] = path.split("/");
-  return first.replace(/(-[a-z-]+)?\.ts$/, "");
+  return first.replace(/(-[a-z-]+)?\.[jt]s$/, "");
 }
 
 function targetLayer({ file, target }: Import): string | undefined {
@@ -116,6 +116,11 @@ describe("layers", () => {
     const breaches = imports.filter(
       ({ file, target }) => target === "ioredis" && file !== "lib/redis.ts" && !file.endsWith("/redis-store.ts"),
     );
+    expect(breaches.map(say)).toEqual([]);
+  });
+
+  it("use SQLite only in the thread of the database", () => {
+    const breaches = imports.filter(({ file, target }) => target === "libsql" && file !== "lib/database-worker.js");
     expect(breaches.map(say)).toEqual([]);
   });
 
