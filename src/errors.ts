@@ -18,6 +18,7 @@ export type Reason =
   | "TOO_MANY_IN_FLIGHT"
   | "QUOTA_STORE_UNAVAILABLE"
   | "SOURCE_UNAVAILABLE"
+  | "ACTOR_STORE_UNAVAILABLE"
   | "OVERLOADED"
   | "DRAINING"
   | "UPSTREAM_RATE_LIMITED"
@@ -144,7 +145,12 @@ export class TooManyInFlightError extends GatewayError {
 export class UnavailableError extends GatewayError {
   override readonly name = "UnavailableError";
   constructor(
-    override readonly reason: "QUOTA_STORE_UNAVAILABLE" | "SOURCE_UNAVAILABLE" | "OVERLOADED" | "DRAINING",
+    override readonly reason:
+      | "QUOTA_STORE_UNAVAILABLE"
+      | "SOURCE_UNAVAILABLE"
+      | "ACTOR_STORE_UNAVAILABLE"
+      | "OVERLOADED"
+      | "DRAINING",
     message: string,
     readonly retryAfterMs: number,
     options?: ErrorOptions,

@@ -20,9 +20,12 @@ export interface StoreRecord {
 
 /** Told of everything in the store, and of each change as it comes. Must not throw. */
 export interface StoreListener {
-  /** Records were written or removed, by any process, in this order. One that expired is told of as removed. */
+  /**
+   * Records were written or removed, by any process, in this order. One that expired is told of as removed. At most
+   * `maxRecords` at once, and the event loop turns between two calls: many changes hold up nothing else.
+   */
   changed(records: readonly StoreRecord[]): void;
-  /** Everything is told anew from here to `reloaded`: what was not told again by then is gone. */
+  /** Everything is told anew from here to `reloaded`: what was not told again by then is gone. So it begins, too. */
   reloading(): void;
   reloaded(): void;
   /** Whether changes made by others are heard of. While they are not, what is known goes on to be served. */
@@ -32,8 +35,9 @@ export interface StoreListener {
 /** The right to do something that one process at a time may do. It ends `ttlMs` after it was taken or extended last. */
 export interface Lease {
   readonly name: string;
-  /** Resolves to false when somebody else has it by now. */
+  /** Resolves to false when it has ended: somebody else may have had it since, also when nobody has it now. */
   extend(): Promise<boolean>;
+  /** Lets others have it. Does nothing when it has ended. */
   release(): Promise<void>;
 }
 
@@ -54,7 +58,7 @@ export interface ActorStore {
   /**
    * Writes all records or none, at most `maxRecords` of them. Once it resolves, this process' listener was told of them. With
    * a lease, throws `LeaseLostError` and writes nothing when the lease is no longer held: who was paused past its end cannot
-   * overwrite what its successor wrote.
+   * overwrite what its successor wrote. When it throws `UnavailableError`, the records may have been written all the same.
    */
   write(records: readonly StoreRecord[], lease?: Lease): Promise<void>;
   /** The lease, or undefined while another has it. `holder` is told to who asks who has it. */
@@ -65,10 +69,33 @@ export interface ActorStore {
   take(name: string, options: { readonly perSecond: number; readonly burst: number }): Promise<boolean>;
   /** Sends a message to all processes that listen; nobody keeps it. Lost while the store cannot be asked. */
   publish(channel: string, message: string): void;
-  /** Calls back with each message from now on, also with those of this process. Returns how to stop. */
+  /** Calls back, never before it returns, with each message from now on, also with those of this process. Returns how to stop. */
   subscribe(channel: string, listener: (message: string) => void): () => void;
   close(): Promise<void>;
 }
 
 /** Most records of one `write`: more would hold up other calls to the store. */
 export const maxRecords = 500;
+
+/** Most characters of a record's key. */
+export const maxKeyLength = 600;
+
+/** The lease that a write depends on has ended. Nothing was written. */
+export class LeaseLostError extends Error {
+  override readonly name = "LeaseLostError";
+  constructor(
+    /** Which lease. */
+    readonly lease: string,
+  ) {
+    super("lease is lost");
+  }
+}
+
+/** Throws `RangeError` for records that no store takes. */
+export function checkRecords(records: readonly StoreRecord[]): void {
+  if (records.length > maxRecords) throw new RangeError(`${records.length} records, expected ${maxRecords} at most`);
+  for (const { kind, key } of records) {
+    if (key === "" || key.length > maxKeyLength)
+      throw new RangeError(`${kind}: key of ${key.length} characters, expected 1 to ${maxKeyLength}`);
+  }
+}

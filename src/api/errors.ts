@@ -34,6 +34,7 @@ const codes: Readonly<Record<Reason, Code>> = {
   RECENTLY_REFRESHED: Code.FailedPrecondition,
   QUOTA_STORE_UNAVAILABLE: Code.Unavailable,
   SOURCE_UNAVAILABLE: Code.Unavailable,
+  ACTOR_STORE_UNAVAILABLE: Code.Unavailable,
   OVERLOADED: Code.Unavailable,
   DRAINING: Code.Unavailable,
   UPSTREAM_RATE_LIMITED: Code.Unavailable,

@@ -1,0 +1,150 @@
+// The actors of a directory, found by id and by token, and the overrides that apply to them.
+
+import type { Actor } from "./actor.js";
+import type { Known } from "./directory.js";
+import { applyOverrides, type Override } from "./override.js";
+import type { RecordReader } from "./record-reader.js";
+import { actorKey } from "./records.js";
+import { createReplicaMap, type Replica } from "./replica.js";
+import { createTokenIndex } from "./token-index.js";
+
+/** Called with an actor as it was and as it is. Both undefined: its overrides changed, and it is not known. */
+export type OnActor = (who: { source: string; id: string }, before?: Known, after?: Known) => void;
+
+export interface KnownActors {
+  readonly actors: Replica;
+  readonly overrides: Replica;
+  get(key: string): Known | undefined;
+  byToken(tokenHash: string): Known | undefined;
+  of(source: string): Iterable<Known>;
+  /** How many there are of each source. */
+  readonly counts: ReadonlyMap<string, number>;
+  /** The actor with the overrides in force. */
+  effective(actor: Actor): Actor;
+  inForce(key: string): readonly Override[];
+  allInForce(): Iterable<Override>;
+}
+
+interface ActorEntry extends Known {
+  /** When the first of its overrides ends. */
+  readonly until: number;
+}
+
+export function createKnownActors(clock: { now(): number }, read: RecordReader, onActor: OnActor): KnownActors {
+  const actors = createReplicaMap<ActorEntry>();
+  const overrides = createReplicaMap<Override>();
+  const lists = createLists();
+  const tokens = createTokenIndex((key) => actors.get(key)?.told.updatedAt.getTime() ?? 0);
+  const counts = new Map<string, number>();
+
+  function count(source: string, change: number): void {
+    const next = (counts.get(source) ?? 0) + change;
+    if (next > 0) counts.set(source, next);
+    else counts.delete(source);
+  }
+
+  function put(key: string, told: Actor, tokenHashes: readonly string[]): ActorEntry {
+    const before = actors.get(key);
+    const { source, id } = told;
+    const list = inForce(key);
+    const actor = applyOverrides(told, list);
+    const entry = { source, id, told, actor, tokenHashes, overrides: list, until: endOf(list) };
+    actors.set(key, entry);
+    if (before === undefined) count(source, 1);
+    tokens.replace(key, before?.tokenHashes ?? [], tokenHashes);
+    onActor(entry, before, entry);
+    return entry;
+  }
+
+  /** The entry, with overrides that have ended taken off. */
+  function current(key: string): Known | undefined {
+    const entry = actors.get(key);
+    return entry === undefined || entry.until > clock.now() ? entry : put(key, entry.told, entry.tokenHashes);
+  }
+
+  function isInForce({ expiresAt = Infinity }: Override): boolean {
+    return expiresAt > clock.now();
+  }
+
+  function inForce(key: string): readonly Override[] {
+    const list = lists.get(key);
+    return list.every(isInForce) ? list : list.filter(isInForce);
+  }
+
+  function replaceOverride(key: string, before: Override | undefined, after: Override | undefined): void {
+    const { source, id } = (after ?? before) as Override;
+    const whose = actorKey(source, id);
+    lists.replace(whose, before, after);
+    if (after === undefined) overrides.delete(key);
+    else overrides.set(key, after);
+    const entry = actors.get(whose);
+    if (entry === undefined) onActor({ source, id });
+    else put(whose, entry.told, entry.tokenHashes);
+  }
+
+  return {
+    counts,
+    inForce,
+    get: current,
+    actors: {
+      entries: actors,
+      set(record) {
+        const { told, tokenHashes } = read.actor(record);
+        put(record.key, told, tokenHashes);
+      },
+      delete(key) {
+        const before = actors.get(key);
+        if (before === undefined) return;
+        actors.delete(key);
+        count(before.source, -1);
+        tokens.replace(key, before.tokenHashes, []);
+        onActor(before, before);
+      },
+    },
+    overrides: {
+      entries: overrides,
+      set: (record) => replaceOverride(record.key, overrides.get(record.key), read.override(record)),
+      delete(key) {
+        const before = overrides.get(key);
+        if (before !== undefined) replaceOverride(key, before, undefined);
+      },
+    },
+    byToken(tokenHash) {
+      const key = tokens.get(tokenHash);
+      return key === undefined ? undefined : current(key);
+    },
+    *of(source) {
+      for (const key of actors.keys()) {
+        const known = actors.get(key)?.source === source ? current(key) : undefined;
+        if (known !== undefined) yield known;
+      }
+    },
+    effective: (actor) => (lists.size === 0 ? actor : applyOverrides(actor, inForce(actorKey(actor.source, actor.id)))),
+    *allInForce() {
+      for (const override of overrides.values()) if (isInForce(override)) yield override;
+    },
+  };
+}
+
+function endOf(overrides: readonly Override[]): number {
+  return Math.min(...overrides.map(({ expiresAt = Infinity }) => expiresAt));
+}
+
+const none: readonly Override[] = [];
+
+/** Overrides by the key of the actor they are of. */
+function createLists() {
+  const lists = new Map<string, readonly Override[]>();
+  return {
+    get size() {
+      return lists.size;
+    },
+    get: (key: string): readonly Override[] => lists.get(key) ?? none,
+    replace(key: string, before: Override | undefined, after: Override | undefined): void {
+      const list = (lists.get(key) ?? none).filter((each) => each !== before);
+      if (after !== undefined) list.push(after);
+      if (list.length > 0) lists.set(key, list);
+      else lists.delete(key);
+    },
+  };
+}

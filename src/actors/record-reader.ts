@@ -1,0 +1,186 @@
+import { z } from "zod";
+import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "./actor.js";
+import { type Override, type OverrideSubject, overrideName } from "./override.js";
+import { parseActorKey, type Revocation, recordVersion, type ToldActor } from "./records.js";
+import type { StoreRecord } from "./store.js";
+import type { SyncState } from "./sync-state.js";
+
+/** Reads the values of records. Every function throws, with words about what is wrong, when a value makes no sense. */
+export interface RecordReader {
+  actor(record: StoreRecord): ToldActor;
+  override(record: StoreRecord): Override;
+  revocation(record: StoreRecord): Revocation;
+  sync(record: StoreRecord): SyncState;
+  /** For kinds whose value says nothing. */
+  plain(record: StoreRecord): void;
+}
+
+const amount = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const time = z.number().int();
+const models = z.array(z.string());
+const feature = z.enum(features as readonly [Feature, ...Feature[]]);
+
+const limit: z.ZodType<Limit> = z.object({
+  amount,
+  unit: z.enum(["requests", "tokens", "microdollars"]),
+  windowMs: z.number().int().positive(),
+  models: models.exactOptional(),
+  burst: z.boolean().exactOptional(),
+});
+
+const access: z.ZodType<FeatureAccess> = z.object({
+  limits: z.array(limit),
+  inFlight: amount.exactOptional(),
+  models,
+});
+
+// Features that this version does not know are left out.
+const granted: z.ZodType<Actor["features"]> = z.object({
+  chat_completions: access.exactOptional(),
+  code_completions: access.exactOptional(),
+  embeddings: access.exactOptional(),
+});
+
+const actor = z.object({
+  name: z.string(),
+  accessEnabled: z.boolean(),
+  updatedAt: time,
+  tokenHashes: z.array(z.string()),
+  features: z.record(z.string(), z.unknown()),
+});
+
+const subject: z.ZodType<OverrideSubject> = z.discriminatedUnion("kind", [
+  z.object({ kind: z.literal("access"), enabled: z.boolean() }),
+  z.object({ kind: z.literal("limits"), feature, limits: z.array(limit), inFlight: amount.exactOptional() }),
+  z.object({ kind: z.literal("allowed_models"), feature, models }),
+]);
+
+const override = z.object({ subject, reason: z.string(), setBy: z.string(), setAt: time });
+const revocation = z.object({ reason: z.string(), revokedBy: z.string(), revokedAt: time });
+
+const counts = z.object({
+  pages: amount,
+  seen: amount,
+  added: amount,
+  changed: amount,
+  unchanged: amount,
+  removed: amount,
+  quarantined: amount,
+  estimatedTotal: amount.exactOptional(),
+});
+
+const sync: z.ZodType<SyncState> = z.object({
+  running: z
+    .object({
+      id: z.string(),
+      startedAt: time,
+      process: z.string(),
+      dryRun: z.boolean(),
+      allowShrink: z.boolean(),
+      counts,
+    })
+    .exactOptional(),
+  last: z
+    .object({
+      startedAt: time,
+      endedAt: time,
+      outcome: z.enum(["succeeded", "held", "failed", "canceled"]),
+      counts,
+      error: z.string().exactOptional(),
+      process: z.string(),
+      dryRun: z.boolean(),
+    })
+    .exactOptional(),
+  completedAt: time.exactOptional(),
+  nextAt: time.exactOptional(),
+});
+
+/** Most different sets of features that are kept at hand, twice. */
+const maxShared = 10_000;
+
+/**
+ * A reader that gives equal parts of actors as one object: thousands of actors have the same limits, and each needs little
+ * more memory than its id, name and token hash.
+ */
+export function createRecordReader(): RecordReader {
+  const sharedFeatures = createShared<Actor["features"]>();
+  const sharedSources = createShared<string>();
+  let lastUpdate = new Date(0);
+
+  function readFeatures(value: unknown): Actor["features"] {
+    return sharedFeatures(JSON.stringify(value), () => check(granted, value));
+  }
+
+  return {
+    actor(record) {
+      const { name, accessEnabled, updatedAt, tokenHashes, features: of } = check(actor, valueOf(record));
+      const { source, id } = parseActorKey(record.key);
+      if (lastUpdate.getTime() !== updatedAt) lastUpdate = new Date(updatedAt);
+      const told = {
+        id,
+        name,
+        source: sharedSources(source, () => source),
+        accessEnabled,
+        features: readFeatures(of),
+        updatedAt: lastUpdate,
+      };
+      return { told, tokenHashes };
+    },
+    override(record) {
+      const parsed = check(override, valueOf(record));
+      const space = record.key.indexOf(" ");
+      const who = parseActorKey(record.key.slice(space + 1));
+      if (record.key.slice(0, space) !== overrideName(parsed.subject)) throw new Error("key and subject differ");
+      return { ...who, ...parsed, ...expiryOf(record) };
+    },
+    revocation(record) {
+      return { tokenHash: record.key, ...check(revocation, valueOf(record)), ...expiryOf(record) };
+    },
+    sync: (record) => check(sync, valueOf(record)),
+    plain: (record) => void valueOf(record),
+  };
+}
+
+function expiryOf({ expiresAt }: StoreRecord): { expiresAt?: number } {
+  return expiresAt === undefined ? {} : { expiresAt };
+}
+
+function valueOf({ value = "" }: StoreRecord): object {
+  const parsed = parseJson(value);
+  if (typeof parsed !== "object" || parsed === null || !("v" in parsed)) throw new Error("not a record");
+  if (parsed.v !== recordVersion) throw new Error(`of version ${String(parsed.v)}, expected ${recordVersion}`);
+  return parsed;
+}
+
+/** What the parser says quotes the value, which has no place in a log. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new Error("not JSON");
+  }
+}
+
+function check<T>(schema: z.ZodType<T>, value: unknown): T {
+  const { success, data, error } = schema.safeParse(value);
+  if (success) return data;
+  const [issue] = error.issues;
+  throw new Error(`${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+/** Gives the same object for the same text, as long as it is among those that were asked for of late. */
+function createShared<T>(): (text: string, make: () => T) => T {
+  let young = new Map<string, T>();
+  let old = young;
+  return (text, make) => {
+    const known = young.get(text);
+    if (known !== undefined) return known;
+    const found = old.get(text) ?? make();
+    if (young.size >= maxShared) {
+      old = young;
+      young = new Map();
+    }
+    young.set(text, found);
+    return found;
+  };
+}

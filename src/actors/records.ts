@@ -1,0 +1,102 @@
+// How what is known of actors is written in the store's records. `record-reader.ts` reads them.
+
+import type { Actor } from "./actor.js";
+import { type Override, overrideName } from "./override.js";
+import type { StoreRecord } from "./store.js";
+import type { SyncState } from "./sync-state.js";
+
+/** A token that is refused whatever its source says. */
+export interface Revocation {
+  /** As `TokenHasher.hash` makes it. */
+  readonly tokenHash: string;
+  /** Why, as the operator put it. */
+  readonly reason: string;
+  readonly revokedBy: string;
+  /** ms since the epoch. */
+  readonly revokedAt: number;
+  /** When it ends by itself, ms since the epoch by the store's clock; absent: never. */
+  readonly expiresAt?: number;
+}
+
+/** An actor as its source told of it, with the hashes of the tokens it is known by. */
+export interface ToldActor {
+  readonly told: Actor;
+  readonly tokenHashes: readonly string[];
+}
+
+/** Marks the form of the values. A process leaves alone what has another: a newer one wrote it. */
+export const recordVersion = 1;
+
+/** The key of an actor. Names of sources have no slash. */
+export function actorKey(source: string, id: string): string {
+  // A half of a surrogate pair would come back as something else.
+  return `${source}/${id}`.replace(/\p{Surrogate}/gu, "\ufffd");
+}
+
+/** The source and id that an actor's key is made of. */
+export function parseActorKey(key: string): { readonly source: string; readonly id: string } {
+  const slash = key.indexOf("/");
+  return { source: key.slice(0, slash), id: key.slice(slash + 1) };
+}
+
+export function actorRecord({ told, tokenHashes }: ToldActor, options: { expiresAt?: number } = {}): StoreRecord {
+  const { name, source, id, accessEnabled, features: granted, updatedAt } = told;
+  const value = {
+    v: recordVersion,
+    name,
+    accessEnabled,
+    updatedAt: updatedAt.getTime(),
+    tokenHashes,
+    features: granted,
+  };
+  return { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value), ...options };
+}
+
+export function actorRemoval(source: string, id: string): StoreRecord {
+  return { kind: "actors", key: actorKey(source, id), value: undefined };
+}
+
+function overrideKey(source: string, id: string, name: string): string {
+  return `${name} ${actorKey(source, id)}`;
+}
+
+export function overrideRecord({ source, id, expiresAt, ...rest }: Override): StoreRecord {
+  const key = overrideKey(source, id, overrideName(rest.subject));
+  const value = JSON.stringify({ v: recordVersion, ...rest });
+  return { kind: "overrides", key, value, ...(expiresAt !== undefined && { expiresAt }) };
+}
+
+export function overrideRemoval(source: string, id: string, name: string): StoreRecord {
+  return { kind: "overrides", key: overrideKey(source, id, name), value: undefined };
+}
+
+export function revocationRecord({ tokenHash, expiresAt, ...rest }: Revocation): StoreRecord {
+  const value = JSON.stringify({ v: recordVersion, ...rest });
+  return { kind: "revocations", key: tokenHash, value, ...(expiresAt !== undefined && { expiresAt }) };
+}
+
+export function revocationRemoval(tokenHash: string): StoreRecord {
+  return { kind: "revocations", key: tokenHash, value: undefined };
+}
+
+/** That a token belongs to nobody, until `expiresAt`. */
+export function unknownRecord(tokenHash: string, expiresAt: number): StoreRecord {
+  return { kind: "unknown", key: tokenHash, value: JSON.stringify({ v: recordVersion }), expiresAt };
+}
+
+export function unknownRemoval(tokenHash: string): StoreRecord {
+  return { kind: "unknown", key: tokenHash, value: undefined };
+}
+
+export function syncRecord(source: string, state: SyncState): StoreRecord {
+  return { kind: "syncs", key: source, value: JSON.stringify({ v: recordVersion, ...state }) };
+}
+
+/** That somebody watches the activity, until `expiresAt`; `watcher` sets it apart from others who do. */
+export function watcherRecord(watcher: string, expiresAt: number): StoreRecord {
+  return { kind: "watchers", key: watcher, value: JSON.stringify({ v: recordVersion }), expiresAt };
+}
+
+export function watcherRemoval(watcher: string): StoreRecord {
+  return { kind: "watchers", key: watcher, value: undefined };
+}
