@@ -4,6 +4,7 @@ import { hash } from "node:crypto";
 import { createBackEnd, type DemoBackEnd, type DemoBackEndOptions, readBody } from "./back-end.js";
 import { type CallLog, createCallLog } from "./call-log.js";
 import { readOperation, type Selection, select } from "./graphql.js";
+import { many, type OneOrMany } from "./many.js";
 
 /** A limit as Sourcegraph.com tells of it: whatever is in it is sent. */
 export interface DotcomLimit {
@@ -46,7 +47,7 @@ export interface DemoDotcom extends DemoBackEnd, Omit<CallLog<DotcomCall>, "add"
   /** Where its GraphQL interface is. */
   readonly apiUrl: string;
   /** Adds users, or puts them in place of those with the same id. */
-  set(...users: readonly DotcomUser[]): void;
+  set(users: OneOrMany<DotcomUser>): void;
   remove(id: number): void;
   /** Changes each answer before it is sent; undefined: no more. */
   distort(change: ((answer: Record<string, unknown>) => unknown) | undefined): void;
@@ -108,8 +109,8 @@ export function createDemoDotcom(options: DemoDotcomOptions): DemoDotcom {
     },
     waitFor: log.waitFor,
     clear: log.clear,
-    set: (...given) => {
-      for (const user of given) users.set(user.id, user);
+    set(given) {
+      for (const user of many(given)) users.set(user.id, user);
     },
     remove: (id) => void users.delete(id),
     distort: (change) => {

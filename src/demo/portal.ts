@@ -16,6 +16,7 @@ import {
 } from "../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
 import { createBackEnd, type DemoBackEnd, type DemoBackEndOptions } from "./back-end.js";
 import { type CallLog, createCallLog } from "./call-log.js";
+import { many, type OneOrMany } from "./many.js";
 import { type Access, accessOf, type DemoSubscription } from "./subscriptions.js";
 
 /** One call of the portal. */
@@ -43,9 +44,9 @@ export interface DemoPortal extends DemoBackEnd, Omit<CallLog<PortalCall>, "add"
   /** In the order of the listing, by the portal's ids. */
   readonly accesses: ReadonlyMap<string, CodyGatewayAccess>;
   /** Adds subscriptions, or puts them in place of those with the same id. */
-  set(...subscriptions: readonly DemoSubscription[]): void;
+  set(subscriptions: OneOrMany<DemoSubscription>): void;
   /** The same with whatever is in the message. */
-  setAccess(...accesses: readonly Access[]): void;
+  setAccess(accesses: OneOrMany<Access>): void;
   /** Removes the subscription of this UUID. */
   remove(id: string): void;
   /** Changes each answer of a listing before it is sent; undefined: no more. */
@@ -130,7 +131,7 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
     waitFor: log.waitFor,
     clear: log.clear,
     accesses,
-    set: (...subscriptions) => setAccess(...subscriptions.map(accessOf)),
+    set: (given) => setAccess(many(given).map(accessOf)),
     setAccess,
     remove: (id) => void accesses.delete(`es_${id}`),
     distort: (change) => {
@@ -141,8 +142,8 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
     },
   };
 
-  function setAccess(...given: readonly Access[]): void {
-    for (const each of given) accesses.set(each.subscriptionId ?? "", create(CodyGatewayAccessSchema, each));
+  function setAccess(given: OneOrMany<Access>): void {
+    for (const each of many(given)) accesses.set(each.subscriptionId ?? "", create(CodyGatewayAccessSchema, each));
   }
 }
 

@@ -55,7 +55,7 @@ describe("the demo's Enterprise Portal", () => {
 
   it("lists all at once and refuses to page, as portals of today do", async () => {
     await using portal = await started();
-    portal.set(...demoSubscriptions(3));
+    portal.set(demoSubscriptions(3));
 
     expect((await grpc(portal).listCodyGatewayAccesses({})).accesses).toHaveLength(3);
     expect(await codeOf(grpc(portal).listCodyGatewayAccesses({ pageSize: 10 }))).toBe("Unimplemented");
@@ -63,7 +63,7 @@ describe("the demo's Enterprise Portal", () => {
 
   it("lists page by page where it can", async () => {
     await using portal = await started({ pages: true, maxPageSize: 4 });
-    portal.set(...demoSubscriptions(10));
+    portal.set(demoSubscriptions(10));
     const seen: string[] = [];
     let pageToken = "";
     let pages = 0;
