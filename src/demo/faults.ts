@@ -13,9 +13,9 @@ export type Fault =
   /** Requests get this status, with a page that a load balancer could have made. */
   | { readonly kind: "status"; readonly status: number; readonly headers?: Readonly<Record<string, string>> }
   /** Requests get status 200, the right content type and bytes that make no sense. */
-  | { readonly kind: "garbage"; readonly bytes?: Uint8Array }
+  | { readonly kind: "garbage"; readonly bytes?: Uint8Array | string }
   /** Answers break off: status 200, the right content type, some bytes, then a reset. */
-  | { readonly kind: "cut"; readonly bytes?: Uint8Array };
+  | { readonly kind: "cut"; readonly bytes?: Uint8Array | string };
 
 /** When and how often. */
 export interface FaultOptions {

@@ -1,0 +1,72 @@
+import { Agent, request } from "undici";
+import { CallError, whyCallFailed } from "./call-error.js";
+
+/** A small request and its whole answer. */
+export interface HttpCall {
+  readonly url: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** An answer, whatever its status. */
+export interface HttpAnswer {
+  readonly status: number;
+  /** The body where it is JSON, else undefined. */
+  readonly json: unknown;
+}
+
+/** Posts to one service: within a time, with a bounded answer, following no redirect. */
+export interface HttpCaller {
+  /** Throws `CallError` when there is no whole answer. */
+  post(call: HttpCall): Promise<HttpAnswer>;
+  close(): Promise<void>;
+}
+
+export interface HttpCallerOptions {
+  /** Time for a call from connecting to the last byte. Default 5 s. */
+  readonly timeoutMs?: number;
+  /** Longest answer. Default 1 MiB. */
+  readonly maxBytes?: number;
+  readonly connections?: number;
+}
+
+/** `service` is what errors call it. */
+export function createHttpCaller(service: string, options: HttpCallerOptions = {}): HttpCaller {
+  const { timeoutMs = 5_000, maxBytes = 1024 * 1024, connections = 16 } = options;
+  const agent = new Agent({
+    connections,
+    pipelining: 1,
+    connect: { timeout: timeoutMs },
+    maxResponseSize: maxBytes,
+    // Below what load balancers grant, so that a connection is not taken up while it is being closed.
+    keepAliveTimeout: 10_000,
+  });
+
+  return {
+    async post({ url, headers, body, signal }) {
+      const deadline = AbortSignal.timeout(timeoutMs);
+      try {
+        const answer = await request(url, {
+          method: "POST",
+          headers,
+          body,
+          signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+          dispatcher: agent,
+        });
+        return { status: answer.statusCode, json: parse(await answer.body.text()) };
+      } catch (error) {
+        throw new CallError(service, whyCallFailed(error));
+      }
+    },
+    close: () => agent.destroy(),
+  };
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
+}
