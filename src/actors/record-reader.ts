@@ -46,7 +46,7 @@ const actor = z.object({
   accessEnabled: z.boolean(),
   updatedAt: time,
   tokenHashes: z.array(z.string()),
-  features: z.record(z.string(), z.unknown()),
+  features: z.string(),
 });
 
 const subject: z.ZodType<OverrideSubject> = z.discriminatedUnion("kind", [
@@ -107,10 +107,6 @@ export function createRecordReader(): RecordReader {
   const sharedSources = createShared<string>();
   let lastUpdate = new Date(0);
 
-  function readFeatures(value: unknown): Actor["features"] {
-    return sharedFeatures(JSON.stringify(value), () => check(granted, value));
-  }
-
   return {
     actor(record) {
       const { name, accessEnabled, updatedAt, tokenHashes, features: of } = check(actor, valueOf(record));
@@ -121,7 +117,7 @@ export function createRecordReader(): RecordReader {
         name,
         source: sharedSources(source, () => source),
         accessEnabled,
-        features: readFeatures(of),
+        features: sharedFeatures(of, () => check(granted, parseJson(of))),
         updatedAt: lastUpdate,
       };
       return { told, tokenHashes };

@@ -40,15 +40,10 @@ export function parseActorKey(key: string): { readonly source: string; readonly 
 }
 
 export function actorRecord({ told, tokenHashes }: ToldActor, options: { expiresAt?: number } = {}): StoreRecord {
-  const { name, source, id, accessEnabled, features: granted, updatedAt } = told;
-  const value = {
-    v: recordVersion,
-    name,
-    accessEnabled,
-    updatedAt: updatedAt.getTime(),
-    tokenHashes,
-    features: granted,
-  };
+  const { name, source, id, accessEnabled, updatedAt } = told;
+  // A text of its own: thousands of actors have the same, which is read once.
+  const features = JSON.stringify(told.features);
+  const value = { v: recordVersion, name, accessEnabled, updatedAt: updatedAt.getTime(), tokenHashes, features };
   return { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value), ...options };
 }
 

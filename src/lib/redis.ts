@@ -25,7 +25,7 @@ export interface RedisConnection {
 }
 
 /** What a connection is for; `CLIENT LIST` shows it. */
-export type RedisRole = "quota" | "outbox" | "events" | "admin";
+export type RedisRole = "quota" | "actors" | "messages" | "outbox" | "events" | "admin";
 
 export interface RedisParts {
   readonly log?: Pick<Log, "info" | "warn">;

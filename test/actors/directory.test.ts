@@ -289,7 +289,9 @@ describe("directory", () => {
       "{}",
       JSON.stringify({ ...parsed, v: 2 }),
       JSON.stringify({ ...parsed, tokenHashes: "t" }),
-      JSON.stringify({ ...parsed, features: { chat_completions: { limits: [{ amount: -1 }], models: [] } } }),
+      JSON.stringify({ ...parsed, features: {} }),
+      JSON.stringify({ ...parsed, features: "secret garbage" }),
+      JSON.stringify({ ...parsed, features: JSON.stringify({ chat_completions: { limits: [{}], models: [] } }) }),
       JSON.stringify({ ...parsed, updatedAt: "yesterday" }),
     ];
     directory.changed([good]);

@@ -9,8 +9,10 @@ export interface ActorStoreUnderTest extends AsyncDisposable {
   open(): Promise<ActorStore>;
 }
 
+export type MakeActorStores = () => Promise<ActorStoreUnderTest>;
+
 /** What every store of actors must do. Run it for each store. */
-export function describeActorStore(name: string, make: () => Promise<ActorStoreUnderTest>): void {
+export function describeActorStore(name: string, make: MakeActorStores): void {
   describe(`${name} as a store of actors`, () => {
     let data: ActorStoreUnderTest;
     let store: ActorStore;
@@ -260,7 +262,7 @@ export function describeActorStore(name: string, make: () => Promise<ActorStoreU
 }
 
 /** What a store must do that several processes share. `open` is called several times. */
-export function describeSharedActorStore(name: string, make: () => Promise<ActorStoreUnderTest>): void {
+export function describeSharedActorStore(name: string, make: MakeActorStores): void {
   describe(`${name} as a store of actors that processes share`, () => {
     it("tells every process of what any of them wrote, in the same order", async () => {
       await using data = await make();

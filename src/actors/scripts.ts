@@ -1,0 +1,198 @@
+// The Lua that Redis runs for the store of actors. Redis 7.0 or newer. Each script is short: none holds Redis up for longer
+// than some milliseconds.
+//
+// KEYS of the scripts about records:
+//       changes  stream  every change: id `<number>-<nonce>`, one field "<kind> <key>" with the value; numbers have no gaps
+//       expiry   zset    "<number of the kind> <key>" of each record that expires → when
+//       hashes   one a kind, in the order of `recordKinds`: key → value
+// A value is "<when it expires, 0: never> <JSON>"; in changes, none is a removal.
+// The nonce is random with each write. So a process that comes back to a change it has seen knows whether the data is still the
+// one it followed: a Redis that lost its last changes, and has gone on with others since, has other nonces under their numbers.
+// Answers begin with a word of `Answer` and Redis' time in ms.
+
+import type { RecordKind } from "./store.js";
+
+/** What a script's answer is, its first element. */
+export const Answer = { done: 1, late: 2, lost: 3, gone: 4 } as const;
+
+/** The kinds of records that are kept in hashes of their own. Part of the layout of the data: new ones go to the end. */
+export const recordKinds = [
+  "actors",
+  "overrides",
+  "revocations",
+  "unknown",
+  "syncs",
+  "watchers",
+] as const satisfies readonly RecordKind[];
+
+export interface ActorScriptSettings {
+  /** About so many changes are kept for those who follow. */
+  readonly maxChanges: number;
+}
+
+/** The text of each script. `allow-oom`: what makes room also runs when Redis is full. */
+export function actorScripts({ maxChanges }: ActorScriptSettings) {
+  const always = "#!lua flags=allow-oom";
+  const reading = "#!lua flags=no-writes";
+  return {
+    /**
+     * Deadline, nonce, channel, the lease's value (empty: none), then number of the kind, key, when it expires (0: never), JSON
+     * (empty: removal) of each record. KEYS end with the lease's, where there is one. Tells the number of the last change.
+     */
+    write: script("#!lua", recordKeys, standing, changing, trimming(maxChanges), writing),
+    /** Nonce, channel, most records. Tells how many expired. */
+    expire: script(always, recordKeys, standing, changing, trimming(maxChanges), expiring),
+    /**
+     * Id of the last change that is known (empty: only the id of the last one is asked for), most changes. Tells the id of the
+     * last change, 1 or 0 (something has expired), then id, field and value of each change that followed.
+     */
+    read: script(reading, recordKeys, standing, following),
+    /** Number of a kind, cursor, COUNT. Tells the next cursor, then key and value of some records. */
+    scan: script(reading, recordKeys, scanning),
+    /** KEYS: lease. Deadline, value, ms. Tells 1 when it was free. */
+    acquire: script("#!lua", "", acquiring),
+    /** KEYS: lease. Value, ms. Tells 1 when it is still held. */
+    extend: script(always, "", extending),
+    /** KEYS: lease. Value. */
+    release: script(always, "", releasing),
+    /** KEYS: lease. Tells its value. */
+    holder: script(reading, "", holding),
+    /** KEYS: bucket. Deadline, permits a second, burst. Tells 1 when one was taken. */
+    take: script("#!lua", "", taking),
+  } as const;
+}
+
+function script(header: string, ...parts: readonly string[]): string {
+  return [header, prelude, ...parts].join("\n");
+}
+
+const prelude = `
+local call = redis.call
+local time = call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function text(number) return string.format('%d', number) end`;
+
+const recordKeys = `
+local changes, expiry = KEYS[1], KEYS[2]
+local kinds = { ${recordKinds.map((kind) => `'${kind}'`).join(", ")} }
+local function hash_of(number) return KEYS[2 + number] end`;
+
+const standing = `
+-- Id of the last change there ever was.
+local function last_id()
+  local info = redis.pcall('XINFO', 'STREAM', changes)
+  if info.err then return '0-0' end
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then return info[i + 1] end
+  end
+end`;
+
+const changing = `
+local last = tonumber(string.match(last_id(), '^%d+'))
+local function change(nonce, number, key, value)
+  last = last + 1
+  call('XADD', changes, text(last) .. '-' .. nonce, kinds[number] .. ' ' .. key, value)
+end
+-- Who hears it reads at once instead of some time later, so it does not matter when this is not allowed.
+local function wake(channel) redis.pcall('PUBLISH', channel, text(last)) end`;
+
+const trimming = (maxChanges: number): string => `
+local function trim() call('XTRIM', changes, 'MAXLEN', '~', '${maxChanges}') end`;
+
+const writing = `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+local nonce, channel, lease = ARGV[2], ARGV[3], ARGV[4]
+if lease ~= '' and call('GET', KEYS[#KEYS]) ~= lease then return { ${Answer.lost}, now } end
+for i = 5, #ARGV, 4 do
+  local number, key, expires, json = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
+  local member, value = ARGV[i] .. ' ' .. key, ''
+  if json == '' then
+    call('HDEL', hash_of(number), key)
+  else
+    value = expires .. ' ' .. json
+    call('HSET', hash_of(number), key, value)
+  end
+  if json == '' or expires == '0' then
+    call('ZREM', expiry, member)
+  else
+    call('ZADD', expiry, expires, member)
+  end
+  change(nonce, number, key, value)
+end
+if #ARGV > 4 then
+  trim()
+  wake(channel)
+end
+return { ${Answer.done}, now, last }`;
+
+const expiring = `
+local due = call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', '0', ARGV[3])
+for i = 1, #due do
+  local number, key = string.match(due[i], '^(%d+) (.*)$')
+  number = tonumber(number)
+  -- What a newer version added is its own to remove.
+  if kinds[number] then
+    call('HDEL', hash_of(number), key)
+    call('ZREM', expiry, due[i])
+    change(ARGV[1], number, key, '')
+  end
+end
+if #due > 0 then
+  trim()
+  wake(ARGV[2])
+end
+return { ${Answer.done}, now, #due }`;
+
+const following = `
+local known, last = ARGV[1], last_id()
+local due = #call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', '0', '1')
+local answer = { ${Answer.done}, now, last, due }
+if known == '' or known == last then return answer end
+local from = '-'
+if known ~= '0-0' then
+  -- It is there, or what came after it may be missing, or be something else.
+  if #call('XRANGE', changes, known, known) == 0 then return { ${Answer.gone}, now } end
+  from = '(' .. known
+end
+local entries = call('XRANGE', changes, from, '+', 'COUNT', ARGV[2])
+if known == '0-0' and not (entries[1] and string.match(entries[1][1], '^1%-')) then return { ${Answer.gone}, now } end
+for i = 1, #entries do
+  local n = #answer
+  answer[n + 1], answer[n + 2], answer[n + 3] = entries[i][1], entries[i][2][1], entries[i][2][2]
+end
+return answer`;
+
+const scanning = `
+local found = call('HSCAN', hash_of(tonumber(ARGV[1])), ARGV[2], 'COUNT', ARGV[3])
+local answer = { ${Answer.done}, now, found[1] }
+for i = 1, #found[2] do answer[3 + i] = found[2][i] end
+return answer`;
+
+const acquiring = `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+return { ${Answer.done}, now, call('SET', KEYS[1], ARGV[2], 'NX', 'PX', ARGV[3]) and 1 or 0 }`;
+
+const extending = `
+if call('GET', KEYS[1]) ~= ARGV[1] then return { ${Answer.done}, now, 0 } end
+call('PEXPIRE', KEYS[1], ARGV[2])
+return { ${Answer.done}, now, 1 }`;
+
+const releasing = `
+if call('GET', KEYS[1]) == ARGV[1] then call('DEL', KEYS[1]) end
+return { ${Answer.done}, now }`;
+
+const holding = `
+return { ${Answer.done}, now, call('GET', KEYS[1]) or '' }`;
+
+const taking = `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+local rate, burst = tonumber(ARGV[2]), tonumber(ARGV[3])
+local stamp = time[1] * 1000000 + time[2]
+local bucket = call('HMGET', KEYS[1], 'permits', 'at')
+local permits, passed = tonumber(bucket[1] or burst), stamp - tonumber(bucket[2] or stamp)
+permits = math.min(burst, permits + math.max(0, passed) * rate / 1000000)
+local taken = permits >= 1 and 1 or 0
+call('HSET', KEYS[1], 'permits', string.format('%.6f', permits - taken), 'at', text(stamp))
+-- By then it is full, which it is as well when it is not there.
+call('PEXPIRE', KEYS[1], text(math.min(burst / rate * 1000, 1e12) + 1000))
+return { ${Answer.done}, now, taken }`;
