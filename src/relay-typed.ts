@@ -106,7 +106,7 @@ function createAnswer(
   let route: Route | undefined;
   let limits: readonly LimitState[] = [];
   let status = 0;
-  let headers: Readonly<Record<string, string>> = {};
+  let headers: readonly string[] = [];
   let failure: UpstreamError | undefined;
   const spoken = () => {
     if (!route) throw new Error("asked before the request was admitted");
@@ -121,6 +121,11 @@ function createAnswer(
     start(code, answerHeaders) {
       status = code;
       headers = answerHeaders;
+    },
+    whole(code, answerHeaders, body) {
+      status = code;
+      headers = answerHeaders;
+      into.data(body, code);
     },
     write: (chunk) => into.data(chunk, status) !== false,
     onDrain: (resume) => into.onDrain?.(resume),
@@ -149,13 +154,9 @@ function createAnswer(
 }
 
 /** The upstream's error answer as the gateway's own error. */
-function refusedBy(
-  provider: Provider,
-  status: number,
-  headers: Readonly<Record<string, string>>,
-  body: Buffer,
-): UpstreamError {
-  const retryAfter = headers["retry-after"];
+function refusedBy(provider: Provider, status: number, headers: readonly string[], body: Buffer): UpstreamError {
+  const named = headers.indexOf("retry-after");
+  const retryAfter = named < 0 ? undefined : headers[named + 1];
   const details = {
     upstream: provider.kind,
     status,

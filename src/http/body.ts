@@ -25,17 +25,11 @@ export function readBody(req: HttpRequest, maxBytes: number): Promise<Buffer> {
       else chunks.push(chunk);
     };
     source.on("data", take);
-    let whole = false;
-    source.once("end", () => {
-      whole = true;
-      resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes));
-    });
-    source.once("error", () =>
-      fail(new InvalidRequestError(gzip ? "request body is not gzip" : "request body broke off")),
-    );
-    req.once("close", () => {
-      // Unpacking may still be under way when all of the request has arrived.
-      if (!whole && !req.readableEnded) fail(new InvalidRequestError("request body broke off"));
+    source.on("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)));
+    if (gzip) source.on("error", () => fail(new InvalidRequestError("request body is not gzip")));
+    // Whatever ends a request early, it is closed then. Unpacking may still be under way when all of it has arrived.
+    req.on("close", () => {
+      if (!req.readableEnded) fail(new InvalidRequestError("request body broke off"));
     });
   });
 }

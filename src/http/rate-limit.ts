@@ -7,18 +7,30 @@ import { tightest } from "../quota/tightest.js";
 
 /** `x-ratelimit-reset` and `t` are seconds from now: no clock is shared with the caller. */
 export const rateLimitHeaders = {
-  /** For an admitted request: all its windows, and the tightest one for older clients. */
-  admitted(states: readonly LimitState[]): Record<string, string> {
-    const windows = states.filter(({ unit }) => unit !== "in_flight");
+  /** For an admitted request: all its windows, and the tightest one for older clients. Names and values in turn. */
+  admitted(states: readonly LimitState[]): string[] {
     const main = tightest(states);
-    if (!main) return {};
-    return {
-      "ratelimit-policy": windows.map(policy).join(", "),
-      ratelimit: windows.map(remaining).join(", "),
-      "x-ratelimit-limit": String(main.limit),
-      "x-ratelimit-remaining": String(main.remaining),
-      "x-ratelimit-reset": String(secondsLeft(main)),
-    };
+    if (!main) return [];
+    let policies = "";
+    let left = "";
+    for (const state of states) {
+      if (state.unit === "in_flight") continue;
+      const separator = policies === "" ? "" : ", ";
+      policies += separator + policy(state);
+      left += separator + remaining(state);
+    }
+    return [
+      "ratelimit-policy",
+      policies,
+      "ratelimit",
+      left,
+      "x-ratelimit-limit",
+      String(main.limit),
+      "x-ratelimit-remaining",
+      String(main.remaining),
+      "x-ratelimit-reset",
+      String(secondsLeft(main)),
+    ];
   },
 
   /** For a refused request: the limit that refused it. */
@@ -33,8 +45,7 @@ export const rateLimitHeaders = {
 };
 
 function name({ feature, unit, burst, models }: LimitState): string {
-  const parts = [feature, unit === "requests" ? "" : unit, burst ? "burst" : "", models ? "models" : ""];
-  return `"${parts.filter(Boolean).join("_")}"`;
+  return `"${feature}${unit === "requests" ? "" : `_${unit}`}${burst ? "_burst" : ""}${models ? "_models" : ""}"`;
 }
 
 function policy(state: LimitState): string {

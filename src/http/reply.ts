@@ -14,10 +14,12 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
   let model = "";
   let limits: readonly LimitState[] = [];
   // A whole answer waits for the settlement, so that its headers tell what is left after it and it leaves in one piece.
-  let waiting: { status: number; headers: Readonly<Record<string, string>>; body: Buffer | undefined } | undefined;
+  let waiting: { readonly status: number; readonly headers: readonly string[]; readonly body: Buffer } | undefined;
 
-  const head = (status: number, headers: Readonly<Record<string, string>>): void => {
-    res.writeHead(status, { ...headers, "x-cody-resolved-model": model, ...rateLimitHeaders.admitted(limits) });
+  const head = (status: number, headers: readonly string[], length?: number): void => {
+    const all = [...headers, "x-cody-resolved-model", model, ...rateLimitHeaders.admitted(limits)];
+    if (length !== undefined) all.push("content-length", String(length));
+    res.writeHead(status, all);
   };
 
   return {
@@ -25,24 +27,24 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
       model = route.name;
       limits = states;
     },
-    start(status, headers) {
-      if (headers["content-length"] !== undefined) waiting = { status, headers, body: undefined };
-      else head(status, headers);
+    start: head,
+    whole(status, headers, body) {
+      waiting = { status, headers, body };
     },
-    write(chunk) {
-      if (!waiting) return res.write(chunk);
-      waiting.body = chunk;
-      return true;
-    },
+    write: (chunk) => res.write(chunk),
     onDrain: (resume) => void res.once("drain", resume),
     onGone(listener) {
       if (res.closed || res.destroyed) listener();
       else res.once("close", listener);
     },
     finish(states) {
+      if (!waiting) {
+        res.end();
+        return;
+      }
       limits = states;
-      if (waiting) head(waiting.status, waiting.headers);
-      res.end(waiting?.body);
+      head(waiting.status, waiting.headers, waiting.body.length);
+      res.end(waiting.body);
     },
     fail(error: UpstreamError) {
       // A clean end would pass for a whole answer: the frame makes SDKs raise, the broken connection everybody else.

@@ -9,6 +9,7 @@ import type { RequestHandler, ServerObserver } from "./call.js";
 import type { Exchange, Exchanges } from "./exchange.js";
 import { checkHead } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
+import type { NamedResponse } from "./named-response.js";
 import { requestIdOf } from "./request-id.js";
 import type { Session, Sessions } from "./session.js";
 
@@ -71,13 +72,15 @@ export function createDispatch(
     }
 
     if (!socket) return;
-    req.on("error", ignore);
     res.on("error", ignore);
 
     const { headers } = req;
     const requestId = requestIdOf(headers["x-request-id"]);
     headers["x-request-id"] = requestId;
-    res.setHeader("x-request-id", requestId);
+    if (isHttp2(res)) {
+      req.on("error", ignore);
+      res.setHeader("x-request-id", requestId);
+    } else (res as NamedResponse).requestId = requestId;
     const url = req.url ?? "";
     const query = url.indexOf("?");
     const path = query < 0 ? url : url.slice(0, query);

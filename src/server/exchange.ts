@@ -26,10 +26,14 @@ export interface Exchange extends RequestCall {
   readonly timedOut: boolean;
 }
 
-/** An exchange, and what the sweep remembers of it. */
 interface Watched extends Exchange {
   timedOut: boolean;
-  /** As of the last sweep, as are all times here. */
+  /** Made by the first sweep that meets the exchange: most are over before. */
+  progress: Progress | undefined;
+}
+
+/** What the sweep remembers of an exchange. All times are those of sweeps. */
+interface Progress {
   readonly startedAt: number;
   /** The request's body has arrived. */
   whole: boolean;
@@ -65,6 +69,20 @@ export function createExchanges(
 ): Exchanges {
   const { clock } = parts;
   const live = new Map<HttpResponse, Watched>();
+  // When the last sweep was: what it did not meet began after it.
+  let sweptAt = clock.swept;
+
+  function progressOf(exchange: Watched): Progress {
+    return (exchange.progress ??= {
+      startedAt: sweptAt,
+      whole: false,
+      bytesBefore: undefined,
+      lingersSince: undefined,
+      sendMark: 0,
+      drained: false,
+      movedAt: undefined,
+    });
+  }
 
   // Shared by all responses, hence `this`.
   function onClose(this: HttpResponse): void {
@@ -72,7 +90,7 @@ export function createExchanges(
     if (!exchange) return;
     if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
-      exchange.lingersSince ??= clock.swept;
+      progressOf(exchange).lingersSince ??= clock.swept;
       exchange.req.resume();
       return;
     }
@@ -80,8 +98,8 @@ export function createExchanges(
   }
 
   function onDrain(this: HttpResponse): void {
-    const exchange = live.get(this);
-    if (exchange) exchange.drained = true;
+    const progress = live.get(this)?.progress;
+    if (progress) progress.drained = true;
   }
 
   function end(exchange: Watched): void {
@@ -90,10 +108,10 @@ export function createExchanges(
   }
 
   /** Whether an exchange is over of which Node does not say so. */
-  function sweepEnd(exchange: Watched): boolean {
+  function sweepEnd(exchange: Watched, { lingersSince, whole }: Progress): boolean {
     const { res, socket } = exchange;
     // The answer left before the body had arrived: now it has, or will not any more.
-    if (!isHttp2(res) && exchange.lingersSince !== undefined && (exchange.whole || socket.destroyed)) {
+    if (!isHttp2(res) && lingersSince !== undefined && (whole || socket.destroyed)) {
       end(exchange);
       return true;
     }
@@ -105,44 +123,44 @@ export function createExchanges(
     return true;
   }
 
-  function sweepBody(exchange: Watched, now: number): void {
+  function sweepBody(exchange: Watched, progress: Progress, now: number): void {
     const { req, res, socket } = exchange;
     if (socket.destroyed) return;
     if (res.writableEnded) {
       if (bytesToSend(res) > 0) return;
-      exchange.lingersSince ??= now;
-      if (now - exchange.lingersSince >= limits.lingerMs) cut(exchange);
+      progress.lingersSince ??= now;
+      if (now - progress.lingersSince >= limits.lingerMs) cut(exchange);
       return;
     }
     // An answer that has begun is bounded by its own progress; bytes not yet read are ours to read.
     if (res.headersSent || req.readableLength > 0) return;
-    exchange.bytesBefore ??= socket.bytesRead;
+    progress.bytesBefore ??= socket.bytesRead;
     const uploads = exchange.session?.uploads || 1;
-    const creditMs = ((socket.bytesRead - exchange.bytesBefore) / uploads / limits.minBytesPerSecond) * 1000;
-    if (now - exchange.startedAt < Math.min(limits.bodyMs + creditMs, limits.bodyMaxMs)) return;
+    const creditMs = ((socket.bytesRead - progress.bytesBefore) / uploads / limits.minBytesPerSecond) * 1000;
+    if (now - progress.startedAt < Math.min(limits.bodyMs + creditMs, limits.bodyMaxMs)) return;
     parts.observer.refused(bodyTimeout.reason);
     exchange.timedOut = true;
     refuse(res, bodyTimeout);
   }
 
-  function sweepAnswer(exchange: Watched, now: number): void {
+  function sweepAnswer(exchange: Watched, progress: Progress, now: number): void {
     const { res } = exchange;
     const left = bytesToSend(res);
     // An HTTP/2 stream that was ended has its end to send, too.
     if (left === 0 && !(isHttp2(res) && res.writableEnded)) {
-      exchange.movedAt = undefined;
+      progress.movedAt = undefined;
       return;
     }
     const mark = isHttp2(res) ? left : bytesSent(res);
-    const moved = isHttp2(res) ? exchange.drained || mark < exchange.sendMark : mark !== exchange.sendMark;
-    exchange.drained = false;
-    exchange.sendMark = mark;
-    if (moved || exchange.movedAt === undefined) {
-      exchange.movedAt = now;
+    const moved = isHttp2(res) ? progress.drained || mark < progress.sendMark : mark !== progress.sendMark;
+    progress.drained = false;
+    progress.sendMark = mark;
+    if (moved || progress.movedAt === undefined) {
+      progress.movedAt = now;
       return;
     }
     const extraMs = isHttp2(res) ? (Math.max(0, left - largeChunk) / limits.minBytesPerSecond) * 1000 : 0;
-    if (now - exchange.movedAt < limits.writeStallMs + extraMs) return;
+    if (now - progress.movedAt < limits.writeStallMs + extraMs) return;
     parts.observer.cut("write_stall");
     cut(exchange);
   }
@@ -163,13 +181,7 @@ export function createExchanges(
         session,
         queued,
         timedOut: false,
-        startedAt: clock.swept,
-        whole: false,
-        bytesBefore: undefined,
-        lingersSince: undefined,
-        sendMark: 0,
-        drained: false,
-        movedAt: undefined,
+        progress: undefined,
       };
       live.set(res, exchange);
       res.on("close", onClose);
@@ -180,14 +192,16 @@ export function createExchanges(
     sweep() {
       const now = clock.swept;
       for (const exchange of live.values()) {
-        exchange.whole ||= bodyArrived(exchange.req, exchange.res);
-        if (sweepEnd(exchange)) continue;
-        if (!exchange.whole) {
+        const progress = progressOf(exchange);
+        progress.whole ||= bodyArrived(exchange.req, exchange.res);
+        if (sweepEnd(exchange, progress)) continue;
+        if (!progress.whole) {
           if (exchange.session) exchange.session.uploading++;
-          sweepBody(exchange, now);
+          sweepBody(exchange, progress, now);
         }
-        sweepAnswer(exchange, now);
+        sweepAnswer(exchange, progress, now);
       }
+      sweptAt = now;
     },
 
     [Symbol.iterator]: () => live.values(),

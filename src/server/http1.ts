@@ -8,6 +8,7 @@ import { isGone, refusalBytes } from "./answer.js";
 import type { ServerObserver } from "./call.js";
 import { badRequest, headTimeout, headTooLarge, methodNotAllowed, type Refusal } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
+import { NamedResponse } from "./named-response.js";
 import { newRequestId } from "./request-id.js";
 import type { SweepClock } from "./sweep-clock.js";
 import type { Certificate } from "./tls.js";
@@ -38,7 +39,8 @@ export function createHttp1(
   limits: ServerLimits,
   certificate?: Certificate,
 ): Http1Half {
-  const options: ServerOptions = {
+  const options: ServerOptions<typeof IncomingMessage, typeof NamedResponse> = {
+    ServerResponse: NamedResponse,
     connectionsCheckingInterval: Math.min(1000, limits.sweepMs),
     headersTimeout: limits.headMs,
     // Bodies have their own rule, which lets large ones take longer; this is its upper bound.

@@ -7,7 +7,7 @@ import { createSseScanner, type SseScanner } from "../providers/sse.js";
 import { createSseFilter } from "../providers/sse-filter.js";
 import { type AnswerHeaders, passedHeaders, retryAfterSeconds } from "./header-policy.js";
 import type { Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
-import type { Watch } from "./watch.js";
+import type { Watch, Watched } from "./watch.js";
 
 /** Largest answer that is no stream; it is held whole, so that one that breaks off is never begun. */
 const maxWholeBytes = 64 * 1024 * 1024;
@@ -24,6 +24,19 @@ export interface OpenExchange {
   readonly done: Promise<Exchange>;
 }
 
+/** An answer on its way to the caller. */
+interface Answer {
+  /** The caller has received the beginning. */
+  begun: boolean;
+  data(chunk: Buffer): void;
+  end(): void;
+}
+
+type Ending =
+  | { readonly kind: "answered"; readonly streamError: boolean }
+  | { readonly kind: "failed"; readonly error: UpstreamError; readonly started: boolean }
+  | { readonly kind: "gone"; readonly started: boolean };
+
 /** Opens an exchange. The caller dispatches the request with the handler; `done` resolves once, whichever way it ends. */
 export function openExchange(
   target: UpstreamTarget,
@@ -33,7 +46,9 @@ export function openExchange(
   onReached: () => void,
 ): OpenExchange {
   const meter = request.api.meter();
-  const limits = timeLimits(target, request);
+  const { idleMs } = target.timeouts;
+  const totalMs = Math.min(target.timeouts.totalMs, request.timeoutMs ?? Number.POSITIVE_INFINITY);
+  const firstByteMs = firstByteLimit(target, request);
   let controller: Dispatcher.DispatchController | undefined;
   let resolve: (exchange: Exchange) => void;
   const done = new Promise<Exchange>((resolver) => {
@@ -46,31 +61,54 @@ export function openExchange(
   let paused = false;
 
   const startedAt = performance.now();
-  let firstByteMs: number | undefined;
+  let begunAfterMs: number | undefined;
   let lastByteAt = startedAt;
-  const watched = {
-    tick(nowMs: number): void {
+
+  // What undici tells, and the watch: one object for both, there is one for each request.
+  const handler: Dispatcher.DispatchHandler & Watched = {
+    onRequestStart(started) {
+      controller = started;
+      if (ended) started.abort(new Error("exchange over"));
+      else onReached();
+    },
+    onResponseStart(_controller, code, headers) {
+      if (ended || code < 200) return;
+      status = code;
+      begunAfterMs = performance.now() - startedAt;
+      lastByteAt = watch.now();
+      const refusal = refusedAnswer(code);
+      if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
+      answer = isSuccess(code) && isEventStream(headers) ? streamed(headers) : whole(code, headers);
+    },
+    onResponseData(_controller, chunk) {
+      if (ended) return;
+      lastByteAt = watch.now();
+      answer?.data(chunk);
+    },
+    onResponseEnd() {
+      if (!ended) answer?.end();
+    },
+    onResponseError(_controller, cause) {
+      if (status === undefined) fail(upstreamError("UPSTREAM_UNAVAILABLE", "upstream could not be reached", cause));
+      else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
+    },
+    tick(nowMs) {
       const age = nowMs - startedAt;
-      if (age >= limits.totalMs) return fail(timedOut("request timed out"));
-      if (status === undefined && age >= limits.firstByteMs) return fail(timedOut("no answer in time"));
-      if (status !== undefined && !paused && nowMs - lastByteAt >= limits.idleMs)
-        fail(timedOut("the answer stopped coming"));
+      if (age >= totalMs) return fail(timedOut("request timed out"));
+      if (status === undefined && age >= firstByteMs) return fail(timedOut("no answer in time"));
+      if (status !== undefined && !paused && nowMs - lastByteAt >= idleMs) fail(timedOut("the answer stopped coming"));
     },
   };
-  watch.add(watched);
+  watch.add(handler);
   reply.onGone(() => end({ kind: "gone", started: answer?.begun === true && isSuccess(status) }));
-
-  type Ending =
-    | { kind: "answered"; streamError: boolean }
-    | { kind: "failed"; error: UpstreamError; started: boolean }
-    | { kind: "gone"; started: boolean };
 
   function end(ending: Ending): void {
     if (ended) return;
     ended = true;
-    watch.delete(watched);
+    watch.delete(handler);
     if (ending.kind !== "answered") controller?.abort(new Error("exchange over"));
-    resolve({ ...ending, usage: meter.usage, status, upstreamMs: performance.now() - startedAt, firstByteMs });
+    const upstreamMs = performance.now() - startedAt;
+    resolve({ ...ending, usage: meter.usage, status, upstreamMs, firstByteMs: begunAfterMs });
   }
 
   function fail(error: UpstreamError): void {
@@ -92,43 +130,6 @@ export function openExchange(
     );
   }
 
-  const handler: Dispatcher.DispatchHandler = {
-    onRequestStart(started) {
-      controller = started;
-      if (ended) started.abort(new Error("exchange over"));
-      else onReached();
-    },
-    onResponseStart(_controller, code, headers) {
-      if (ended || code < 200) return;
-      status = code;
-      firstByteMs = performance.now() - startedAt;
-      lastByteAt = watch.now();
-      const refusal = refusedAnswer(code);
-      if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
-      answer = isSuccess(code) && isEventStream(headers) ? streamed(headers) : whole(code, headers);
-    },
-    onResponseData(_controller, chunk) {
-      if (ended) return;
-      lastByteAt = watch.now();
-      answer?.data(chunk);
-    },
-    onResponseEnd() {
-      if (!ended) answer?.end();
-    },
-    onResponseError(_controller, cause) {
-      if (status === undefined) fail(upstreamError("UPSTREAM_UNAVAILABLE", "upstream could not be reached", cause));
-      else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
-    },
-  };
-
-  /** An answer on its way to the caller. */
-  interface Answer {
-    /** The caller has received the beginning. */
-    begun: boolean;
-    data(chunk: Buffer): void;
-    end(): void;
-  }
-
   function streamed(headers: AnswerHeaders): Answer {
     const scanner = meterEvents(meter);
     const filter = request.unasked && createSseFilter(request.unasked);
@@ -144,7 +145,7 @@ export function openExchange(
       controller?.pause();
       reply.onDrain(resume);
     };
-    reply.start(200, { ...passedHeaders(headers), "cache-control": "no-cache" });
+    reply.start(200, [...passedHeaders(headers, "cache-control"), "cache-control", "no-cache"]);
     return {
       begun: true,
       data(chunk) {
@@ -179,12 +180,10 @@ export function openExchange(
         const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
         if (isSuccess(code)) meter.whole(body);
         this.begun = true;
-        reply.start(passedStatus(code), {
-          ...passedHeaders(headers),
-          ...retryHint(target, code, headers),
-          "content-length": String(bytes),
-        });
-        reply.write(body);
+        const passed = passedHeaders(headers);
+        const retryAfter = retryHint(target, code, headers);
+        if (retryAfter !== undefined) passed.push("retry-after", String(retryAfter));
+        reply.whole(passedStatus(code), passed, body);
         end({ kind: "answered", streamError: false });
       },
     };
@@ -198,11 +197,10 @@ function passedStatus(status: number): number {
   return status === 429 || status === 529 ? 503 : status;
 }
 
-/** A 503 always says when to come back: without it, existing instances retry twenty times. */
-function retryHint(target: UpstreamTarget, status: number, headers: AnswerHeaders): Record<string, string> {
+/** Seconds for `retry-after`. A 503 always says when to come back: without it, existing instances retry twenty times. */
+function retryHint(target: UpstreamTarget, status: number, headers: AnswerHeaders): number | undefined {
   const given = retryAfterSeconds(headers, Date.now());
-  if (passedStatus(status) === 503) return { "retry-after": String(given ?? target.provider.retryAfterSeconds) };
-  return given === undefined ? {} : { "retry-after": String(given) };
+  return given ?? (passedStatus(status) === 503 ? target.provider.retryAfterSeconds : undefined);
 }
 
 /** Answers that are never passed on: redirects could carry key and prompt elsewhere, 401 and 403 are about our key. */
@@ -227,13 +225,7 @@ function isEventStream(headers: AnswerHeaders): boolean {
   return typeof type === "string" && type.startsWith("text/event-stream");
 }
 
-function timeLimits(
-  target: UpstreamTarget,
-  request: UpstreamRequest,
-): { totalMs: number; firstByteMs: number; idleMs: number } {
-  const totalMs = Math.min(target.timeouts.totalMs, request.timeoutMs ?? Number.POSITIVE_INFINITY);
-  const firstByteMs = request.stream
-    ? target.timeouts.firstByteMs
-    : Math.max(target.timeouts.firstByteMs, wholeFirstByteMs);
-  return { totalMs, firstByteMs, idleMs: target.timeouts.idleMs };
+/** Longest wait for the first byte, ms. */
+function firstByteLimit({ timeouts }: UpstreamTarget, { stream }: UpstreamRequest): number {
+  return stream ? timeouts.firstByteMs : Math.max(timeouts.firstByteMs, wholeFirstByteMs);
 }

@@ -18,13 +18,13 @@ export const maxRetryAfterSeconds = 2_147_483;
 /** Headers as undici hands them over: lower-case names. */
 export type AnswerHeaders = Readonly<Record<string, string | string[] | undefined>>;
 
-/** The headers of the answer to the caller. */
-export function passedHeaders(headers: AnswerHeaders): Record<string, string> {
-  const kept: Record<string, string> = {};
-  for (const name of Object.keys(headers)) {
-    if (!passed.has(name)) continue;
+/** The headers of the answer to the caller, names and values in turn; `but` is left out. */
+export function passedHeaders(headers: AnswerHeaders, but?: string): string[] {
+  const kept: string[] = [];
+  for (const name in headers) {
+    if (!passed.has(name) || name === but) continue;
     const value = headers[name];
-    if (typeof value === "string") kept[name] = value;
+    if (typeof value === "string") kept.push(name, value);
   }
   return kept;
 }

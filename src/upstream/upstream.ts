@@ -4,9 +4,11 @@ import type { DropsEvent } from "../providers/sse-filter.js";
 
 /** Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. */
 export interface Reply {
-  /** Begins the answer. Headers are lower case, already filtered. Called once, before any `write`. */
-  start(status: number, headers: Readonly<Record<string, string>>): void;
-  /** Passes bytes on. False: stop until `onDrain` calls back. */
+  /** Begins a streamed answer. Headers are names, lower case, and values in turn, already filtered. */
+  start(status: number, headers: readonly string[]): void;
+  /** The whole of an answer that is no stream, in place of all the others. */
+  whole(status: number, headers: readonly string[], body: Buffer): void;
+  /** Passes bytes of a stream on. False: stop until `onDrain` calls back. */
   write(chunk: Buffer): boolean;
   /** Calls `resume` once, when more can be written. */
   onDrain(resume: () => void): void;
