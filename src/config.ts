@@ -48,7 +48,7 @@ const noProvider: Problem = {
   source: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN",
   message:
     "no provider is configured: set this to an Anthropic key, or CODY_GATEWAY_OPENAI_ACCESS_TOKEN to an OpenAI key " +
-    "(ANTHROPIC_API_KEY and OPENAI_API_KEY do as well), or list providers in the file that CODY_GATEWAY_CONFIG names. " +
+    "(ANTHROPIC_API_KEY and OPENAI_API_KEY do as well, and there are GEMINI_API_KEY and FIREWORKS_API_KEY), or list providers in the file that CODY_GATEWAY_CONFIG names. " +
     "To try the gateway without any key: cody-gateway demo",
 };
 
@@ -99,6 +99,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     models: file.models,
     embeddingsModels: values.embeddingsModels,
     maxTokensToSample: values.maxTokensToSample,
+    starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     eventSinks: values.eventSinks,
     log: { level: values.logLevel, format: values.logFormat },
     file: values.file,

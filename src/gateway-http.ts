@@ -1,6 +1,5 @@
 // The HTTP half of the composition: which routes there are.
 
-import type { Feature } from "./actors/actor.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
@@ -12,7 +11,8 @@ import type { RelayParts } from "./relay.js";
 import type { ModelDirectory } from "./relay-models.js";
 import type { UpstreamTarget } from "./upstream/upstream.js";
 
-const chatAndCode: readonly Feature[] = ["chat_completions", "code_completions"];
+/** For both features the same API. */
+const both = (api: string) => ({ chat_completions: [api], code_completions: [api] });
 
 /** The completions routes of existing instances: a provider that is not configured has none (wire.md 1.1). */
 const completions: readonly SourcegraphRoute[] = [
@@ -20,22 +20,36 @@ const completions: readonly SourcegraphRoute[] = [
     path: "/v1/completions/anthropic",
     upstream: "anthropic",
     label: "Anthropic",
-    api: "complete",
-    features: chatAndCode,
+    apis: both("complete"),
   },
   {
     path: "/v1/completions/anthropic-messages",
     upstream: "anthropic",
     label: "Anthropic",
-    api: "messages",
-    features: chatAndCode,
+    apis: both("messages"),
   },
   {
     path: "/v1/completions/openai",
     upstream: "openai",
     label: "OpenAI",
-    api: "chat_completions",
-    features: ["chat_completions"],
+    apis: { chat_completions: ["chat_completions"] },
+  },
+  {
+    path: "/v1/completions/fireworks",
+    upstream: "fireworks",
+    label: "Fireworks",
+    // Code completions by chat models have messages and no prompt.
+    apis: {
+      chat_completions: ["chat_completions", "completions"],
+      code_completions: ["completions", "chat_completions"],
+    },
+    passHeaders: { "x-fireworks-genie": "true" },
+  },
+  {
+    path: "/v1/completions/google",
+    upstream: "google",
+    label: "Google",
+    apis: both("generate_content"),
   },
 ];
 
@@ -62,10 +76,17 @@ function surfaceOf({ name, provider }: UpstreamTarget): SdkSurface {
     upstream: name,
     prefix: `/${name}${provider.sdkPrefix}`,
     keyHeader: Object.keys(provider.authHeaders("key"))[0] ?? "authorization",
+    keyParameter: provider.keyParameter,
     errors: providerErrors(provider),
-    // The model is in the body of all of these, so the path is the same for each.
-    apis: provider.apis.map((api) => ({ name: api.name, path: api.path("", false) })),
-    models: modelList && { path: modelList.path.replace(/\?.*$/, ""), write: modelList.write },
+    apis: provider.apis.map(({ name: api, paths, feature }) => ({
+      name: api,
+      paths,
+      feature: feature ?? "chat_completions",
+    })),
+    models: modelList && {
+      paths: [modelList.path.replace(/\?.*$/, ""), ...(modelList.alsoAt ?? [])],
+      write: modelList.write,
+    },
   };
 }
 

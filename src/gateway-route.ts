@@ -6,6 +6,7 @@ import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
+import { builtInRules } from "./models/built-in.js";
 import { createCatalogue } from "./models/catalogue.js";
 import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
@@ -50,10 +51,9 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const { log, metrics, version, clock = systemClock } = parts;
   const targets = upstreamTargets(config, log);
   const upstreams = createUpstreams({ targets }, { userAgent: `Cody-Gateway/${version}` });
-  const catalogue = createCatalogue(
-    targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models })),
-    config.models,
-  );
+  const served = targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models }));
+  // Rules of the file come later: they take the place of the gateway's own.
+  const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
   const ledger = createLedger({
     sinks: parts.sinks ?? config.eventSinks.map(createSink),
     log,

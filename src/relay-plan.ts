@@ -5,12 +5,15 @@ import { type JsonObject, scanJsonObject } from "./lib/json.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
 import { microdollars } from "./models/prices.js";
 import { estimateTokens } from "./models/tokens.js";
-import type { Api, Provider, Usage } from "./providers/provider.js";
+import { pathFor, upstreamPath } from "./providers/paths.js";
+import type { Api, ApiPath, Provider, Usage } from "./providers/provider.js";
 import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
 import type { UsageEvent } from "./usage/event.js";
+
+export type { ApiPath };
 
 /** What the caller sent. */
 export type Ask = NativeAsk | TypedAsk;
@@ -19,8 +22,10 @@ export type Ask = NativeAsk | TypedAsk;
 export interface NativeAsk {
   readonly kind: "native";
   readonly upstream: string;
-  /** Name of the API the body is for. */
-  readonly api: string;
+  /** Names of the APIs that the body may be for: it is for the first that takes such a body. */
+  readonly apis: readonly string[];
+  /** The path that was called, and the model that it named; undefined: the body says all. */
+  readonly called: { readonly at: ApiPath; readonly model: string | undefined } | undefined;
   readonly body: JsonObject;
   /** The caller's headers, lower case: those that the API passes on are used. */
   readonly headers: UpstreamRequest["headers"];
@@ -67,31 +72,44 @@ export function planOf(planner: Planner, request: RelayRequest): Plan {
 
 function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, allowed: readonly string[]): Plan {
   const provider = planner.upstreams.provider(ask.upstream);
-  const api = provider.apis.find(({ name }) => name === ask.api);
-  if (!api) throw new InvalidRequestError(`${provider.kind} has no ${ask.api} API`);
-  const asked = api.read(ask.body);
+  const api = nativeApi(provider, ask);
+  const { at, model } = ask.called ?? {};
+  const asked = api.read(ask.body, { model, stream: at?.stream });
   if (asked.model === undefined) throw new InvalidRequestError("model is required", "model");
-  const route = planner.catalogue.resolve({ model: asked.model, upstream: ask.upstream, allowed });
-  const { endUser, sourcegraph } = ask;
+  const { upstream, endUser, sourcegraph } = ask;
+  const route = planner.catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
-  return plan({ request, route, provider, api, body, unasked, stream: asked.stream, headers: ask.headers });
+  const { stream } = asked;
+  return plan({ request, route, provider, api, at, body, unasked, stream, headers: ask.headers });
+}
+
+function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
+  const known = apis.flatMap((name) => provider.apis.find((api) => api.name === name) ?? []);
+  const api = known.find(({ takes }) => takes === undefined || takes(body)) ?? known[0];
+  if (!api) throw new InvalidRequestError(`${provider.kind} has no ${apis.join(", ")} API`);
+  return api;
 }
 
 function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {
-  const route = planner.catalogue.resolve({ model: ask.request.model, allowed });
+  const { model, input } = ask.request;
+  const languageId = input.case === "prompt" ? input.value.languageId : undefined;
+  const route = planner.catalogue.resolve({ model, allowed, languageId });
   const provider = planner.upstreams.provider(route.upstream);
-  const api = typedApi(provider);
+  const api = typedApi(provider, ask.request);
   const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream))));
   // Whatever `provider_options` said: the end user is the gateway's to name.
   const endUser = `${request.actor.id}:${ask.endUser}`;
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
-  return plan({ request, route, provider, api, body, unasked: undefined, stream: ask.stream, headers: {} });
+  const { stream } = ask;
+  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, stream, headers: {} });
 }
 
-/** The API that the typed RPCs use with this provider. Throws `InvalidRequestError` when there is none. */
-export function typedApi(provider: Provider): Api & { readonly typed: TypedApi } {
-  const api = provider.apis.find(isTyped);
+/** The API that the typed RPCs use for this request to this provider. Throws `InvalidRequestError` when there is none. */
+export function typedApi(provider: Provider, request: CompleteRequest): Api & { readonly typed: TypedApi } {
+  const apis = provider.apis.filter(isTyped);
+  // Where none takes it, the first one says why not.
+  const api = apis.find(({ typed }) => typed.takes === undefined || typed.takes(request)) ?? apis[0];
   if (!api) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
   return api;
 }
@@ -105,6 +123,8 @@ interface PlanParts {
   readonly route: Route;
   readonly provider: Provider;
   readonly api: Api;
+  /** Undefined: as the API itself has it. */
+  readonly at: ApiPath | undefined;
   readonly body: Buffer;
   readonly unasked: UpstreamRequest["unasked"];
   readonly stream: boolean;
@@ -112,7 +132,7 @@ interface PlanParts {
 }
 
 function plan(parts: PlanParts): Plan {
-  const { request, route, api, body } = parts;
+  const { request, route, api, body, stream } = parts;
   const event = eventStart(request, parts);
   return {
     event,
@@ -122,8 +142,9 @@ function plan(parts: PlanParts): Plan {
     upstream: {
       upstream: route.upstream,
       api,
+      path: upstreamPath(parts.at ?? pathFor(api, stream), route.model),
       model: route.model,
-      stream: parts.stream,
+      stream,
       body,
       unasked: parts.unasked,
       headers: parts.headers,
@@ -141,7 +162,7 @@ function quotaRequest({ request, route, api, body }: PlanParts, event: EventStar
     estimate() {
       // The body as it is sent: the estimate sees what the upstream sees.
       const sent = scanJsonObject(body);
-      return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent).maxOutputTokens };
+      return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent, {}).maxOutputTokens };
     },
     price: (usage) => priceOf(route, usage),
     intent: JSON.stringify(event),

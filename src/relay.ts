@@ -5,9 +5,20 @@ import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, type Reason, type UpstreamError } from "./errors.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
-import { type Ask, type EventStart, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
+import {
+  type ApiPath,
+  type Ask,
+  type EventStart,
+  eventStart,
+  type Plan,
+  type Planner,
+  planOf,
+  priceOf,
+} from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { UsageEvent } from "./usage/event.js";
+
+export type { ApiPath };
 
 /** One request, from either edge. */
 export interface RelayRequest {

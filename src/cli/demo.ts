@@ -60,6 +60,10 @@ function demoConfig(io: Io, upstream: DemoUpstream): ReturnType<typeof loadConfi
     CODY_GATEWAY_ANTHROPIC_BASE_URL: upstream.baseUrls.anthropic,
     CODY_GATEWAY_OPENAI_ACCESS_TOKEN: "demo",
     CODY_GATEWAY_OPENAI_BASE_URL: upstream.baseUrls.openai,
+    CODY_GATEWAY_GOOGLE_ACCESS_TOKEN: "demo",
+    CODY_GATEWAY_GOOGLE_BASE_URL: upstream.baseUrls.google,
+    CODY_GATEWAY_FIREWORKS_ACCESS_TOKEN: "demo",
+    CODY_GATEWAY_FIREWORKS_BASE_URL: upstream.baseUrls.fireworks,
     CODY_GATEWAY_CONFIG: "demo.json",
   };
   const providers = [{ name: "local", kind: "openai-compatible", baseUrl: upstream.baseUrls.openai, models: ["*"] }];

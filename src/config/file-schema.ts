@@ -122,19 +122,25 @@ function provider(read: SecretReader) {
   });
 }
 
+const languages = z
+  .array(z.string().regex(/^[a-z0-9.+#-]{1,64}$/, "expected the id of a language, such as typescript"))
+  .min(1, "expected at least one language");
+
 const price = z.number("expected a number of US dollars").min(0);
 
 const model = strict({
   id: gatewayModel,
   routes: z
-    .array(strict({ model: gatewayModel, weight }))
+    .array(strict({ model: gatewayModel, weight, languages: languages.optional() }))
     .min(1)
+    .refine((all) => all.some((route) => !route.languages), "expected a route without languages, for all others")
     .optional(),
   fallbacks: z.array(strict({ model: gatewayModel })).optional(),
   prices: strict({
     inputPerMillion: price,
     outputPerMillion: price,
     cachedInputPerMillion: price.optional(),
+    cacheWritePerMillion: price.optional(),
   }).optional(),
 }).transform(({ id, routes, fallbacks, prices }, context): ModelConfig => {
   if (!routes && !fallbacks && !prices) {
@@ -142,9 +148,13 @@ const model = strict({
   }
   return {
     id,
-    routes: routes ?? [],
+    routes: (routes ?? []).map((route) => ({ ...route, languages: route.languages })),
     fallbacks: (fallbacks ?? []).map((each) => each.model),
-    prices: prices && { ...prices, cachedInputPerMillion: prices.cachedInputPerMillion },
+    prices: prices && {
+      ...prices,
+      cachedInputPerMillion: prices.cachedInputPerMillion,
+      cacheWritePerMillion: prices.cacheWritePerMillion,
+    },
   };
 });
 

@@ -181,6 +181,16 @@ const upstreams = {
     as.integer(1).prefault("4000"),
     "Most output tokens that Sourcegraph instances may ask Anthropic models for.",
   ),
+  starcoderEnterprise: setting(
+    "CODY_GATEWAY_FIREWORKS_STARCODER_ENTERPRISE_SINGLE_TENANT_PERCENT",
+    as.integer(0, 100).prefault("100"),
+    "How many of a hundred requests for `starcoder` go to the single-tenant model.",
+  ),
+  starcoderCommunity: setting(
+    "CODY_GATEWAY_FIREWORKS_STARCODER_COMMUNITY_SINGLE_TENANT_PERCENT",
+    as.integer(0, 100).prefault("0"),
+    "The same for `starcoder-16b` and `starcoder-7b`.",
+  ),
   connectMs: setting("CODY_GATEWAY_UPSTREAM_CONNECT_TIMEOUT", as.timeout.prefault("5s"), "Time to connect."),
   firstByteMs: setting(
     "CODY_GATEWAY_UPSTREAM_FIRST_BYTE_TIMEOUT",
@@ -285,12 +295,12 @@ export const ignored: readonly Ignored[] = [
     why: "attribution search is not available yet",
   },
   {
-    names: gateway(
-      "FIREWORKS_STARCODER_*",
-      "FIREWORKS_LOG_SELF_SERVE_COMPLETION_REQUESTS",
-      "FIREWORKS_DISABLE_SINGLE_TENANT",
-    ),
-    why: "StarCoder's routes are not available yet",
+    names: gateway("FIREWORKS_LOG_SELF_SERVE_COMPLETION_REQUESTS"),
+    why: "prompts are never written to events or logs",
+  },
+  {
+    names: gateway("FIREWORKS_DISABLE_SINGLE_TENANT"),
+    why: "the …_SINGLE_TENANT_PERCENT settings say how much goes there",
   },
   {
     names: gateway(

@@ -56,6 +56,8 @@ export interface Config {
   readonly embeddingsModels: readonly string[] | undefined;
   /** Most output tokens that Sourcegraph instances may ask Anthropic models for. */
   readonly maxTokensToSample: number;
+  /** How many of a hundred requests for StarCoder's virtual names go to the single-tenant model. */
+  readonly starcoder: { readonly enterprisePercent: number; readonly communityPercent: number };
 
   /** Where usage events go; empty: nowhere. */
   readonly eventSinks: readonly EventSinkConfig[];
@@ -114,7 +116,12 @@ export interface ModelConfig {
   /** Gateway model name that callers use. */
   readonly id: string;
   /** For a name that is no model itself: the real ones (gateway names) it stands for, by weight. */
-  readonly routes: readonly { readonly model: string; readonly weight: number }[];
+  readonly routes: readonly {
+    readonly model: string;
+    readonly weight: number;
+    /** Languages of prompts that it is for; undefined: those that no other route is for. */
+    readonly languages: readonly string[] | undefined;
+  }[];
   /** Gateway names tried in order while nothing was sent to the caller. */
   readonly fallbacks: readonly string[];
   /** Undefined: what it costs is not known. */
@@ -127,6 +134,8 @@ export interface ModelPrices {
   readonly outputPerMillion: number;
   /** Input read from the provider's prompt cache; undefined: as other input. */
   readonly cachedInputPerMillion: number | undefined;
+  /** Input written to the provider's prompt cache; undefined: as other input. */
+  readonly cacheWritePerMillion: number | undefined;
 }
 
 export type EventSinkConfig = { readonly kind: "stdout" } | { readonly kind: "file"; readonly path: string };

@@ -15,6 +15,8 @@ export interface HttpCall {
   readonly requestId: string;
   /** Path without the query. */
   readonly path: string;
+  /** What stands in the path for the route's `{model}`, decoded. */
+  readonly model?: string;
   /** When it arrived, by `performance.now()`. */
   readonly arrivedAt: number;
 }
@@ -22,6 +24,7 @@ export interface HttpCall {
 /** Serves one method of one path. What it throws, the router answers in the shape of `errors`. */
 export interface HttpRoute {
   readonly method: "GET" | "POST";
+  /** `{model}` in it is any text, slashes included. */
   readonly path: string;
   readonly errors: ErrorShape;
   handle(call: HttpCall): Promise<void>;
@@ -47,6 +50,12 @@ export interface ErrorShape {
 export function header(req: HttpRequest, name: string): string | undefined {
   const value = req.headers[name];
   return Array.isArray(value) ? value[0] : value;
+}
+
+/** The parameters of the request's query. */
+export function query({ url = "" }: HttpRequest): URLSearchParams {
+  const at = url.indexOf("?");
+  return new URLSearchParams(at < 0 ? "" : url.slice(at + 1));
 }
 
 /** Answers with a whole body. */

@@ -31,6 +31,7 @@ export interface Router {
 export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: HttpFailure) => void): Router {
   const byPath = new Map<string, HttpRoute[]>();
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
+  const patterns = [...byPath].filter(([path]) => path.includes(modelPlace)).map(toPattern);
 
   const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
     onFailed({
@@ -45,8 +46,12 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
 
   return {
     handle(req, res, { requestId, path }) {
-      const call: HttpCall = { req, res, requestId, path, arrivedAt: performance.now() };
-      const found = byPath.get(path);
+      const arrivedAt = performance.now();
+      const known = byPath.get(path);
+      const matched = known ? undefined : patterns.find(({ matches }) => matches(path));
+      const model = matched?.modelIn(path);
+      const call: HttpCall = { req, res, requestId, path, ...(model !== undefined && { model }), arrivedAt };
+      const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);
         return send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
@@ -64,6 +69,26 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
       });
     },
   };
+}
+
+const modelPlace = "{model}";
+
+/** Routes whose path has a model's name in it. */
+function toPattern([path, routes]: readonly [string, HttpRoute[]]) {
+  const [before = "", after = ""] = path.split(modelPlace);
+  const matches = (asked: string): boolean =>
+    asked.length > before.length + after.length && asked.startsWith(before) && asked.endsWith(after);
+  // The server has refused escapes that are broken or stand for syntax; what is left may still be no UTF-8.
+  const modelIn = (asked: string): string => decoded(asked.slice(before.length, asked.length - after.length));
+  return { routes, matches, modelIn };
+}
+
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 const notFound: HttpError = { status: 404, reason: "NOT_FOUND", message: "404 page not found", headers: {} };

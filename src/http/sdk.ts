@@ -5,10 +5,10 @@ import type { Authenticator } from "../auth/authenticate.js";
 import { bearerToken } from "../auth/credentials.js";
 import { InvalidRequestError } from "../errors.js";
 import { scanJsonObject } from "../lib/json.js";
-import { type RelayParts, relay } from "../relay.js";
+import { type ApiPath, type RelayParts, relay } from "../relay.js";
 import type { ModelDirectory } from "../relay-models.js";
 import { readBody } from "./body.js";
-import { type ErrorShape, type HttpCall, type HttpRoute, header, send } from "./http.js";
+import { type ErrorShape, type HttpCall, type HttpRoute, header, query, send } from "./http.js";
 import { createHttpReply } from "./reply.js";
 
 /** What one upstream serves to SDKs. */
@@ -18,10 +18,20 @@ export interface SdkSurface {
   readonly prefix: string;
   /** Header in which the vendor's SDK sends its key, lower case; `authorization` is read as well. */
   readonly keyHeader: string;
+  /** Query parameter in which callers may send the key; undefined: none. */
+  readonly keyParameter: string | undefined;
   readonly errors: ErrorShape;
-  readonly apis: readonly { readonly name: string; readonly path: string }[];
-  /** The vendor's list of models: its path and its form; undefined when there is none. */
-  readonly models: { readonly path: string; write(models: readonly string[]): object } | undefined;
+  readonly apis: readonly SdkApi[];
+  /** The vendor's list of models: its paths and its form; undefined when there is none. */
+  readonly models: { readonly paths: readonly string[]; write(models: readonly string[]): object } | undefined;
+}
+
+/** One API of it. */
+export interface SdkApi {
+  readonly name: string;
+  readonly paths: readonly ApiPath[];
+  /** What callers mean who do not say. */
+  readonly feature: Feature;
 }
 
 export interface SdkParts {
@@ -30,20 +40,47 @@ export interface SdkParts {
   readonly models: ModelDirectory;
 }
 
+/** An API as it is called on one path. */
+interface Called {
+  readonly api: SdkApi;
+  readonly at: ApiPath;
+}
+
 export function sdkRoutes(
   parts: SdkParts,
   surface: SdkSurface,
   options: { readonly maxBodyBytes: number },
 ): HttpRoute[] {
-  const routes: HttpRoute[] = surface.apis.map((api) => ({
+  const called = surface.apis.flatMap((api) => api.paths.map((at): Called => ({ api, at })));
+  const paths = new Set(called.map(({ at }) => at.path));
+  const { models } = surface;
+  return [
+    ...[...paths].map((path) => {
+      const here = called.filter(({ at }) => at.path === path) as [Called, ...Called[]];
+      return apiRoute(parts, surface, here, options);
+    }),
+    ...(models?.paths ?? []).map((path) => modelsRoute(parts, surface, path)),
+  ];
+}
+
+/** `here`: what is called on this path, by query; the first one when none fits. */
+function apiRoute(
+  parts: SdkParts,
+  surface: SdkSurface,
+  here: readonly [Called, ...Called[]],
+  options: { readonly maxBodyBytes: number },
+): HttpRoute {
+  return {
     method: "POST",
-    path: surface.prefix + api.path,
+    path: surface.prefix + here[0].at.path,
     errors: surface.errors,
     async handle(call) {
+      const { req } = call;
       const actor = await callerOf(parts.authenticator, surface, call);
-      const feature = featureOf(header(call.req, "x-sourcegraph-feature"));
-      const body = scanJsonObject(await readBody(call.req, options.maxBodyBytes));
-      const uid = header(call.req, "x-sourcegraph-actor-uid");
+      const { api, at } = here.length === 1 ? here[0] : pick(here, req);
+      const feature = featureOf(header(req, "x-sourcegraph-feature")) ?? api.feature;
+      const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
+      const uid = header(req, "x-sourcegraph-actor-uid");
       await relay(
         parts.relay,
         {
@@ -54,44 +91,53 @@ export function sdkRoutes(
           ask: {
             kind: "native",
             upstream: surface.upstream,
-            api: api.name,
+            apis: [api.name],
+            called: { at, model: call.model },
             body,
-            headers: call.req.headers,
+            headers: req.headers,
             // The body is the caller's: only a caller that speaks our header means us to name the user.
             endUser: uid === undefined ? undefined : `${actor.id}:${uid}`,
             sourcegraph: undefined,
           },
-          timeoutMs: sdkTimeout(header(call.req, "x-stainless-timeout"), header(call.req, "x-timeout-ms")),
+          timeoutMs: sdkTimeout(header(req, "x-stainless-timeout"), header(req, "x-timeout-ms")),
           arrivedAt: call.arrivedAt,
         },
         createHttpReply(call, surface.errors),
       );
     },
-  }));
-  const { models } = surface;
-  if (models) {
-    routes.push({
-      method: "GET",
-      path: surface.prefix + models.path,
-      errors: surface.errors,
-      async handle(call) {
-        const actor = await callerOf(parts.authenticator, surface, call);
-        const names = await parts.models.native(actor, surface.upstream);
-        send(call.res, 200, { "content-type": "application/json" }, JSON.stringify(models.write(names)));
-      },
-    });
-  }
-  return routes;
+  };
+}
+
+function modelsRoute(parts: SdkParts, surface: SdkSurface, path: string): HttpRoute {
+  return {
+    method: "GET",
+    path: surface.prefix + path,
+    errors: surface.errors,
+    async handle(call) {
+      const actor = await callerOf(parts.authenticator, surface, call);
+      const names = await parts.models.native(actor, surface.upstream);
+      send(call.res, 200, { "content-type": "application/json" }, JSON.stringify(surface.models?.write(names)));
+    },
+  };
+}
+
+function pick(here: readonly [Called, ...Called[]], req: HttpCall["req"]): Called {
+  const asked = query(req);
+  const fits = ({ at }: Called): boolean =>
+    [...new URLSearchParams(at.query)].every(([name, value]) => asked.get(name) === value);
+  return here.find(fits) ?? here[0];
 }
 
 function callerOf(authenticator: Authenticator, surface: SdkSurface, { req }: HttpCall): Promise<Actor> {
-  const key = surface.keyHeader === "authorization" ? undefined : header(req, surface.keyHeader)?.trim();
+  const { keyHeader, keyParameter } = surface;
+  const inHeader = keyHeader === "authorization" ? undefined : header(req, keyHeader)?.trim();
+  const key = inHeader || (keyParameter === undefined ? undefined : query(req).get(keyParameter)?.trim());
   return authenticator.authenticate(key || bearerToken(header(req, "authorization")));
 }
 
-function featureOf(value: string | undefined): Feature {
+function featureOf(value: string | undefined): Feature | undefined {
   const name = value?.trim();
-  if (!name) return "chat_completions";
+  if (!name) return undefined;
   if (name === "chat_completions" || name === "code_completions") return name;
   throw new InvalidRequestError(
     "X-Sourcegraph-Feature must be chat_completions or code_completions, or absent",

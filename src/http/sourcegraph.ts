@@ -19,8 +19,10 @@ export interface SourcegraphRoute {
   readonly upstream: string;
   /** How messages to people name the provider. */
   readonly label: string;
-  readonly api: string;
-  readonly features: readonly Feature[];
+  /** The APIs that a body may be for, by feature: those that are not there are not served. */
+  readonly apis: Readonly<Partial<Record<Feature, readonly string[]>>>;
+  /** Headers of callers that are passed on, where they have exactly this value. */
+  readonly passHeaders?: Readonly<Record<string, string>>;
 }
 
 export interface SourcegraphParts {
@@ -55,7 +57,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
     async handle(call) {
       const { req } = call;
       const actor = await callerOf(parts.authenticator, call);
-      const feature = featureOf(header(req, "x-sourcegraph-feature"), route);
+      const { feature, apis } = featureOf(header(req, "x-sourcegraph-feature"), route);
       const timeoutMs = timeoutOf(header(req, "x-timeout-ms"));
       const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
       const uid = header(req, "x-sourcegraph-actor-uid") ?? "";
@@ -69,9 +71,10 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
           ask: {
             kind: "native",
             upstream: route.upstream,
-            api: route.api,
+            apis,
+            called: undefined,
             body,
-            headers: {},
+            headers: passedHeaders(req, route),
             endUser: `${actor.id}:${uid}`,
             sourcegraph: { maxTokens: options.maxTokens },
           },
@@ -114,14 +117,21 @@ function callerOf(authenticator: Authenticator, { req }: HttpCall): Promise<Acto
   return authenticator.authenticate(bearerToken(header(req, "authorization")));
 }
 
-function featureOf(value: string | undefined, route: SourcegraphRoute): Feature {
+function featureOf(
+  value: string | undefined,
+  route: SourcegraphRoute,
+): { readonly feature: Feature; readonly apis: readonly string[] } {
   const name = value?.trim();
   if (!name) throw new InvalidRequestError("X-Sourcegraph-Feature header is required");
   if (name !== "chat_completions" && name !== "code_completions")
     throw new InvalidRequestError("invalid value for X-Sourcegraph-Feature");
-  if (!route.features.includes(name))
-    throw new InvalidRequestError(`feature "${name}" is currently not supported for ${route.label}`);
-  return name;
+  const apis = route.apis[name];
+  if (!apis) throw new InvalidRequestError(`feature "${name}" is currently not supported for ${route.label}`);
+  return { feature: name, apis };
+}
+
+function passedHeaders(req: HttpCall["req"], { passHeaders = {} }: SourcegraphRoute): Record<string, string> {
+  return Object.fromEntries(Object.entries(passHeaders).filter(([name, value]) => header(req, name) === value));
 }
 
 /** `X-Timeout-Ms`: whole milliseconds. What cannot be read is passed over, as clients are used to. */

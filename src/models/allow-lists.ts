@@ -11,12 +11,15 @@ export interface AllowLists {
   shared(entries: readonly string[], allowed: readonly string[], upstream: string): readonly string[];
 }
 
+/** Gateway names that an entry admits beside itself, by folded entry. */
+export type Families = ReadonlyMap<string, readonly string[]>;
+
 interface Ready {
   readonly entries: readonly string[];
   readonly admits: (name: string) => boolean;
 }
 
-export function createAllowLists(): AllowLists {
+export function createAllowLists(families: Families): AllowLists {
   // Actors are kept for long and never changed, so each of their lists is compiled once.
   const ready = new WeakMap<readonly string[], Map<string, Ready>>();
   const get = (allowed: readonly string[], upstream: string): Ready => {
@@ -25,7 +28,7 @@ export function createAllowLists(): AllowLists {
     let list = lists.get(upstream);
     if (!list) {
       const entries = allowed.map((entry) => (entry === "*" || entry.includes("/") ? entry : `${upstream}/${entry}`));
-      lists.set(upstream, (list = { entries, admits: compileGlobs(entries) }));
+      lists.set(upstream, (list = { entries, admits: compileGlobs(withFamilies(entries, families)) }));
     }
     return list;
   };
@@ -40,4 +43,9 @@ export function createAllowLists(): AllowLists {
       return [...new Map(all.map((entry) => [foldName(entry), entry])).values()];
     },
   };
+}
+
+/** The entries, and what each of them admits beside itself. */
+export function withFamilies(entries: readonly string[], families: Families): readonly string[] {
+  return entries.flatMap((entry) => [entry, ...(families.get(foldName(entry)) ?? [])]);
 }

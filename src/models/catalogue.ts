@@ -1,10 +1,11 @@
-// Which upstream answers for a model name, and who may use it.
+// Which upstream answers for a model name, and who may use it: one decision for requests, listings and explanations.
 
 import { ModelNotAllowedError } from "../errors.js";
 import { createAllowLists } from "./allow-lists.js";
+import { builtInFamilies } from "./built-in.js";
 import { checkModelName, foldName, isModelName, isPattern, withoutPrefix } from "./names.js";
 import type { Prices } from "./prices.js";
-import { chooseByWeight, createPriceList, createVirtuals, type ModelRule } from "./rules.js";
+import { chooseByWeight, createPriceList, createVirtuals, forLanguage, type ModelRule, type Target } from "./rules.js";
 import { type Served, serve, type UpstreamModels } from "./served.js";
 
 export type { ModelRule, UpstreamModels };
@@ -21,6 +22,23 @@ export interface Route {
   readonly prices: Prices | undefined;
 }
 
+/** What a caller asks for. */
+export interface ModelRequest {
+  readonly model: string;
+  /** The actor's list: gateway names and patterns; what has no slash is a name of whichever upstream was asked for. */
+  readonly allowed: readonly string[];
+  /** The upstream whose own route was called: then only upstreams of its kind are considered. */
+  readonly upstream?: string | undefined;
+  /** Programming language of the prompt, where the caller says it. */
+  readonly languageId?: string | undefined;
+}
+
+/** Whether a model may be used, and where it leads. */
+export type Decision =
+  | { readonly kind: "allowed"; readonly route: Route }
+  /** `name` is the gateway name that was asked for, `entries` what may be used in its place, for people to read. */
+  | { readonly kind: "refused"; readonly name: string; readonly entries: readonly string[] };
+
 /** A model that an actor may use, known by name. */
 export interface ListedModel {
   /** Gateway model name. */
@@ -29,21 +47,19 @@ export interface ListedModel {
   readonly upstream: string | undefined;
   /** What the upstream's own routes call it. */
   readonly model: string;
+  /** The upstream's own names of what it can lead to. */
+  readonly leadsTo: readonly { readonly upstream: string; readonly model: string }[];
 }
 
 /** The models of all upstreams. */
 export interface Catalogue {
   /**
-   * Where a model name leads. With `upstream`, the name is the upstream's own, with or without `<upstream>/` in front, and
-   * only upstreams of its kind are considered; without, it is a gateway name. `allowed` is the actor's list: gateway names
-   * and patterns; what has no slash is a name of whichever upstream was asked for.
-   * Throws `ModelNotAllowedError`, or `InvalidRequestError` for what can be no name.
+   * Where a model name leads. With `upstream`, the name is the upstream's own, with or without `<upstream>/` in front;
+   * without, it is a gateway name. Throws `InvalidRequestError` for what can be no name.
    */
-  resolve(request: {
-    readonly model: string;
-    readonly allowed: readonly string[];
-    readonly upstream?: string | undefined;
-  }): Route;
+  decide(request: ModelRequest): Decision;
+  /** The same, and throws `ModelNotAllowedError` where it is refused. */
+  resolve(request: ModelRequest): Route;
   /**
    * The models an actor may use that are known by name, in the order of their names: from the allow lists and from
    * `discovered`, what each upstream says it has, in its own names.
@@ -53,17 +69,24 @@ export interface Catalogue {
   patterns(allowed: readonly string[]): readonly string[];
 }
 
+/** A model at an upstream. */
+interface Place {
+  readonly served: Served;
+  readonly route: Route;
+}
+
 /** `random` is what chooses among weighted routes. Routes of a rule to upstreams that do not exist are left out. */
 export function createCatalogue(
   upstreams: readonly UpstreamModels[],
   rules: readonly ModelRule[] = [],
   random: () => number = Math.random,
 ): Catalogue {
-  const served = upstreams.map(serve);
+  const families = builtInFamilies(upstreams);
+  const served = upstreams.map((upstream) => serve(upstream, families));
   const byName = new Map(served.map((upstream) => [foldName(upstream.name), upstream]));
   const priceOf = createPriceList(rules);
-  const lists = createAllowLists();
-  const virtuals = createVirtuals(rules, (name, prices) => {
+  const lists = createAllowLists(families);
+  const virtuals = createVirtuals(rules, (name, prices): Place | undefined => {
     const found = split(name);
     if (!found) return undefined;
     const route = routeTo(found.to, found.model);
@@ -81,8 +104,23 @@ export function createCatalogue(
     return { upstream: to.name, model, name, prices: priceOf(name) };
   }
 
-  return {
-    resolve({ model, allowed, upstream }) {
+  /** Whether an upstream's model may be used by somebody with this list. */
+  function isOpen(to: Served, model: string, allowed: readonly string[]): boolean {
+    return to.serves(model) && lists.admits(allowed, to.name)(`${to.name}/${model}`);
+  }
+
+  /** Whether a name may be used for one of its targets. `surface`: the upstream whose own route was called. */
+  function isOpenTarget(virtual: VirtualModel, { to }: Target<Place>, allowed: readonly string[], surface?: Served) {
+    const { served: target, route } = to;
+    if (surface && surface.kind !== target.kind) return false;
+    if (virtual.builtIn && !target.serves(withoutPrefix(virtual.id, target.name) ?? "") && !target.serves(route.model))
+      return false;
+    const listOf = surface ?? target;
+    return lists.admits(allowed, listOf.name)(virtual.id) || lists.admits(allowed, target.name)(route.name);
+  }
+
+  const catalogue: Catalogue = {
+    decide({ model, allowed, upstream, languageId }) {
       checkModelName(model);
       const surface = upstream === undefined ? undefined : byName.get(foldName(upstream));
       if (upstream !== undefined && !surface) throw new Error(`no upstream named ${upstream}`);
@@ -91,37 +129,36 @@ export function createCatalogue(
 
       const virtual = virtuals.get(foldName(model)) ?? virtuals.get(foldName(name));
       if (virtual) {
-        const open = virtual.targets.filter(
-          ({ to }) =>
-            (!surface || to.served.kind === surface.kind) &&
-            (lists.admits(allowed, (surface ?? to.served).name)(virtual.id) ||
-              lists.admits(allowed, to.served.name)(to.route.name)),
-        );
+        const targets = forLanguage(virtual.targets, languageId);
+        const open = targets.filter((target) => isOpenTarget(virtual, target, allowed, surface));
         const chosen = chooseByWeight(open, random);
-        if (chosen) return chosen.route;
-      } else if (found && found.to.serves(found.model) && lists.admits(allowed, found.to.name)(name)) {
-        return routeTo(found.to, found.model);
+        if (chosen) return { kind: "allowed", route: chosen.route };
+      } else if (found && isOpen(found.to, found.model, allowed)) {
+        return { kind: "allowed", route: routeTo(found.to, found.model) };
       }
       const asked = found ? [found.to] : served;
-      throw new ModelNotAllowedError(
-        name,
-        asked.flatMap((to) => lists.shared(to.entries, allowed, to.name)),
-      );
+      const entries = asked.flatMap((to) => lists.shared(to.entries, allowed, to.name));
+      return { kind: "refused", name, entries };
+    },
+
+    resolve(request) {
+      const decision = catalogue.decide(request);
+      if (decision.kind === "refused") throw new ModelNotAllowedError(decision.name, decision.entries);
+      return decision.route;
     },
 
     list(allowed, discovered = new Map()) {
-      const real = served.flatMap((to) => {
-        const admits = lists.admits(allowed, to.name);
-        return namesOf(to, allowed, rules, discovered.get(to.name) ?? [])
-          .map((model) => ({ name: `${to.name}/${model}`, upstream: to.name, model }))
-          .filter(({ name, model }) => !virtuals.has(foldName(name)) && to.serves(model) && admits(name));
-      });
-      const virtual = [...virtuals.values()].flatMap(({ id, targets }) => {
-        const open = targets.filter(({ to }) => {
-          const admits = lists.admits(allowed, to.served.name);
-          return admits(id) || admits(to.route.name);
-        });
-        return open.length === 0 ? [] : [listedVirtual(id, new Set(open.map(({ to }) => to.served.name)))];
+      const real = served.flatMap((to) =>
+        namesOf(to, allowed, rules, discovered.get(to.name) ?? [])
+          .filter((model) => !virtuals.has(foldName(`${to.name}/${model}`)) && isOpen(to, model, allowed))
+          .map((model) => {
+            const leadsTo = [{ upstream: to.name, model }];
+            return { name: `${to.name}/${model}`, upstream: to.name, model, leadsTo };
+          }),
+      );
+      const virtual = [...virtuals.values()].flatMap((each) => {
+        const open = each.targets.filter((target) => isOpenTarget(each, target, allowed));
+        return open.length === 0 ? [] : [listedVirtual(each.id, open)];
       });
       const first = new Map([...virtual, ...real].toReversed().map((model) => [foldName(model.name), model]));
       return [...first.values()].toSorted((a, b) => (a.name < b.name ? -1 : 1));
@@ -131,11 +168,16 @@ export function createCatalogue(
       return served.flatMap((to) => lists.shared(to.entries, allowed, to.name)).filter(isPattern);
     },
   };
+  return catalogue;
 }
 
-function listedVirtual(id: string, upstreams: ReadonlySet<string>): ListedModel {
+type VirtualModel = NonNullable<ReturnType<ReturnType<typeof createVirtuals<Place>>["get"]>>;
+
+function listedVirtual(id: string, open: readonly Target<Place>[]): ListedModel {
+  const upstreams = new Set(open.map(({ to }) => to.served.name));
   const [upstream] = upstreams.size === 1 ? upstreams : [];
-  return { name: id, upstream, model: (upstream && withoutPrefix(id, upstream)) ?? id };
+  const leadsTo = open.map(({ to }) => ({ upstream: to.route.upstream, model: to.route.model }));
+  return { name: id, upstream, model: (upstream && withoutPrefix(id, upstream)) ?? id, leadsTo };
 }
 
 /** Native names that the upstream might serve to someone with this list. A name without a slash names no upstream. */

@@ -1,5 +1,7 @@
 // Which models an upstream serves when its configuration does not say: exact names for lists, patterns for the families.
 
+import { fireworksModels } from "./fireworks.js";
+
 const anthropic = [
   "claude-v1",
   "claude-v1-100k",
@@ -34,14 +36,30 @@ const openai = [
   "gpt-4-turbo",
   "gpt-4-turbo-preview",
   "gpt-*",
-  "o1*",
-  "o3*",
-  "o4*",
+  "o?",
+  "o?-*",
   "chatgpt-*",
+  "codex-*",
+];
+
+const google = [
+  "gemini-1.5-flash-latest",
+  "gemini-1.5-pro-latest",
+  "gemini-1.0-pro-latest",
+  "gemini-1.5-flash-001",
+  "gemini-1.5-pro-001",
+  "gemini-1.5-flash",
+  "gemini-1.5-pro",
+  "gemini-1.0-pro",
+  "gemini-*",
+  "gemma-*",
+  "learnlm-*",
 ];
 
 /** Native model names and patterns by kind of upstream. A kind that is not here serves nothing unless configured. */
 export const defaultModels: ReadonlyMap<string, readonly string[]> = new Map([
   ["anthropic", anthropic],
   ["openai", openai],
+  ["google", google],
+  ["fireworks", fireworksModels],
 ]);

@@ -24,6 +24,8 @@ function problemWith(model: string): string | undefined {
   if (model.length > maxModelNameLength) return `be longer than ${maxModelNameLength} characters`;
   if (unprintable.test(model)) return "contain control characters";
   if (model !== model.trim()) return "begin or end with a space";
+  // In a URL these name a folder, encoded or not.
+  if (model === "." || model === "..") return "be dots only";
   return undefined;
 }
 

@@ -8,9 +8,24 @@ import type { Prices } from "./prices.js";
 export interface ModelRule {
   /** Gateway model name. Without routes, it may be a pattern (`anthropic/claude-opus-*`): then it is a rule for prices. */
   readonly id: string;
-  /** Gateway names of the models it stands for, by weight; empty: it is a model itself. */
-  readonly routes: readonly { readonly model: string; readonly weight: number }[];
+  /** The models it stands for; empty: it is a model itself. */
+  readonly routes: readonly RuleRoute[];
   readonly prices: Prices | undefined;
+  /**
+   * True for rules that come with the gateway: they hold as far as the upstream's allow list has the name or what it stands
+   * for. Those that an operator writes hold by themselves.
+   */
+  readonly builtIn?: true;
+}
+
+/** One of the models that a name stands for. */
+export interface RuleRoute {
+  /** Its gateway name. */
+  readonly model: string;
+  /** Its share among the routes for the same language. */
+  readonly weight: number;
+  /** Language ids of prompts that it is for; undefined: those that no other route is for. */
+  readonly languages?: readonly string[] | undefined;
 }
 
 /** Prices by gateway name: an exact name's before a pattern's, the first pattern's before others. */
@@ -26,10 +41,18 @@ export function createPriceList(rules: readonly ModelRule[]): (name: string) => 
 /** A name that stands for others. */
 export interface Virtual<T> {
   readonly id: string;
-  readonly targets: readonly { readonly to: T; readonly weight: number }[];
+  readonly builtIn: boolean;
+  readonly targets: readonly Target<T>[];
 }
 
-/** The virtual models by folded name. What `find` does not find is left out. */
+/** One of the models that it stands for. */
+export interface Target<T> {
+  readonly to: T;
+  readonly weight: number;
+  readonly languages: ReadonlySet<string> | undefined;
+}
+
+/** The virtual models by folded name; of two rules for one name the later. What `find` does not find is left out. */
 export function createVirtuals<T>(
   rules: readonly ModelRule[],
   find: (name: string, prices: Prices | undefined) => T | undefined,
@@ -37,14 +60,20 @@ export function createVirtuals<T>(
   return new Map(
     rules
       .filter(({ routes }) => routes.length > 0)
-      .map(({ id, routes, prices }) => {
-        const targets = routes.flatMap(({ model, weight }) => {
+      .map(({ id, routes, prices, builtIn = false }) => {
+        const targets = routes.flatMap(({ model, weight, languages }): Target<T>[] => {
           const to = find(model, prices);
-          return to === undefined ? [] : [{ to, weight }];
+          return to === undefined || weight <= 0 ? [] : [{ to, weight, languages: languages && new Set(languages) }];
         });
-        return [foldName(id), { id, targets }];
+        return [foldName(id), { id, builtIn, targets }];
       }),
   );
+}
+
+/** The targets for prompts in this language. */
+export function forLanguage<T>(targets: Virtual<T>["targets"], languageId: string | undefined): Virtual<T>["targets"] {
+  const own = languageId ? targets.filter(({ languages }) => languages?.has(languageId.toLowerCase())) : [];
+  return own.length > 0 ? own : targets.filter(({ languages }) => languages === undefined);
 }
 
 /** One of the targets, each as often as its weight says; `random` is from 0 up to, not including, 1. */

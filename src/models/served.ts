@@ -1,6 +1,7 @@
 // What one configured upstream serves: its list of models, made ready.
 
 import { compileGlobs } from "../lib/glob.js";
+import { type Families, withFamilies } from "./allow-lists.js";
 import { defaultModels } from "./defaults.js";
 import { foldName, isPattern } from "./names.js";
 
@@ -28,17 +29,18 @@ export interface Served {
   spelled(model: string): string;
 }
 
-export function serve({ name, kind, models }: UpstreamModels): Served {
+export function serve({ name, kind, models }: UpstreamModels, families: Families): Served {
   const native = models ?? defaultModels.get(kind) ?? [];
   const exact = native.filter((entry) => !isPattern(entry));
   const spelling = new Map(exact.map((model) => [foldName(model), model]));
-  const matches = compileGlobs(native);
+  const entries = native.map((entry) => `${name}/${entry}`);
+  const matches = compileGlobs(withFamilies(entries, families));
   return {
     name,
     kind,
-    entries: native.map((entry) => `${name}/${entry}`),
+    entries,
     models: exact,
-    serves: matches,
+    serves: (model) => matches(`${name}/${model}`),
     spelled: (model) => spelling.get(foldName(model)) ?? model,
   };
 }

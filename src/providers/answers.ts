@@ -34,17 +34,24 @@ export function parseObject(data: Buffer): Json | undefined {
   }
 }
 
-const usageKey = Buffer.from('"usage"');
+/** The top-level `usage` of a JSON body. */
+export const usageOf = memberReader("usage");
 
-/** The top-level `usage` of a JSON body, without parsing the rest. Undefined: it has none, or is not JSON. */
-export function usageOf(body: Buffer): unknown {
-  try {
-    const last = lastMember(body, usageKey);
-    return last === undefined ? scanJsonObject(body).get("usage") : JSON.parse(last);
-  } catch {
-    // Deeper, or with more keys, than callers may send: an answer may be.
-    return parseObject(body)?.usage;
-  }
+/**
+ * Reads one top-level member of JSON bodies that have it near their end, without parsing the rest. It returns undefined
+ * for a body that has no such member, or is not JSON.
+ */
+export function memberReader(key: string): (body: Buffer) => unknown {
+  const quotedKey = Buffer.from(JSON.stringify(key));
+  return (body) => {
+    try {
+      const last = lastMember(body, quotedKey);
+      return last === undefined ? scanJsonObject(body).get(key) : JSON.parse(last);
+    } catch {
+      // Deeper, or with more keys, than callers may send: an answer may be.
+      return parseObject(body)?.[key];
+    }
+  };
 }
 
 /** A number of tokens; undefined for anything else. */

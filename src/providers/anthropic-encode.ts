@@ -15,7 +15,7 @@ import {
 } from "../../gen/codygateway/v1/completions_pb.js";
 import { InvalidRequestError } from "../errors.js";
 import { defined } from "./answers.js";
-import { base64, cannot, chatOf, refuse, withOptions } from "./typed-encode.js";
+import { base64, cannot, chatOf, describedSchema, refuse, withOptions } from "./typed-encode.js";
 
 const name = "Anthropic";
 
@@ -201,11 +201,8 @@ function encodeFormat({ format }: ResponseFormat): Record<string, unknown> | und
   switch (format.case) {
     case "text":
       return undefined;
-    case "jsonSchema": {
-      const { schema = {}, description } = format.value;
-      const described = description !== "" && !("description" in schema) ? { ...schema, description } : schema;
-      return { type: "json_schema", schema: described };
-    }
+    case "jsonSchema":
+      return { type: "json_schema", schema: describedSchema(format.value) };
     case "json":
       throw cannot(name, "response_format.json", "it has JSON with a schema only");
     default:

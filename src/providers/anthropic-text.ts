@@ -9,7 +9,7 @@ import type { Api, Asked, Edits, Meter, Rewrite } from "./provider.js";
 /** `POST /v1/complete`, https://platform.claude.com/docs/en/api/completions. It has never reported what it used. */
 export const textCompletions: Api = {
   name: "complete",
-  path: () => "/v1/complete",
+  paths: [{ path: "/v1/complete" }],
   passHeaders: ["anthropic-version", "anthropic-beta"],
   headers: {
     "anthropic-version": "2023-01-01",

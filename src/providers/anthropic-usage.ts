@@ -77,18 +77,3 @@ export function createMessagesMeter(): Meter {
     },
   };
 }
-
-/** Token counting costs nothing, and its answer is no usage. */
-export function createCountTokensMeter(): Meter {
-  let ended: Meter["ended"];
-  return {
-    event() {},
-    whole() {
-      ended = "complete";
-    },
-    usage: {},
-    get ended() {
-      return ended;
-    },
-  };
-}

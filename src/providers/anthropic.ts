@@ -4,7 +4,8 @@ import { encodeCount, encodeMessages } from "./anthropic-encode.js";
 import { anthropicErrorBody, anthropicStreamError, readAnthropicError } from "./anthropic-errors.js";
 import { promptOfMessages, readMessages, rewriteCountTokens, rewriteMessages } from "./anthropic-messages.js";
 import { textCompletions } from "./anthropic-text.js";
-import { createCountTokensMeter, createMessagesMeter } from "./anthropic-usage.js";
+import { createMessagesMeter } from "./anthropic-usage.js";
+import { createFreeMeter } from "./meters.js";
 import type { Api, ModelList, Provider } from "./provider.js";
 
 const version = { "anthropic-version": "2023-06-01" };
@@ -12,7 +13,7 @@ const passHeaders = ["anthropic-version", "anthropic-beta"];
 
 const messages: Api = {
   name: "messages",
-  path: () => "/v1/messages",
+  paths: [{ path: "/v1/messages" }],
   passHeaders,
   headers: version,
   read: readMessages,
@@ -25,13 +26,13 @@ const messages: Api = {
 const countTokens: Api = {
   name: "count_tokens",
   free: true,
-  path: () => "/v1/messages/count_tokens",
+  paths: [{ path: "/v1/messages/count_tokens" }],
   passHeaders,
   headers: version,
   read: (body) => ({ ...readMessages(body), stream: false, maxOutputTokens: undefined }),
   rewrite: rewriteCountTokens,
   prompt: promptOfMessages,
-  meter: createCountTokensMeter,
+  meter: createFreeMeter,
   count: { encode: encodeCount, decode: decodeCount },
 };
 

@@ -56,6 +56,14 @@ export function editNested(body: JsonObject, edits: Edits, key: string, inner: s
   if (nested.raw(inner) !== json) edits.set(key, nested.with(new Map([[inner, json]])).toString("utf8"));
 }
 
+/** Changes members of a member that is an object, and leaves its others as they are. Any other member is left alone. */
+export function editInside(body: JsonObject, edits: Edits, key: string, change: (inner: JsonObject) => Edits): void {
+  if (body.kind(key) !== "object") return;
+  const nested = scanNested(body, key);
+  const changes = change(nested);
+  if (changes.size > 0) edits.set(key, nested.with(changes).toString("utf8"));
+}
+
 function scanNested(body: JsonObject, key: string): JsonObject {
   try {
     return scanJsonObject(Buffer.from(body.raw(key) ?? ""));

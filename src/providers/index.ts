@@ -1,6 +1,8 @@
 import { anthropic } from "./anthropic.js";
+import { fireworks } from "./fireworks.js";
+import { google } from "./google.js";
 import { openai, openaiCompatible } from "./openai.js";
 import type { Provider } from "./provider.js";
 
 /** Every kind of upstream that the gateway speaks to. */
-export const providers: readonly Provider[] = [anthropic, openai, openaiCompatible];
+export const providers: readonly Provider[] = [anthropic, openai, google, fireworks, openaiCompatible];

@@ -73,7 +73,7 @@ function thoughtIn(message: Json): string {
 }
 
 /** `refused`: the answer holds a refusal, for which there is no reason of its own. */
-function stopOf(choice: Json, refused: boolean): { stopReason: StopReason; stopSequence?: string } {
+export function stopOf(choice: Json, refused: boolean): { stopReason: StopReason; stopSequence?: string } {
   const { finish_reason: reason, stop_reason: sequence } = choice;
   if (refused) return { stopReason: StopReason.REFUSAL };
   // vLLM says which sequence it was.
@@ -148,10 +148,7 @@ export function createChatDecoder(): TypedDecoder {
         return writer.take();
       }
       const chunk = payloadOf(data);
-      if (chunk.error !== undefined && chunk.error !== null) {
-        const words = oneLine(isObject(chunk.error) ? chunk.error.message : chunk.error);
-        throw new UnreadableAnswerError(`the upstream reports an error: ${words ?? "it does not say which"}`);
-      }
+      refuseError(chunk);
       const choices = arrayIn(chunk.choices, "choices");
       if (id === "") id = stringIn(chunk.id ?? "", "id");
       // Azure's first chunk has neither choices nor an id.
@@ -177,6 +174,13 @@ export function createChatDecoder(): TypedDecoder {
       return writer.take();
     },
   };
+}
+
+/** Throws when the chunk reports an error. */
+export function refuseError({ error }: Json): void {
+  if (error === undefined || error === null) return;
+  const words = oneLine(isObject(error) ? error.message : error);
+  throw new UnreadableAnswerError(`the upstream reports an error: ${words ?? "it does not say which"}`);
 }
 
 /** Servers that give no index send each call whole, by its name, or go on with the last one. */

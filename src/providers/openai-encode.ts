@@ -21,35 +21,26 @@ import type { TypedApi } from "./typed.js";
 import { base64, cannot, chatOf, refuse, withOptions } from "./typed-encode.js";
 
 /** OpenAI's own API, or what servers make of it that speak like it. They take more sampling options, and older names. */
-export type Dialect = "openai" | "compatible";
+export type Dialect = "openai" | "fireworks" | "compatible";
 
-const names = { openai: "OpenAI", compatible: "this provider" } as const;
+/** What messages to people call them. */
+export const dialectNames = { openai: "OpenAI", fireworks: "Fireworks", compatible: "this provider" } as const;
 
-/** Most stop sequences that OpenAI takes. */
+/** Most stop sequences that OpenAI and Fireworks take. */
 const maxStops = 4;
 
 export function createChatEncoder(dialect: Dialect): TypedApi["encode"] {
-  const name = names[dialect];
+  const name = dialectNames[dialect];
   return (request, model, stream) => {
     const { system, messages } = chatOf(request, name);
-    if (dialect === "openai") refuse(request, name, ["topK"]);
-    if (dialect === "openai" && request.stopSequences.length > maxStops)
-      throw cannot(name, "stop_sequences", `it takes at most ${maxStops}`);
-    checkOptions(request);
+    checkCommon(request, dialect);
     const encode = messageEncoder(dialect);
     const fields = {
       messages: [
         ...(system === "" ? [] : [{ role: "system", content: system }]),
         ...messages.flatMap((message, index) => encode(message, `chat.messages[${index}]`)),
       ],
-      temperature: request.temperature,
-      top_p: request.topP,
-      top_k: request.topK,
-      stop: request.stopSequences.length > 0 ? request.stopSequences : undefined,
-      // Within 2^53, as the API demands of its callers.
-      seed: request.seed === undefined ? undefined : Number(request.seed),
-      presence_penalty: request.presencePenalty,
-      frequency_penalty: request.frequencyPenalty,
+      ...samplingOf(request),
       tools: request.tools.length > 0 ? request.tools.map(encodeTool) : undefined,
       tool_choice: request.toolChoice && encodeToolChoice(request.toolChoice),
       parallel_tool_calls: request.toolChoice?.allowParallel,
@@ -57,24 +48,56 @@ export function createChatEncoder(dialect: Dialect): TypedApi["encode"] {
       reasoning_effort: request.reasoning && encodeReasoning(request.reasoning, name),
       prediction: request.prediction === undefined ? undefined : { type: "content", content: request.prediction },
     };
-    const own = defined({
-      model,
-      stream,
-      stream_options: stream ? { ...streamOptions(request), include_usage: true } : undefined,
-      [dialect === "openai" ? "max_completion_tokens" : "max_tokens"]: request.maxOutputTokens,
-    });
-    return withOptions(request, fields, own, [
-      ...(request.maxOutputTokens === undefined ? [] : ["max_tokens", "max_completion_tokens"]),
-      ...(stream ? [] : ["stream_options"]),
-    ]);
+    const capName = dialect === "openai" ? "max_completion_tokens" : "max_tokens";
+    return withOwn(request, fields, { model, stream, dialect, capName });
   };
 }
 
-/** More than one choice would be paid for, and only the first one answered. */
-function checkOptions({ providerOptions }: CompleteRequest): void {
-  const n = providerOptions?.n;
-  if (n !== undefined && n !== null && n !== 1)
-    throw new InvalidRequestError("n must be 1: there is one answer", "provider_options.n");
+/** The native body, over whose fields stands what is the gateway's to say. */
+export function withOwn(
+  request: CompleteRequest,
+  fields: Record<string, unknown>,
+  own: { readonly model: string; readonly stream: boolean; readonly dialect: Dialect; readonly capName: string },
+): Record<string, unknown> {
+  const { model, stream, dialect, capName } = own;
+  const asksForUsage = stream && dialect !== "fireworks";
+  const ours = defined({
+    model,
+    stream,
+    stream_options: asksForUsage ? { ...streamOptions(request), include_usage: true } : undefined,
+    [capName]: request.maxOutputTokens,
+  });
+  return withOptions(request, fields, ours, [
+    ...(request.maxOutputTokens === undefined ? [] : ["max_tokens", "max_completion_tokens"]),
+    ...(stream ? [] : ["stream_options"]),
+  ]);
+}
+
+/** What holds for chats and prompts alike. */
+export function checkCommon(request: CompleteRequest, dialect: Dialect): void {
+  const name = dialectNames[dialect];
+  if (dialect === "openai") refuse(request, name, ["topK"]);
+  if (dialect !== "compatible" && request.stopSequences.length > maxStops)
+    throw cannot(name, "stop_sequences", `it takes at most ${maxStops}`);
+  // More than one choice would be paid for, and only the first one answered.
+  for (const option of ["n", "best_of"]) {
+    const choices = request.providerOptions?.[option];
+    if (choices !== undefined && choices !== null && choices !== 1)
+      throw new InvalidRequestError(`${option} must be 1: there is one answer`, `provider_options.${option}`);
+  }
+}
+
+export function samplingOf(request: CompleteRequest): Record<string, unknown> {
+  return {
+    temperature: request.temperature,
+    top_p: request.topP,
+    top_k: request.topK,
+    stop: request.stopSequences.length > 0 ? request.stopSequences : undefined,
+    // Within 2^53, as the API demands of its callers.
+    seed: request.seed === undefined ? undefined : Number(request.seed),
+    presence_penalty: request.presencePenalty,
+    frequency_penalty: request.frequencyPenalty,
+  };
 }
 
 function streamOptions({ providerOptions }: CompleteRequest): object {
@@ -84,7 +107,7 @@ function streamOptions({ providerOptions }: CompleteRequest): object {
 
 /** One typed message can become several: the results of tools are messages of their own. */
 function messageEncoder(dialect: Dialect): (message: Message, path: string) => object[] {
-  const name = names[dialect];
+  const name = dialectNames[dialect];
 
   const assistant = (parts: readonly Part[], path: string): object => {
     const texts: { type: "text"; text: string }[] = [];
@@ -120,7 +143,7 @@ function messageEncoder(dialect: Dialect): (message: Message, path: string) => o
       else if (role === Role.TOOL) throw new InvalidRequestError("a tool has results only", at);
       else if (kind.case === "text") content.push({ type: "text", text: kind.value });
       else if (kind.case === "image") content.push(encodeImage(kind.value, `${at}.image`));
-      else if (kind.case === "document") content.push(encodeDocument(kind.value, name, `${at}.document`));
+      else if (kind.case === "document") content.push(encodeDocument(kind.value, dialect, `${at}.document`));
       else throw new InvalidRequestError("users have text, images, documents and tool results only", at);
     });
     // Results come first: they must follow the tool calls that they answer.
@@ -149,7 +172,9 @@ function encodeImage({ source, mediaType }: Image, path: string): ContentPart {
 }
 
 /** Files are PDF only: https://platform.openai.com/docs/guides/pdf-files */
-function encodeDocument({ source, mediaType, title }: Document, name: string, path: string): ContentPart {
+function encodeDocument({ source, mediaType, title }: Document, dialect: Dialect, path: string): ContentPart {
+  const name = dialectNames[dialect];
+  if (dialect === "fireworks") throw cannot(name, path);
   if (source.case === "url") throw cannot(name, `${path}.url`);
   if (source.case !== "data") throw new InvalidRequestError("a document needs data", path);
   if (mediaType !== "application/pdf") throw cannot(name, `${path}.media_type`);
@@ -199,7 +224,7 @@ function encodeToolChoice({ mode, toolName }: ToolChoice): unknown {
   }
 }
 
-function encodeFormat({ format }: ResponseFormat): object {
+export function encodeFormat({ format }: ResponseFormat): object {
   switch (format.case) {
     case "text":
       return { type: "text" };

@@ -28,6 +28,24 @@ export interface Asked {
   readonly stream: boolean;
   /** The most output tokens it lets the model produce, when it says. */
   readonly maxOutputTokens: number | undefined;
+  /** Programming language of the prompt, by which some virtual models choose. */
+  readonly languageId?: string | undefined;
+}
+
+/** What the URL of a native request says, where its path says it. */
+export interface Called {
+  readonly model?: string | undefined;
+  readonly stream?: boolean | undefined;
+}
+
+/** Where an API is called: below the upstream's base URL, and by callers below that of the gateway. */
+export interface ApiPath {
+  /** Begins with a slash. `{model}` stands for the model's name. */
+  readonly path: string;
+  /** Query that belongs to it, `alt=sse`. Callers that send another one mean another API. */
+  readonly query?: string;
+  /** Whether what is called here is a stream; undefined: the body says. */
+  readonly stream?: boolean;
 }
 
 /** Member of the native body → its new JSON text; undefined removes it. */
@@ -48,6 +66,8 @@ export interface Rewrite {
  * Never throws: what it cannot read says nothing.
  */
 export interface Meter {
+  /** Longest event that it must see, where one of more than 64 KiB can hold usage or the end. */
+  readonly maxEventBytes?: number;
   /** One event of a stream: `data` is its payload's bytes. Must be cheap for events that carry nothing of interest. */
   event(data: Buffer): void;
   /** The whole body of an answer that is no stream. */
@@ -63,14 +83,18 @@ export interface Api {
   readonly name: string;
   /** True where the provider charges nothing, such as for counting tokens: then no limit is charged either. */
   readonly free?: true;
-  /** Path below the upstream's base URL, beginning with a slash. `model` is not encoded yet. */
-  path(model: string, stream: boolean): string;
+  /** Where it is called. Typed requests and those of the Sourcegraph routes take the first one that fits. */
+  readonly paths: readonly [ApiPath, ...ApiPath[]];
+  /** The feature that callers mean by calling it when they do not say; absent: chat. */
+  readonly feature?: "code_completions";
   /** Headers of the caller that are passed on, lower case: `anthropic-version`. */
   readonly passHeaders: readonly string[];
   /** Headers of the request when the caller sent none of that name. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Whether a body is one of this API, where the caller's path does not tell. Absent: it is. */
+  takes?(body: JsonObject): boolean;
   /** Throws `InvalidRequestError` saying which field is wrong and what was expected. */
-  read(body: JsonObject): Asked;
+  read(body: JsonObject, called?: Called): Asked;
   /** What to change in the body. Only fields that must change. Throws `InvalidRequestError`. */
   rewrite(body: JsonObject, rewrite: Rewrite): Edits;
   /**
@@ -108,6 +132,8 @@ export interface Provider {
   /** Seconds for `retry-after` on a 503 when the upstream gave none (wire.md 1.4). */
   readonly retryAfterSeconds: number;
   readonly apis: readonly Api[];
+  /** Query parameter in which callers may send their key instead of a header; undefined: none. */
+  readonly keyParameter?: string;
   /** Headers that carry the upstream's key; an empty object where `key` is undefined. */
   authHeaders(key: string | undefined): Readonly<Record<string, string>>;
   /** The body of an error in the shape the vendor's SDKs read. */
@@ -126,6 +152,8 @@ export interface Provider {
 export interface ModelList {
   /** Path below the upstream's base URL, with its query. */
   readonly path: string;
+  /** Further paths at which callers ask for it. */
+  readonly alsoAt?: readonly string[];
   /** Headers of the request, beside those with the key. */
   readonly headers: Readonly<Record<string, string>>;
   /** Native model names in the answer, in its order. Throws when it is not such a list. */

@@ -1,6 +1,6 @@
 // What the encoders of typed requests have in common.
 
-import type { Chat, CompleteRequest } from "../../gen/codygateway/v1/completions_pb.js";
+import type { Chat, CompleteRequest, ResponseFormat_JsonSchema } from "../../gen/codygateway/v1/completions_pb.js";
 import { InvalidRequestError } from "../errors.js";
 import { defined } from "./answers.js";
 
@@ -46,6 +46,11 @@ export function withOptions(
   const options = Object.entries(request.providerOptions ?? {}).filter(([key]) => !dropped.includes(key));
   // Object.fromEntries and spreading define members, so that `__proto__` is a name like any other.
   return defined({ ...fields, ...Object.fromEntries(options), ...own });
+}
+
+/** A schema of an answer for APIs that have no other place for what it is for. */
+export function describedSchema({ schema = {}, description }: ResponseFormat_JsonSchema): object {
+  return description !== "" && !("description" in schema) ? { ...schema, description } : schema;
 }
 
 export function base64(data: Uint8Array): string {

@@ -13,7 +13,7 @@ import type { Watch, Watched } from "./watch.js";
 const maxWholeBytes = 64 * 1024 * 1024;
 /** Largest streamed answer. */
 const maxStreamBytes = 256 * 1024 * 1024;
-/** Events longer than this are passed on, but not read for usage. */
+/** Events longer than this are passed on, but not read for usage, where the API's meter does not say otherwise. */
 const maxMeteredEventBytes = 64 * 1024;
 /** Longest wait for an answer that is no stream: reasoning models think for minutes. */
 const wholeFirstByteMs = 600_000;
@@ -213,7 +213,7 @@ function refusedAnswer(status: number): { reason: UpstreamError["reason"]; messa
 }
 
 function meterEvents(meter: Meter): SseScanner {
-  return createSseScanner((data) => meter.event(data), { maxEventBytes: maxMeteredEventBytes });
+  return createSseScanner((data) => meter.event(data), { maxEventBytes: meter.maxEventBytes ?? maxMeteredEventBytes });
 }
 
 function isSuccess(status: number | undefined): boolean {

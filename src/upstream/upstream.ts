@@ -21,6 +21,8 @@ export interface UpstreamRequest {
   /** Configured name of the upstream. */
   readonly upstream: string;
   readonly api: Api;
+  /** Path below the base URL, with its query. */
+  readonly path: string;
   /** The upstream's own model name. */
   readonly model: string;
   readonly stream: boolean;

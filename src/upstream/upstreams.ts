@@ -36,7 +36,7 @@ export function createUpstreams(
         pool.dispatch(
           {
             method: "POST",
-            path: basePath + request.api.path(request.model, request.stream),
+            path: basePath + request.path,
             headers: headersFor(request.api, request.headers),
             body: request.body,
           },

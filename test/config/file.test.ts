@@ -81,17 +81,17 @@ providers:
     const config = loadFile(`
 models:
   - id: virtual/starcoder
-    routes: [ { model: anthropic/one, weight: 3 }, { model: anthropic/two } ]
+    routes: [ { model: anthropic/one, weight: 3, languages: [go, c++] }, { model: anthropic/two } ]
   - id: anthropic/latest
     fallbacks: [ { model: anthropic/other } ]
-    prices: { inputPerMillion: 3.00, outputPerMillion: 15.00 }
+    prices: { inputPerMillion: 3.00, outputPerMillion: 15.00, cacheWritePerMillion: 3.75 }
 `);
 
     expect(config.models).toEqual([
       {
         id: "virtual/starcoder",
         routes: [
-          { model: "anthropic/one", weight: 3 },
+          { model: "anthropic/one", weight: 3, languages: ["go", "c++"] },
           { model: "anthropic/two", weight: 1 },
         ],
         fallbacks: [],
@@ -101,7 +101,12 @@ models:
         id: "anthropic/latest",
         routes: [],
         fallbacks: ["anthropic/other"],
-        prices: { inputPerMillion: 3, outputPerMillion: 15, cachedInputPerMillion: undefined },
+        prices: {
+          inputPerMillion: 3,
+          outputPerMillion: 15,
+          cachedInputPerMillion: undefined,
+          cacheWritePerMillion: 3.75,
+        },
       },
     ]);
   });
@@ -270,6 +275,18 @@ const broken: [string, string, string, string][] = [
   ["a line end", `${provider}    headers: { x-a: "a\\r\\nb: c" }`, "6: providers[0].headers.x-a", "expected printable"],
   ["an unknown timeout", `${provider}    timeouts: { read: 1s }`, "6: providers[0].timeouts.read", "unknown key"],
   ["a bare number", `${provider}    timeouts: { idle: 5 }`, "6: providers[0].timeouts.idle", "expected a duration"],
+  [
+    "routes for languages only",
+    model("routes: [ { model: anthropic/c, languages: [go] } ]"),
+    "3: models[0].routes",
+    "expected a route without languages, for all others",
+  ],
+  [
+    "a language that is none",
+    model("routes: [ { model: anthropic/c, languages: [] }, { model: anthropic/b } ]"),
+    "3: models[0].routes[0].languages",
+    "expected at least one language",
+  ],
   ["a model as it is", "models:\n  - id: anthropic/a", "2: models[0]", "expected routes, fallbacks or prices"],
   ["a model of nobody", "models: [ { id: a, fallbacks: [] } ]", "1: models[0].id", "expected a gateway model name"],
   [

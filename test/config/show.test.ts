@@ -63,7 +63,7 @@ describe("docs/configuration.md", () => {
     const config = load(env, () => yaml);
 
     expect(config.upstreams.map(({ name }) => name)).toEqual(["anthropic", "local"]);
-    expect(config.models).toHaveLength(2);
+    expect(config.models).toHaveLength(3);
     expect(config.staticActors[0]?.actor.features.chat_completions?.limits).toHaveLength(2);
   });
 });

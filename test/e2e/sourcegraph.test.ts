@@ -257,7 +257,7 @@ describe("callers", () => {
   });
 
   it("get 404 for unknown paths, 405 for wrong methods", async () => {
-    const missing = await post("/v1/completions/fireworks", {});
+    const missing = await post("/v1/completions/nobody", {});
     expect([missing.status, await missing.text()]).toEqual([404, "404 page not found\n"]);
     const wrong = await fetch(`${gw.url}/v1/completions/openai`);
     expect([wrong.status, wrong.headers.get("allow")]).toEqual([405, "POST"]);

@@ -60,8 +60,13 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     CODY_GATEWAY_ANTHROPIC_BASE_URL: upstream.url,
     OPENAI_API_KEY: "upstream-key-openai",
     CODY_GATEWAY_OPENAI_BASE_URL: `${upstream.url}/v1`,
+    GEMINI_API_KEY: "upstream-key-google",
+    CODY_GATEWAY_GOOGLE_BASE_URL: upstream.baseUrls.google,
+    FIREWORKS_API_KEY: "upstream-key-fireworks",
+    CODY_GATEWAY_FIREWORKS_BASE_URL: upstream.baseUrls.fireworks,
     CODY_GATEWAY_ANTHROPIC_ALLOWED_MODELS: "claude-*,demo-*",
     CODY_GATEWAY_OPENAI_ALLOWED_MODELS: "gpt-*,demo-*",
+    CODY_GATEWAY_GOOGLE_ALLOWED_MODELS: "gemini-*,demo-*",
     ...options.env,
   };
   const loaded = loadConfig(env, () => JSON.stringify(file));

@@ -179,8 +179,21 @@ describe("virtual models", () => {
   it("are listed with what serves them", () => {
     const listed = at(0).list(["virtual/*", "anthropic/latest"]);
     expect(listed).toEqual([
-      { name: "anthropic/latest", upstream: "anthropic", model: "latest" },
-      { name: "virtual/mix", upstream: undefined, model: "virtual/mix" },
+      {
+        name: "anthropic/latest",
+        upstream: "anthropic",
+        model: "latest",
+        leadsTo: [{ upstream: "anthropic", model: "claude-3-Opus" }],
+      },
+      {
+        name: "virtual/mix",
+        upstream: undefined,
+        model: "virtual/mix",
+        leadsTo: [
+          { upstream: "openai", model: "gpt-4" },
+          { upstream: "local", model: "x" },
+        ],
+      },
     ]);
   });
 });
@@ -227,7 +240,9 @@ describe("list", () => {
   });
 
   it("has the native names for the upstream's own routes", () => {
-    expect(catalogue.list(["gpt-4"])).toEqual([{ name: "openai/gpt-4", upstream: "openai", model: "gpt-4" }]);
+    expect(catalogue.list(["gpt-4"])).toEqual([
+      { name: "openai/gpt-4", upstream: "openai", model: "gpt-4", leadsTo: [{ upstream: "openai", model: "gpt-4" }] },
+    ]);
   });
 
   it("has every name that resolves, and no other", () => {

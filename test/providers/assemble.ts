@@ -57,9 +57,11 @@ function add(part: OpenPart, kind: PartKind, text = ""): void {
 
 function plainPart({ kind, text, signature, id, name, redacted }: OpenPart): object {
   if (kind === PartKind.TEXT) return { text };
-  if (kind === PartKind.TOOL_USE) return { toolUse: { id, name, input: JSON.parse(text === "" ? "{}" : text) } };
+  const signed = signature === "" ? {} : { signature };
+  if (kind === PartKind.TOOL_USE)
+    return { toolUse: { id, name, input: JSON.parse(text === "" ? "{}" : text) }, ...signed };
   if (redacted !== "") return { redactedData: redacted };
-  return { thinking: text, ...(signature !== "" && { signature }) };
+  return { thinking: text, ...signed };
 }
 
 /** A whole answer in the same form. */
@@ -67,8 +69,8 @@ export function plainAnswer(answer: TypedAnswer): PlainAnswer & { usage: object 
   const parts = (answer.message?.parts ?? []).map(({ kind }) => {
     if (kind?.case === "text") return { text: kind.value };
     if (kind?.case === "toolUse") {
-      const { id, name, input } = kind.value;
-      return { toolUse: { id, name, input } };
+      const { id, name, input, signature } = kind.value;
+      return { toolUse: { id, name, input }, ...(signature && { signature }) };
     }
     if (kind?.case !== "thinking") throw new Error(`unexpected ${kind?.case}`);
     const { text, signature, redactedData } = kind.value;

@@ -22,7 +22,7 @@ import { createEventWriter, objectIn, payloadOf, stringIn } from "../../../src/p
 
 const chat: Api = {
   name: "chat",
-  path: () => "/chat",
+  paths: [{ path: "/chat" }],
   passHeaders: [],
   headers: { "acme-version": "2" },
   read(body) {
