@@ -29,6 +29,8 @@ export type Reason =
   | "UPSTREAM_REFUSED_REQUEST"
   | "DEADLINE_EXCEEDED"
   | "RECENTLY_REFRESHED"
+  | "SYNC_NOT_SUPPORTED"
+  | "SYNC_DIFFERS"
   | "INTERNAL";
 
 /** What every error of the gateway is. `reason` says which; subclasses hold the numbers. */
@@ -156,6 +158,26 @@ export class UnavailableError extends GatewayError {
     options?: ErrorOptions,
   ) {
     super(reason, message, options);
+  }
+}
+
+/** The actor's source was asked for it so lately that it is not asked again yet, but after `retryAfterMs`. */
+export class RecentlyRefreshedError extends GatewayError {
+  override readonly name = "RecentlyRefreshedError";
+  constructor(readonly retryAfterMs: number) {
+    super("RECENTLY_REFRESHED", "actor was recently updated");
+  }
+}
+
+/** A source cannot do what it was asked to, or is doing it in another way just now. */
+export class SyncRefusedError extends GatewayError {
+  override readonly name = "SyncRefusedError";
+  constructor(
+    override readonly reason: "SYNC_NOT_SUPPORTED" | "SYNC_DIFFERS",
+    message: string,
+    readonly source: string,
+  ) {
+    super(reason, message);
   }
 }
 

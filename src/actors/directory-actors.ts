@@ -4,7 +4,7 @@ import type { Actor } from "./actor.js";
 import type { Known } from "./directory.js";
 import { applyOverrides, type Override } from "./override.js";
 import type { RecordReader } from "./record-reader.js";
-import { actorKey } from "./records.js";
+import { actorKey, type ToldActor } from "./records.js";
 import { createReplicaMap, type Replica } from "./replica.js";
 import { createTokenIndex } from "./token-index.js";
 
@@ -43,12 +43,22 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
     else counts.delete(source);
   }
 
-  function put(key: string, told: Actor, tokenHashes: readonly string[]): ActorEntry {
+  function put(key: string, given: ToldActor): ActorEntry {
     const before = actors.get(key);
+    const { told, tokenHashes, tokenTimes, unlistedAt } = given;
     const { source, id } = told;
     const list = inForce(key);
-    const actor = applyOverrides(told, list);
-    const entry = { source, id, told, actor, tokenHashes, overrides: list, until: endOf(list) };
+    const entry = {
+      source,
+      id,
+      told,
+      actor: applyOverrides(told, list),
+      tokenHashes,
+      tokenTimes,
+      unlistedAt,
+      overrides: list,
+      until: endOf(list),
+    };
     actors.set(key, entry);
     if (before === undefined) count(source, 1);
     tokens.replace(key, before?.tokenHashes ?? [], tokenHashes);
@@ -59,7 +69,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
   /** The entry, with overrides that have ended taken off. */
   function current(key: string): Known | undefined {
     const entry = actors.get(key);
-    return entry === undefined || entry.until > clock.now() ? entry : put(key, entry.told, entry.tokenHashes);
+    return entry === undefined || entry.until > clock.now() ? entry : put(key, entry);
   }
 
   function isInForce({ expiresAt = Infinity }: Override): boolean {
@@ -79,7 +89,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
     else overrides.set(key, after);
     const entry = actors.get(whose);
     if (entry === undefined) onActor({ source, id });
-    else put(whose, entry.told, entry.tokenHashes);
+    else put(whose, entry);
   }
 
   return {
@@ -89,8 +99,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
     actors: {
       entries: actors,
       set(record) {
-        const { told, tokenHashes } = read.actor(record);
-        put(record.key, told, tokenHashes);
+        put(record.key, read.actor(record));
       },
       delete(key) {
         const before = actors.get(key);

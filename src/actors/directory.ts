@@ -4,20 +4,17 @@ import { createKnownActors } from "./directory-actors.js";
 import { createMarks } from "./directory-marks.js";
 import type { Override } from "./override.js";
 import { createRecordReader } from "./record-reader.js";
-import { actorKey, type Revocation } from "./records.js";
+import { actorKey, type Revocation, type ToldActor } from "./records.js";
 import { type Replica, sweepReplica } from "./replica.js";
 import type { RecordKind, StoreListener, StoreRecord } from "./store.js";
 import type { SyncState } from "./sync-state.js";
 
 /** An actor that is known. A change makes another object of it. */
-export interface Known {
+export interface Known extends ToldActor {
   readonly source: string;
   readonly id: string;
-  /** As its source told of it. */
-  readonly told: Actor;
   /** With the overrides in force: what counts. */
   readonly actor: Actor;
-  readonly tokenHashes: readonly string[];
   /** In force when it was looked up. */
   readonly overrides: readonly Override[];
 }

@@ -46,6 +46,8 @@ const actor = z.object({
   accessEnabled: z.boolean(),
   updatedAt: time,
   tokenHashes: z.array(z.string()),
+  tokenTimes: z.array(time).exactOptional(),
+  unlistedAt: time.exactOptional(),
   features: z.string(),
 });
 
@@ -69,30 +71,26 @@ const counts = z.object({
   estimatedTotal: amount.exactOptional(),
 });
 
+const identity = { id: z.string(), startedAt: time, process: z.string(), dryRun: z.boolean() };
+
+const running = z.object({ ...identity, allowShrink: z.boolean(), counts, until: time });
+
+const ended = z.object({
+  ...identity,
+  endedAt: time,
+  outcome: z.enum(["succeeded", "held", "failed", "canceled"]),
+  counts,
+  error: z.string().exactOptional(),
+  hold: z.object({ reason: z.string(), wouldRemove: amount, known: amount, allowedShare: z.number() }).exactOptional(),
+});
+
 const sync: z.ZodType<SyncState> = z.object({
-  running: z
-    .object({
-      id: z.string(),
-      startedAt: time,
-      process: z.string(),
-      dryRun: z.boolean(),
-      allowShrink: z.boolean(),
-      counts,
-    })
-    .exactOptional(),
-  last: z
-    .object({
-      startedAt: time,
-      endedAt: time,
-      outcome: z.enum(["succeeded", "held", "failed", "canceled"]),
-      counts,
-      error: z.string().exactOptional(),
-      process: z.string(),
-      dryRun: z.boolean(),
-    })
-    .exactOptional(),
+  running: running.exactOptional(),
+  last: ended.exactOptional(),
+  lastDryRun: ended.exactOptional(),
   completedAt: time.exactOptional(),
   nextAt: time.exactOptional(),
+  failures: amount.exactOptional(),
 });
 
 /** Most different sets of features that are kept at hand, twice. */
@@ -109,7 +107,7 @@ export function createRecordReader(): RecordReader {
 
   return {
     actor(record) {
-      const { name, accessEnabled, updatedAt, tokenHashes, features: of } = check(actor, valueOf(record));
+      const { name, accessEnabled, updatedAt, features: of, ...rest } = check(actor, valueOf(record));
       const { source, id } = parseActorKey(record.key);
       if (lastUpdate.getTime() !== updatedAt) lastUpdate = new Date(updatedAt);
       const told = {
@@ -120,7 +118,7 @@ export function createRecordReader(): RecordReader {
         features: sharedFeatures(of, () => check(granted, parseJson(of))),
         updatedAt: lastUpdate,
       };
-      return { told, tokenHashes };
+      return { told, ...rest };
     },
     override(record) {
       const parsed = check(override, valueOf(record));

@@ -22,6 +22,10 @@ export interface Revocation {
 export interface ToldActor {
   readonly told: Actor;
   readonly tokenHashes: readonly string[];
+  /** When each of the tokens was confirmed last, ms since the epoch; absent where the source tells of all of them at once. */
+  readonly tokenTimes?: readonly number[] | undefined;
+  /** Since when its source, though complete, does not list it; absent while it does. */
+  readonly unlistedAt?: number | undefined;
 }
 
 /** Marks the form of the values. A process leaves alone what has another: a newer one wrote it. */
@@ -39,11 +43,15 @@ export function parseActorKey(key: string): { readonly source: string; readonly 
   return { source: key.slice(0, slash), id: key.slice(slash + 1) };
 }
 
-export function actorRecord({ told, tokenHashes }: ToldActor, options: { expiresAt?: number } = {}): StoreRecord {
-  const { name, source, id, accessEnabled, updatedAt } = told;
+export function actorRecord(
+  { told, tokenHashes, tokenTimes, unlistedAt }: ToldActor,
+  options: { expiresAt?: number } = {},
+): StoreRecord {
+  const { name, source, id, accessEnabled } = told;
+  const updatedAt = told.updatedAt.getTime();
   // A text of its own: thousands of actors have the same, which is read once.
   const features = JSON.stringify(told.features);
-  const value = { v: recordVersion, name, accessEnabled, updatedAt: updatedAt.getTime(), tokenHashes, features };
+  const value = { v: recordVersion, name, accessEnabled, updatedAt, tokenHashes, tokenTimes, unlistedAt, features };
   return { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value), ...options };
 }
 

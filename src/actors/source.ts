@@ -51,3 +51,8 @@ export type ListedEntry =
       /** What is wrong, in words without secrets. */
       readonly problem: string;
     };
+
+/** What a source throws when its back end cannot say. The message is for operators: what is wrong there, without secrets. */
+export class SourceError extends Error {
+  override readonly name = "SourceError";
+}

@@ -56,9 +56,10 @@ export interface ActorStore {
    */
   follow(listener: StoreListener): Promise<void>;
   /**
-   * Writes all records or none, at most `maxRecords` of them. Once it resolves, this process' listener was told of them. With
-   * a lease, throws `LeaseLostError` and writes nothing when the lease is no longer held: who was paused past its end cannot
-   * overwrite what its successor wrote. When it throws `UnavailableError`, the records may have been written all the same.
+   * Writes all records or none, at most `maxRecords` of them. Once it resolves, this process' listener was told of them, and of
+   * all that any process wrote before. With a lease, throws `LeaseLostError` and writes nothing when the lease is no longer
+   * held: who was paused past its end cannot overwrite what its successor wrote. When it throws `UnavailableError`, the records
+   * may have been written all the same.
    */
   write(records: readonly StoreRecord[], lease?: Lease): Promise<void>;
   /** The lease, or undefined while another has it. `holder` is told to who asks who has it. */

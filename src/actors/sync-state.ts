@@ -19,8 +19,21 @@ export interface SyncCounts {
 /** How a sync ended: `held` is one whose removals the shrink guard stopped. */
 export type SyncOutcome = "succeeded" | "held" | "failed" | "canceled";
 
+/** Why what a listing lacks was not removed. */
+export interface SyncHold {
+  /** In words. */
+  readonly reason: string;
+  readonly wouldRemove: number;
+  /** Actors of the source before the sync. */
+  readonly known: number;
+  /** The greatest share of `known` that is removed unasked, 0 to 1. */
+  readonly allowedShare: number;
+}
+
 /** A sync that ended. */
 export interface SyncSummary {
+  /** As `RunningSync.id`. */
+  readonly id: string;
   readonly startedAt: number;
   readonly endedAt: number;
   readonly outcome: SyncOutcome;
@@ -30,9 +43,11 @@ export interface SyncSummary {
   /** The process that did it. */
   readonly process: string;
   readonly dryRun: boolean;
+  /** With the outcome `held`. */
+  readonly hold?: SyncHold;
 }
 
-/** A sync that is under way, unless its process died: its lease tells. */
+/** A sync that is under way, unless its process died. */
 export interface RunningSync {
   /** Sets it apart from the source's other syncs. */
   readonly id: string;
@@ -41,15 +56,20 @@ export interface RunningSync {
   readonly dryRun: boolean;
   readonly allowShrink: boolean;
   readonly counts: SyncCounts;
+  /** When it counts as dead unless it was told anew by then. */
+  readonly until: number;
 }
 
 /** How a source's sync stands. */
 export interface SyncState {
   readonly running?: RunningSync;
-  /** The last one that ended. */
+  /** The last one that ended and was to change something. */
   readonly last?: SyncSummary;
-  /** When the last sync ended that listed everything and took it over: how old what is known of the source is. */
+  readonly lastDryRun?: SyncSummary;
+  /** When the last sync began that had the whole listing and took it over: that old is what is known of the source. */
   readonly completedAt?: number;
+  /** How many failed in a row. */
+  readonly failures?: number;
   /** When the next is due. */
   readonly nextAt?: number;
 }

@@ -14,6 +14,8 @@ import {
   ModelNotAllowedError,
   QuotaExceededError,
   type Reason,
+  RecentlyRefreshedError,
+  SyncRefusedError,
   TooManyInFlightError,
   UnavailableError,
   UpstreamError,
@@ -32,6 +34,8 @@ const codes: Readonly<Record<Reason, Code>> = {
   QUOTA_EXCEEDED: Code.ResourceExhausted,
   TOO_MANY_IN_FLIGHT: Code.ResourceExhausted,
   RECENTLY_REFRESHED: Code.FailedPrecondition,
+  SYNC_NOT_SUPPORTED: Code.FailedPrecondition,
+  SYNC_DIFFERS: Code.FailedPrecondition,
   QUOTA_STORE_UNAVAILABLE: Code.Unavailable,
   SOURCE_UNAVAILABLE: Code.Unavailable,
   ACTOR_STORE_UNAVAILABLE: Code.Unavailable,
@@ -74,7 +78,8 @@ function detailsOf(error: GatewayError): Details {
     const failure = { desc: QuotaFailureSchema, value: { violations: [{ subject: feature, description }] } };
     return [failure, retryIn(error.retryAt.getTime() - Date.now())];
   }
-  if (error instanceof UnavailableError) return [retryIn(error.retryAfterMs)];
+  if (error instanceof UnavailableError || error instanceof RecentlyRefreshedError)
+    return [retryIn(error.retryAfterMs)];
   if (error instanceof UpstreamError) {
     const { retryAfterSeconds } = error.details;
     return retryAfterSeconds === undefined ? [] : [retryIn(retryAfterSeconds * 1000)];
@@ -90,6 +95,7 @@ function detailsOf(error: GatewayError): Details {
 function metadataOf(error: GatewayError): Record<string, string> {
   if (error instanceof ModelNotAllowedError) return { model: error.model };
   if (error instanceof FeatureNotGrantedError) return { feature: error.feature };
+  if (error instanceof SyncRefusedError) return { source: error.source };
   if (error instanceof UpstreamError) return { provider: error.details.upstream };
   if (error instanceof TooManyInFlightError)
     return { limit: String(error.limit.limit), in_flight: String(error.limit.used) };

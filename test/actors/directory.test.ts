@@ -218,18 +218,22 @@ describe("directory", () => {
         dryRun: false,
         allowShrink: true,
         counts: { ...noSyncCounts, estimatedTotal: 7 },
+        until: 9,
       },
       last: {
+        id: "0",
         startedAt: 1,
         endedAt: 2,
         outcome: "failed",
         counts: noSyncCounts,
         error: "timed out",
         process: "p",
-        dryRun: true,
+        dryRun: false,
+        hold: { reason: "too few", wouldRemove: 20, known: 30, allowedShare: 0.2 },
       },
       completedAt: 3,
       nextAt: 4,
+      failures: 5,
     } as const;
     directory.changed([syncRecord(source, state), syncRecord("other", {})]);
     expect(directory.sync(source)).toEqual(state);

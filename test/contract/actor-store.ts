@@ -287,6 +287,20 @@ export function describeSharedActorStore(name: string, make: MakeActorStores): v
       expect(first).toHaveLength(121);
     });
 
+    it("has told of all that others wrote before, once a write is over", async () => {
+      await using data = await make();
+      await using stores = await openAll(data, 2);
+      const [one, two] = stores.all as [ActorStore, ActorStore];
+      const listener = recordingListener();
+      await two.follow(listener);
+
+      for (let at = 0; at < 20; at++) {
+        await one.write([actor("a", String(at))]);
+        await two.write([removal("nothing")]);
+        expect(listener.get("actors", "a")).toBe(String(at));
+      }
+    });
+
     it("shares leases and permits, and a message reaches the other process", async () => {
       await using data = await make();
       await using stores = await openAll(data, 2);
