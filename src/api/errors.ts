@@ -54,6 +54,7 @@ const codes: Readonly<Record<Reason, Code>> = {
 /** What the caller sees. Anything that is not the gateway's own error is "internal error". */
 export function toConnectError(error: unknown): ConnectError {
   if (error instanceof ConnectError) return error;
+  if (isAbort(error)) return ConnectError.from(error);
   if (!(error instanceof GatewayError))
     return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
   const code = codes[error.reason];
@@ -117,14 +118,18 @@ function retryIn(ms: number): Details[number] {
   return { desc: RetryInfoSchema, value: { retryDelay } };
 }
 
-/** Turns the gateway's own errors into what callers see, before and inside streams. `onFailed` sees them as they were. */
+/**
+ * Turns the gateway's own errors into what callers see, before and inside streams. `onFailed` sees them as they were; those of
+ * Connect, which are about the request, as `InvalidRequestError`. It is not told of callers who left or ran out of time.
+ */
 export function createErrorInterceptor(
   onFailed: (error: unknown, call: { readonly requestId: string | undefined; readonly method: string }) => void,
 ): Interceptor {
   return (next) => async (req) => {
     const requestId = req.header.get("x-request-id") ?? undefined;
     const map = (error: unknown): ConnectError => {
-      onFailed(error, { requestId, method: `${req.service.typeName}/${req.method.name}` });
+      const failure = failureOf(error);
+      if (failure !== undefined) onFailed(failure, { requestId, method: `${req.service.typeName}/${req.method.name}` });
       const mapped = toConnectError(error);
       if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
       return mapped;
@@ -136,6 +141,20 @@ export function createErrorInterceptor(
       throw map(error);
     }
   };
+}
+
+/** What to tell of an error; undefined when it is the caller's own end. */
+function failureOf(error: unknown): unknown {
+  if (isAbort(error)) return undefined;
+  if (!(error instanceof ConnectError)) return error;
+  if (error.code === Code.Canceled || error.code === Code.DeadlineExceeded) return undefined;
+  const ours = error.code === Code.Internal || error.code === Code.Unknown || error.code === Code.Unavailable;
+  return ours ? error : new InvalidRequestError(error.rawMessage);
+}
+
+/** An aborted signal's reason where nobody gave one. */
+function isAbort(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
 }
 
 /** `messages`, with anything they throw passed through `map` first. */

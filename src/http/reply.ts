@@ -34,7 +34,7 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
     write: (chunk) => res.write(chunk),
     onDrain: (resume) => void res.once("drain", resume),
     onGone(listener) {
-      if (res.closed || res.destroyed) listener();
+      if (isGone(call.res)) listener();
       else res.once("close", listener);
     },
     finish(states) {
@@ -51,6 +51,11 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
       res.write(errors.streamFrame(toHttpError(error)), () => breakOff(call.res));
     },
   };
+}
+
+/** Whether nobody is there any more to read the response. HTTP/2's responses do not say so themselves. */
+function isGone(res: HttpCall["res"]): boolean {
+  return "stream" in res ? res.stream.destroyed || res.stream.closed : res.closed || res.destroyed;
 }
 
 /** Ends a response so that it cannot be taken for whole. */

@@ -23,6 +23,8 @@ export interface ScriptCall {
   readonly slot: number;
   readonly keys: readonly string[];
   readonly args: readonly string[];
+  /** An argument before the others that depends on the time: asked for when the call is sent. */
+  readonly firstArg?: () => string;
 }
 
 /** What a script answers: any first element, then Redis' time in ms, then what the script has to say. */
@@ -38,10 +40,14 @@ export interface ServerState {
 }
 
 export interface ScriptRunner {
-  /** Throws `RedisAwayError` no later than `timeoutMs` from now, and at once while the server is known to be away. */
+  /**
+   * Sent at the end of this turn of the event loop, together with what else there is by then. Throws `RedisAwayError` no
+   * later than `timeoutMs` after that, and at once while the server is known to be away. What this process itself is late
+   * by is not held against Redis.
+   */
   run(call: ScriptCall): Promise<ScriptAnswer>;
   /** The clock of the server that has the slot. */
-  clockOf(slot: number): Pick<RemoteClock, "now" | "known">;
+  clockOf(slot: number): Pick<RemoteClock, "now" | "latest" | "known">;
   /** Servers that were asked so far. */
   servers(): readonly ServerState[];
   /** Stops asking whether servers are back. */
@@ -84,6 +90,8 @@ interface Run {
   readonly call: ScriptCall;
   readonly lane: Lane;
   readonly settle: (answer: ScriptAnswer | undefined, error?: unknown) => void;
+  args: readonly string[];
+  sentAt: number;
   settled: boolean;
   attempts: number;
   /** What `lane.loads` said when the script was sent by its hash. */
@@ -101,6 +109,7 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   const { redis, scripts, probe, slots, onChange } = parts;
   const { timeoutMs = 100, maxInFlight = 2_000 } = options;
   const lanes = new Map<string, Lane>();
+  let unsent: Run[] = [];
   const timeouts = createTimeouts<Run>(timeoutMs, (run) => {
     run.settle(undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
   });
@@ -142,6 +151,8 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       const run: Run = {
         call,
         lane,
+        args: call.args,
+        sentAt: 0,
         settled: false,
         attempts: 0,
         loads: 0,
@@ -149,18 +160,28 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
           run.settled = true;
           if (answer === undefined) reject(noteFailure(lane, error));
           else {
-            noteAnswer(lane, answer[1]);
+            noteAnswer(run, answer[1]);
             resolve(answer);
           }
         },
       };
-      timeouts.add(run);
-      send(run);
+      lane.inFlight++;
+      if (unsent.push(run) === 1) setImmediate(sendAll);
     });
   }
 
-  function noteAnswer(lane: Lane, now: number): void {
-    lane.clock.learn(now);
+  function sendAll(): void {
+    const runs = unsent;
+    unsent = [];
+    for (const run of runs) {
+      if (run.call.firstArg !== undefined) run.args = [run.call.firstArg(), ...run.call.args];
+      timeouts.add(run);
+      send(run);
+    }
+  }
+
+  function noteAnswer({ lane, sentAt }: Run, now: number): void {
+    lane.clock.learn(now, sentAt);
     lane.breaker.succeeded();
     lane.answeredAt = performance.now();
     lane.lastError = undefined;
@@ -181,12 +202,12 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   }
 
   function send(run: Run): void {
-    const { lane, call } = run;
-    const { script, keys, args } = call;
+    const { lane, call, args } = run;
+    const { script, keys } = call;
     const full = ++run.attempts === maxAttempts || (run.attempts > 1 && run.loads === loadsOf(lane, script));
     if (full) lane.loads.set(script.sha, loadsOf(lane, script) + 1);
     run.loads = loadsOf(lane, script);
-    lane.inFlight++;
+    run.sentAt = performance.now();
     const words = [full ? script.text : script.sha, String(keys.length), ...keys, ...args];
     redis.send(lane.name, full ? "eval" : "evalsha", words).then(
       (answer) => end(run, answer as ScriptAnswer),
@@ -195,11 +216,10 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   }
 
   function end(run: Run, answer: ScriptAnswer | undefined, error?: unknown): void {
-    run.lane.inFlight--;
-    if (run.settled) return;
     // Nothing was run. Of many that learn this together, the first to send again brings the text for all.
-    if (isNoScript(error) && run.attempts < maxAttempts) send(run);
-    else run.settle(answer, error);
+    if (isNoScript(error) && run.attempts < maxAttempts && !run.settled) return send(run);
+    run.lane.inFlight--;
+    if (!run.settled) run.settle(answer, error);
   }
 
   /** The servers that have our slots. */

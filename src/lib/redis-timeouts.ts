@@ -32,12 +32,13 @@ export function createTimeouts<T extends { readonly settled: boolean }>(
   }
 
   function fire(dueAt: number): void {
-    if (performance.now() - dueAt > busyMs) setImmediate(end);
-    else end();
+    const now = performance.now();
+    if (now - dueAt > busyMs) setImmediate(() => end(now));
+    else end(now);
   }
 
-  function end(): void {
-    const now = performance.now();
+  /** Ends what was due by `now`. What became due since has to be looked for first. */
+  function end(now: number): void {
     for (let next = waiting[first]; next !== undefined && next.dueAt <= now; next = waiting[first]) {
       first++;
       if (!next.item.settled) onTimeout(next.item);

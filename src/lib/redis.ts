@@ -3,6 +3,7 @@
 import { Cluster, type ClusterOptions, Command, Redis, type RedisOptions } from "ioredis";
 import type { Log } from "./log.js";
 import { parseRedisEndpoint, type RedisEndpoint } from "./redis-endpoint.js";
+import { watchSilence } from "./redis-silence.js";
 
 /** A connection to Redis for one role. Calls with different patience must not share one: they wait for each other. */
 export interface RedisConnection {
@@ -31,11 +32,9 @@ export interface RedisParts {
   readonly log?: Pick<Log, "info" | "warn">;
 }
 
-/** Bounds of how long Redis is waited for. */
-const commandTimeoutMs = 100;
+/** Bounds of how long Redis is waited for. What is sent by `send` has a bound of its own. */
+const commandTimeoutMs = 400;
 const connectTimeoutMs = 500;
-/** A connection that owes answers and has been silent for so long is replaced. */
-const socketTimeoutMs = 1_000;
 /**
  * Longest wait between two attempts to connect. With the time that an attempt may take it stays under a second: that is how
  * soon service must be normal once Redis is back.
@@ -55,7 +54,6 @@ export function redisOptions({ username, password, db, tls }: RedisEndpoint, rol
   return {
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
-    socketTimeout: socketTimeoutMs,
     // A command that waits for a connection, or is sent again after one broke, runs when nobody expects it any more.
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
@@ -88,6 +86,7 @@ function connectServer(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): 
   const client = new Redis({ ...redisOptions(endpoint, role), ...where });
   client.on("error", (error: Error) => voice.failed(server, error));
   client.on("ready", () => voice.ready(server));
+  watchSilence(client);
   const batch = createBatcher();
   return {
     client,
@@ -139,6 +138,7 @@ function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice):
   cluster.on("+node", (node: Redis) => {
     const server = nameOf(node);
     nodes.set(server, node);
+    watchSilence(node);
     node.on("ready", () => {
       voice.ready(server);
       for (const listener of listeners) listener(server);
@@ -193,17 +193,14 @@ function dispatch(client: Redis | Cluster, name: string, args: string[]): Promis
   return client.sendCommand(command) as Promise<unknown>;
 }
 
-/**
- * Writes together what is sent in one turn of the event loop: one system call instead of one a command. Measured with
- * `bench/quota-redis.ts`.
- */
+/** Writes together what is sent together: one system call instead of one a command. Measured with `bench/quota-redis.ts`. */
 function createBatcher(): (client: Redis) => void {
   let corked: Redis["stream"] | undefined;
   return ({ stream, status }) => {
     if (status !== "ready" || corked === stream) return;
     corked = stream;
     stream.cork();
-    setImmediate(() => {
+    process.nextTick(() => {
       if (corked === stream) corked = undefined;
       stream.uncork();
     });

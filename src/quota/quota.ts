@@ -128,7 +128,10 @@ export interface QuotaParts {
 export interface QuotaOptions {
   /** What happens while the store is away; features left out are refused. */
   readonly storeFailure?: Readonly<Partial<Record<Feature, StoreFailure>>>;
-  /** How long a call to the store may take to have an effect. Default 100 ms. */
+  /**
+   * How long a call to the store may take to have an effect. A store that others share has a shorter timeout of its own,
+   * from when a call is sent: this is for calls that a busy process is late to send. Default 10 s.
+   */
   readonly deadlineMs?: number;
   /** Time between renewals of all live holds. Default 10 s. */
   readonly renewMs?: number;
@@ -139,7 +142,7 @@ export interface QuotaOptions {
 /** Limits on any store. */
 export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quota {
   const { store, clock, onDecision, onAbandoned = () => undefined, onLost = () => undefined } = parts;
-  const { storeFailure = {}, deadlineMs = 100, renewMs = 10_000, sweepMs = 10_000 } = options;
+  const { storeFailure = {}, deadlineMs = 10_000, renewMs = 10_000, sweepMs = 10_000 } = options;
   const report = createReport({ store, clock });
   const estimates = createEstimates();
   const refusals = createRefusals();

@@ -62,6 +62,17 @@ export async function startReplica(of: RedisServer, ...options: string[]): Promi
   return replica;
 }
 
+/** Resolves when `replica` has everything that `primary` has answered so far. What it has not is lost with the primary. */
+export async function replicated(primary: RedisServer, replica: RedisServer): Promise<void> {
+  const offset = await offsetOf(primary, "master_repl_offset");
+  await until(async () => (await offsetOf(replica, "slave_repl_offset")) >= offset);
+}
+
+async function offsetOf({ client }: RedisServer, field: string): Promise<number> {
+  const found = new RegExp(`^${field}:(\\d+)`, "m").exec(await client.info("replication"));
+  return Number(found?.[1] ?? Number.NaN);
+}
+
 export interface RedisCluster extends AsyncDisposable {
   readonly endpoint: string;
   readonly nodes: readonly RedisServer[];

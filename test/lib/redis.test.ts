@@ -71,9 +71,8 @@ describe("the options of a Redis connection", () => {
 
   it("send nothing later or twice, and bound every wait", () => {
     expect(options).toMatchObject({
-      commandTimeout: 100,
+      commandTimeout: 400,
       connectTimeout: 500,
-      socketTimeout: 1_000,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       autoResendUnfulfilledCommands: false,
@@ -102,55 +101,71 @@ describe("a remote clock", () => {
   function make() {
     let at = 1_000;
     const clock = createRemoteClock({ monotonic: () => at, windowMs: 100, wall: () => 7 });
-    return { clock, pass: (ms: number) => (at += ms) };
+    return {
+      clock,
+      pass: (ms: number) => (at += ms),
+      /** An answer that shows this time, to a question that took so long to get there and back. */
+      answer: (remoteMs: number, thereMs = 0, backMs = 0) => clock.learn(remoteMs, at - thereMs - backMs),
+      read: () => [clock.now(), clock.latest()],
+    };
   }
 
   it("is this machine's until it is learned", () => {
-    const { clock } = make();
-    expect([clock.known, clock.now()]).toEqual([false, 7]);
-    clock.learn(50_000);
-    expect([clock.known, clock.now()]).toEqual([true, 50_000]);
+    const { clock, answer, read } = make();
+    expect([clock.known, ...read()]).toEqual([false, 7, 7]);
+    answer(50_000);
+    expect([clock.known, ...read()]).toEqual([true, 50_000, 50_001]);
   });
 
   it("goes on by the monotonic clock", () => {
-    const { clock, pass } = make();
-    clock.learn(50_000);
+    const { answer, pass, read } = make();
+    answer(50_000);
     pass(33);
-    expect(clock.now()).toBe(50_033);
+    expect(read()).toEqual([50_033, 50_034]);
   });
 
-  it("believes the answer that took least time, of those of late", () => {
-    const { clock, pass } = make();
-    clock.learn(50_000);
+  it("believes the answers that took least time, of those of late", () => {
+    const { answer, pass, read } = make();
+    answer(50_000, 0, 5);
+    expect(read()).toEqual([50_000, 50_006]);
     pass(10);
-    // Took 8 ms longer to get here.
-    clock.learn(50_002);
-    expect(clock.now()).toBe(50_010);
+    // Took 8 ms longer to get back: says nothing new about the earliest, and much about the latest.
+    answer(50_007, 1, 13);
+    expect(read()).toEqual([50_010, 50_016]);
     pass(10);
-    clock.learn(50_025);
-    expect(clock.now()).toBe(50_025);
+    answer(50_024, 1, 1);
+    expect(read()).toEqual([50_024, 50_026]);
   });
 
-  it("follows a clock that was set back, after a while, and forward at once", () => {
-    const { clock, pass } = make();
-    clock.learn(50_000);
-    for (const time of [40_100, 40_200, 40_300]) {
+  it("follows a clock that was set, forward and back, at once", () => {
+    const { answer, pass, read } = make();
+    answer(50_000, 1, 1);
+    pass(10);
+    answer(90_000, 1, 1);
+    expect(read()).toEqual([90_000, 90_003]);
+    pass(10);
+    answer(40_000, 1, 1);
+    expect(read()).toEqual([40_000, 40_003]);
+  });
+
+  it("forgets what was learned long ago", () => {
+    const { answer, pass, read } = make();
+    answer(50_000, 1, 1);
+    for (const time of [50_098, 50_198, 50_298]) {
       pass(100);
-      clock.learn(time);
+      answer(time, 5, 5);
     }
-    expect(clock.now()).toBe(40_300);
-    clock.learn(90_000);
-    expect(clock.now()).toBe(90_000);
+    expect(read()).toEqual([50_298, 50_309]);
   });
 
   it("starts anew when told so, and goes on meanwhile", () => {
-    const { clock, pass } = make();
-    clock.learn(50_000);
+    const { clock, answer, pass, read } = make();
+    answer(50_000, 1, 1);
     clock.relearn();
     pass(1);
-    expect(clock.now()).toBe(50_001);
-    clock.learn(20_000);
-    expect(clock.now()).toBe(20_000);
+    expect(read()).toEqual([50_001, 50_004]);
+    answer(50_000, 5, 5);
+    expect(read()).toEqual([50_000, 50_011]);
   });
 });
 

@@ -1,7 +1,14 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
-import { type RedisCluster, type RedisServer, startCluster, startSentinel, until } from "../helpers/redis.js";
+import {
+  type RedisCluster,
+  type RedisServer,
+  replicated,
+  startCluster,
+  startSentinel,
+  until,
+} from "../helpers/redis.js";
 import { endsAtOnce, openStore, units, untilServed } from "../helpers/redis-quota.js";
 
 const rule = units(1_000_000);
@@ -95,7 +102,7 @@ describe("a Redis quota store behind Sentinels", () => {
     await using sentinel = await startSentinel();
     await using open = await openStore(sentinel.endpoint);
     const before = await open.hold([rule]);
-    await sentinel.primary.client.wait(1, 1_000);
+    await replicated(sentinel.primary, sentinel.replica);
     await sentinel.failOver();
     await untilServed(open, "after");
     expect(await open.commit(before, { units: 3 })).toMatchObject({ kind: "settled", states: [{ used: 3 }] });

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { UnavailableError } from "../../src/errors.js";
-import { type RedisServer, startDurableRedis, startRedis, startReplica, until } from "../helpers/redis.js";
+import { type RedisServer, replicated, startDurableRedis, startRedis, startReplica, until } from "../helpers/redis.js";
 import { endsAtOnce, openStore, slots, timed, units, untilOpen, untilServed } from "../helpers/redis-quota.js";
 
 const away = { name: "UnavailableError", reason: "QUOTA_STORE_UNAVAILABLE" };
@@ -238,7 +238,7 @@ describe("a Redis quota store whose server is killed", () => {
     await using open = await openStore(replica.endpoint, { prefix, waits: false });
     await using before = await openStore(primary.endpoint, { prefix });
     await before.hold([units(10)]);
-    await primary.client.wait(1, 1_000);
+    await replicated(primary, replica);
     await expect(open.reserve([units(10)])).rejects.toMatchObject(away);
 
     await primary.kill();

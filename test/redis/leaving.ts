@@ -1,108 +1,181 @@
-// Callers that leave their streams.
+// Callers that leave their streams: over every protocol, in every way, at any byte of the answer.
 
-import { type ClientHttp2Session, connect as connectHttp2, constants, type OutgoingHttpHeaders } from "node:http2";
-import { connect } from "node:net";
+import { type ClientHttp2Session, connect as connectHttp2, constants } from "node:http2";
+import { connect, type Socket } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { Role, StreamCompleteRequestSchema } from "../../gen/codygateway/v1/completions_pb.js";
 
-/** The protocol, and what ends it. */
-export type Leaving = readonly [
-  protocol: "http1" | "connect" | "grpc",
-  how: "close" | "reset" | "half-close" | "cancel" | "destroy",
-];
+/**
+ * How a stream is asked for, and what ends it: the connection closed, reset, or closed on the caller's side only; the stream
+ * canceled; its session destroyed or told to go away; the caller's deadline.
+ */
+export type Leaving = readonly [protocol: Protocol, version: 1 | 2, how: How];
+
+type Protocol = "sdk" | "connect" | "grpc" | "grpc-web";
+type How = "close" | "reset" | "half-close" | "cancel" | "destroy" | "go-away" | "deadline";
 
 export const leavings: readonly Leaving[] = [
-  ["http1", "close"],
-  ["http1", "reset"],
-  ["http1", "half-close"],
-  ["connect", "cancel"],
-  ["connect", "close"],
-  ["connect", "destroy"],
-  ["grpc", "cancel"],
-  ["grpc", "destroy"],
+  ["sdk", 1, "close"],
+  ["sdk", 1, "reset"],
+  ["sdk", 1, "half-close"],
+  ["sdk", 2, "cancel"],
+  ["sdk", 2, "destroy"],
+  ["sdk", 2, "reset"],
+  ["connect", 1, "close"],
+  ["connect", 1, "reset"],
+  ["connect", 1, "half-close"],
+  ["connect", 1, "deadline"],
+  ["connect", 2, "cancel"],
+  ["connect", 2, "destroy"],
+  ["connect", 2, "deadline"],
+  ["grpc", 2, "cancel"],
+  ["grpc", 2, "close"],
+  ["grpc", 2, "destroy"],
+  ["grpc", 2, "go-away"],
+  ["grpc", 2, "deadline"],
+  ["grpc-web", 1, "close"],
+  ["grpc-web", 1, "reset"],
+  ["grpc-web", 2, "cancel"],
+  ["grpc-web", 2, "deadline"],
 ];
 
-/** Opens a stream of chat and leaves it after `afterMs`. Resolves when its connection is over. */
-export function abortedStream(port: number, token: string, [protocol, how]: Leaving, afterMs: number): Promise<void> {
-  return protocol === "http1" ? http1(port, token, how, afterMs) : http2(port, token, protocol, how, afterMs);
+export interface AbortedStream {
+  readonly port: number;
+  readonly token: string;
+  readonly leaving: Leaving;
+  /** Bytes of the answer after which the caller leaves; 0: as soon as the request was sent. */
+  readonly afterBytes: number;
+  /** Of callers that leave by their deadline. */
+  readonly deadlineMs: number;
 }
 
-function http1(port: number, token: string, how: Leaving[1], afterMs: number): Promise<void> {
-  const body = JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: "hello" }] });
-  const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-  socket.write(
-    [
-      "POST /openai/v1/chat/completions HTTP/1.1",
-      "Host: gateway.test",
-      `Authorization: Bearer ${token}`,
-      "Content-Type: application/json",
-      `Content-Length: ${Buffer.byteLength(body)}`,
-      "",
-      body,
-    ].join("\r\n"),
-  );
+/** Opens a stream of chat and leaves it. Resolves when its connection is over, with the bytes of the answer that came. */
+export function abortedStream(stream: AbortedStream): Promise<number> {
+  return stream.leaving[1] === 1 ? overHttp1(stream) : overHttp2(stream);
+}
+
+interface Request {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+const message = toBinary(
+  StreamCompleteRequestSchema,
+  create(StreamCompleteRequestSchema, {
+    completion: {
+      model: "openai/gpt-4o",
+      input: {
+        case: "chat",
+        value: { messages: [{ role: Role.USER, parts: [{ kind: { case: "text", value: "hello" } }] }] },
+      },
+    },
+  }),
+);
+const envelope = Buffer.alloc(5);
+envelope.writeUInt32BE(message.length, 1);
+const typedBody = Buffer.concat([envelope, message]);
+const nativeBody = Buffer.from(
+  JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: "hello" }] }),
+);
+
+function requestOf({ token, leaving: [protocol, , how], deadlineMs }: AbortedStream): Request {
+  const authorization = `Bearer ${token}`;
+  if (protocol === "sdk")
+    return {
+      path: "/openai/v1/chat/completions",
+      headers: { authorization, "content-type": "application/json" },
+      body: nativeBody,
+    };
+  const timeout = protocol === "connect" ? ["connect-timeout-ms", `${deadlineMs}`] : ["grpc-timeout", `${deadlineMs}m`];
+  return {
+    path: "/codygateway.v1.CompletionsService/StreamComplete",
+    headers: {
+      authorization,
+      ...typedHeaders[protocol],
+      ...(how === "deadline" && Object.fromEntries([timeout])),
+    },
+    body: typedBody,
+  };
+}
+
+const typedHeaders: Readonly<Record<Exclude<Protocol, "sdk">, Record<string, string>>> = {
+  connect: { "content-type": "application/connect+proto", "connect-protocol-version": "1" },
+  grpc: { "content-type": "application/grpc", te: "trailers" },
+  "grpc-web": { "content-type": "application/grpc-web+proto" },
+};
+
+function overHttp1(stream: AbortedStream): Promise<number> {
+  const { path, headers, body } = requestOf(stream);
+  const how = stream.leaving[2];
+  const socket = connect({ port: stream.port, host: "127.0.0.1", allowHalfOpen: true });
+  const fields = Object.entries({ host: "gateway.test", "content-length": body.length, ...headers });
+  const head = `POST ${path} HTTP/1.1\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+  socket.write(Buffer.concat([Buffer.from(head), body]));
   return new Promise((resolve) => {
-    const timer = setTimeout(() => {
+    const leave = leaver(how, stream.afterBytes, () => {
       if (how === "reset") socket.resetAndDestroy();
       else if (how === "half-close") socket.end();
       else socket.destroy();
-    }, afterMs);
+    });
+    socket.on("connect", () => leave.sent());
+    let tail = "";
+    socket.on("data", (bytes) => {
+      leave.received(bytes.length);
+      // An answer that is whole leaves its connection open.
+      tail = (tail + bytes.toString("latin1", Math.max(0, bytes.length - 7))).slice(-7);
+      if (tail === "\r\n0\r\n\r\n") socket.destroy();
+    });
     socket.on("error", () => undefined);
     socket.on("end", () => socket.end());
-    socket.on("close", () => {
-      clearTimeout(timer);
-      resolve();
-    });
-    // Of an answer to the end on a connection that is only half closed, the server closes the other half.
-    socket.resume();
+    socket.on("close", () => resolve(leave.bytes));
   });
 }
 
-function http2(
-  port: number,
-  token: string,
-  protocol: "connect" | "grpc",
-  how: Leaving[1],
-  afterMs: number,
-): Promise<void> {
-  const session: ClientHttp2Session = connectHttp2(`http://127.0.0.1:${port}`);
+function overHttp2(stream: AbortedStream): Promise<number> {
+  const { path, headers, body } = requestOf(stream);
+  const how = stream.leaving[2];
+  let socket: Socket | undefined;
+  const session: ClientHttp2Session = connectHttp2("http://gateway.test", {
+    createConnection: () => (socket = connect(stream.port, "127.0.0.1")),
+  });
   session.on("error", () => undefined);
-  const message = toBinary(
-    StreamCompleteRequestSchema,
-    create(StreamCompleteRequestSchema, {
-      completion: {
-        model: "openai/gpt-4o",
-        input: {
-          case: "chat",
-          value: { messages: [{ role: Role.USER, parts: [{ kind: { case: "text", value: "hello" } }] }] },
-        },
-      },
-    }),
-  );
-  const envelope = Buffer.alloc(5);
-  envelope.writeUInt32BE(message.length, 1);
-  const fields: OutgoingHttpHeaders = {
-    ":method": "POST",
-    ":path": "/codygateway.v1.CompletionsService/StreamComplete",
-    authorization: `Bearer ${token}`,
-    ...(protocol === "grpc"
-      ? { "content-type": "application/grpc", te: "trailers" }
-      : { "content-type": "application/connect+proto", "connect-protocol-version": "1" }),
-  };
-  const stream = session.request(fields);
-  stream.on("error", () => undefined);
-  stream.resume();
-  stream.end(Buffer.concat([envelope, message]));
+  const call = session.request({ ":method": "POST", ":path": path, ...headers });
+  call.on("error", () => undefined);
+  call.end(body);
   return new Promise((resolve) => {
-    const timer = setTimeout(() => {
-      if (how === "cancel") stream.close(constants.NGHTTP2_CANCEL);
+    const leave = leaver(how, stream.afterBytes, () => {
+      if (how === "cancel") call.close(constants.NGHTTP2_CANCEL);
+      else if (how === "close") socket?.destroy();
+      else if (how === "reset") socket?.resetAndDestroy();
       else if (how === "destroy") session.destroy();
       else session.destroy(undefined, constants.NGHTTP2_INTERNAL_ERROR);
-    }, afterMs);
-    stream.on("close", () => session.destroy());
-    session.on("close", () => {
-      clearTimeout(timer);
-      resolve();
     });
+    // Written to the connection, not only handed to the stream.
+    session.on("connect", () => setImmediate(() => leave.sent()));
+    call.on("data", (bytes: Buffer) => leave.received(bytes.length));
+    call.on("close", () => session.destroy());
+    session.on("close", () => resolve(leave.bytes));
   });
+}
+
+/** Counts what comes of an answer and leaves once it is enough. */
+function leaver(how: How, afterBytes: number, leave: () => void) {
+  let bytes = 0;
+  let left = how === "deadline";
+  const check = (): void => {
+    if (left || bytes < afterBytes) return;
+    left = true;
+    leave();
+  };
+  return {
+    sent: check,
+    received(count: number): void {
+      bytes += count;
+      if (bytes > 0) check();
+    },
+    get bytes() {
+      return bytes;
+    },
+  };
 }

@@ -46,18 +46,27 @@ async function steadily(gateway: GatewayProcess, forMs: number, everyMs = 20): P
   return Promise.all(answers);
 }
 
-/** How long it takes until a request is served. */
-async function untilServed(gateway: GatewayProcess): Promise<number> {
+/** How long it takes until a request is served, and how many were not before. */
+async function untilServed(gateway: GatewayProcess): Promise<{ tookMs: number; refused: number }> {
   const start = performance.now();
-  await until(async () => (await gateway.chat("acme")).status === 200);
-  return performance.now() - start;
+  let refused = -1;
+  await until(async () => {
+    refused++;
+    return (await gateway.chat("acme")).status === 200;
+  });
+  return { tookMs: performance.now() - start, refused };
 }
 
 const median = (numbers: readonly number[]): number =>
   numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
 
-/** Beyond what the gateway itself may take: this machine has other things to do. */
-const slackMs = 100;
+/**
+ * Bounds for a machine that has other things to do, far below what a call would take that waits for Redis, and a connection
+ * that is made anew ever more rarely. The figures themselves are measured by `npm run test:soak`.
+ */
+const atOnceMs = 100;
+const waitedMs = 700;
+const soonMs = 3_000;
 
 const faults: readonly { readonly name: string; begin(on: Stage): unknown; end(on: Stage): unknown }[] = [
   { name: "stopped in its tracks", begin: ({ redis }) => redis.freeze(), end: ({ redis }) => redis.thaw() },
@@ -99,21 +108,22 @@ it.each(faults)(
 
     expect(new Set([...first, ...later].map(({ status }) => status))).toEqual(new Set([503]));
     for (const { headers } of [...first, ...later]) expect(Number(headers["retry-after"])).toBeGreaterThanOrEqual(1);
-    expect(Math.max(...first.map(({ tookMs }) => tookMs))).toBeLessThan(150 + slackMs);
-    expect(median(later.map(({ tookMs }) => tookMs))).toBeLessThan(20);
+    expect(Math.max(...first.map(({ tookMs }) => tookMs))).toBeLessThan(waitedMs);
+    expect(median(later.map(({ tookMs }) => tookMs))).toBeLessThan(atOnceMs);
     expect(readiness).toEqual({ ready: 503, alive: 200, up: 0 });
     expect(fleet.upstream.count()).toBe(before);
 
     await fault.end(on);
     await on.redis.ready();
-    expect(await untilServed(gateway)).toBeLessThan(1_000 + 2 * slackMs);
+    const { tookMs, refused } = await untilServed(gateway);
+    expect(tookMs).toBeLessThan(soonMs);
     await gateway.ready();
     expect(await gateway.metric("cody_gateway_quota_store_up")).toBe(1);
     // What timed out is not charged later.
     const served = fleet.upstream.count();
     await until(async () => (await usageOf(gateway, "acme")).used === served);
     expect(await gateway.metric("cody_gateway_quota_decisions_total", 'decision="unavailable"')).toBe(
-      first.length + later.length + 0,
+      first.length + later.length + refused,
     );
   },
 );
