@@ -25,6 +25,8 @@ export interface Source {
   readonly coolDownMs?: number;
   /** A changed interval of a limit starts its window anew (and nothing else does): the source promises that to its users. */
   readonly resetsUsage?: true;
+  /** Ends its connections: nothing is asked of it any more. */
+  close?(): Promise<void>;
 }
 
 /** An actor with the tokens it is known by, raw: they are hashed by whoever keeps it. */

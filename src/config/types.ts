@@ -1,7 +1,7 @@
 // What the configuration is, once it is read and found right.
 
 import type { Feature } from "../actors/actor.js";
-import type { Burst } from "../actors/sources/anonymous.js";
+import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
 
 /** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */

@@ -15,21 +15,38 @@ export class CallError extends Error {
   }
 }
 
-const untrusted = /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH)/;
+/** How a connection, handshake or exchange failed. */
+export interface CallFailure {
+  readonly kind: "timeout" | "untrusted" | "oversized" | "tls" | "broken" | "unreachable" | "other";
+  /** In words for `CallError.why`. */
+  readonly why: string;
+}
 
-/** What a failed connection, handshake or exchange means, in words for `CallError.why`. */
-export function whyCallFailed(error: unknown): string {
+/** By the codes of Node, OpenSSL and undici. The first that fits counts. */
+const failures: readonly (readonly [pattern: RegExp, kind: CallFailure["kind"], why: string])[] = [
+  [/^ERR_HTTP2_NOT_OFFERED$|NO_APPLICATION_PROTOCOL/, "other", "does not offer HTTP/2"],
+  [/TIMEOUT|TIMEDOUT|^AbortError$|^TimeoutError$/, "timeout", "did not answer in time"],
+  [
+    /^(CERT_|ERR_TLS_CERT|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_MISMATCH)/,
+    "untrusted",
+    "has a certificate that is not trusted",
+  ],
+  [/EXCEEDED_MAX_SIZE/, "oversized", "answered with more than is taken"],
+  [/^(ERR_SSL_|ERR_TLS_|EPROTO$)/, "tls", "cannot be spoken to with TLS"],
+  [/^(HPE_|ERR_HTTP2_|UND_ERR_RESPONSE|UND_ERR_HEADERS|ERR_INVALID_HTTP)/, "broken", "broke off its answer"],
+  [/^E[A-Z]+(_[A-Z]+)?$|^UND_ERR_SOCKET$/, "unreachable", "cannot be reached"],
+];
+
+/** What an error of the network means. */
+export function callFailure(error: unknown): CallFailure {
   const codes = codesOf(error);
-  const find = (pattern: RegExp): string | undefined => codes.find((code) => pattern.test(code));
-  if (find(/TIMEOUT|TIMEDOUT|^AbortError$|^TimeoutError$/)) return "did not answer in time";
-  const certificate = find(untrusted);
-  if (certificate) return `has a certificate that is not trusted (${certificate})`;
-  if (find(/EXCEEDED_MAX_SIZE/)) return "answered with more than is taken";
-  const tls = find(/^(ERR_SSL_|ERR_TLS_|EPROTO$)/);
-  if (tls) return `cannot be spoken to with TLS (${tls})`;
-  if (find(/^(HPE_|ERR_HTTP2_|UND_ERR_RESPONSE|UND_ERR_HEADERS|ERR_INVALID_HTTP)/)) return "broke off its answer";
-  const network = find(/^E[A-Z]+(_[A-Z]+)?$|^UND_ERR_SOCKET$/);
-  return network ? `cannot be reached (${network})` : "failed to answer";
+  for (const [pattern, kind, words] of failures) {
+    const code = codes.find((each) => pattern.test(each));
+    if (code === undefined) continue;
+    const told = kind === "untrusted" || kind === "tls" || kind === "unreachable";
+    return { kind, why: told ? `${words} (${code})` : words };
+  }
+  return { kind: "other", why: "failed to answer" };
 }
 
 /** Codes and names along the causes of an error, the innermost first: it says most. */

@@ -1,5 +1,5 @@
 import { Agent, request } from "undici";
-import { CallError, whyCallFailed } from "./call-error.js";
+import { CallError, callFailure } from "./call-error.js";
 
 /** A small request and its whole answer. */
 export interface HttpCall {
@@ -56,7 +56,7 @@ export function createHttpCaller(service: string, options: HttpCallerOptions = {
         });
         return { status: answer.statusCode, json: parse(await answer.body.text()) };
       } catch (error) {
-        throw new CallError(service, whyCallFailed(error));
+        throw new CallError(service, callFailure(error).why);
       }
     },
     close: () => agent.destroy(),

@@ -1,12 +1,7 @@
 import type { Clock } from "../../lib/clock.js";
 import type { Actor, FeatureAccess, Limit, Unit } from "../actor.js";
+import { type Burst, burstOf } from "../burst.js";
 import type { Source } from "../source.js";
-
-/** The short windows that come with each limit: a share of the daily amount, at most so much in `windowMs`. */
-export interface Burst {
-  readonly percentage: number;
-  readonly windowMs: number;
-}
 
 const dayMs = 86_400_000;
 
@@ -59,8 +54,5 @@ function daily(amount: number, unit: Unit): Limit {
 }
 
 function access(limit: Limit, burst: Burst, models: readonly string[]): FeatureAccess {
-  const perDay = limit.amount / (limit.windowMs / dayMs);
-  // At least 2: a window of 1 would keep small quotas from ever being used by two people.
-  const amount = Math.max(2, Math.floor((perDay * burst.percentage) / 100));
-  return { limits: [limit, { amount, unit: limit.unit, windowMs: burst.windowMs, burst: true }], models };
+  return { limits: [limit, burstOf(limit, burst)], models };
 }

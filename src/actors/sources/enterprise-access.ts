@@ -1,0 +1,96 @@
+// From what the Enterprise Portal tells of a subscription to an actor.
+
+import { fromBinary } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { EmptySchema } from "@bufbuild/protobuf/wkt";
+import {
+  type CodyGatewayAccess,
+  CodyGatewayAccessSchema,
+  type CodyGatewayRateLimit,
+} from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
+import type { Actor, Feature, FeatureAccess, Unit } from "../actor.js";
+import type { Burst } from "../burst.js";
+import type { FoundActor, ListedEntry } from "../source.js";
+import { isLicenseToken, normaliseToken } from "../token.js";
+import { isPlainId, NonsenseError, toldAccess, toldId, toldName } from "../told.js";
+
+/** Wire name of the source. */
+export const enterpriseName = "dotcom-product-subscriptions";
+
+/** What the portal puts before the UUIDs of its subscriptions. */
+export const idPrefix = "es_";
+
+const maxTokens = 1_000;
+
+interface Reading {
+  readonly burst: Burst;
+  readonly now: Date;
+}
+
+/** The actor of a subscription. Throws `NonsenseError`. */
+export function actorOf(access: CodyGatewayAccess, { burst, now }: Reading): FoundActor {
+  const id = toldId(withoutPrefix(access.subscriptionId));
+  const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
+  const given: [Feature, FeatureAccess | undefined][] = [
+    ["chat_completions", accessOf("the chat limit", chat, "requests", burst)],
+    ["code_completions", accessOf("the code limit", code, "requests", burst)],
+    ["embeddings", accessOf("the embeddings limit", embeddings, "tokens", burst)],
+  ];
+  const actor: Actor = {
+    id,
+    name: toldName(access.subscriptionDisplayName, id),
+    source: enterpriseName,
+    accessEnabled: access.enabled,
+    features: Object.fromEntries(given.filter(([, each]) => each !== undefined)),
+    updatedAt: now,
+  };
+  return { actor, tokens: tokensOf(access) };
+}
+
+/** One entry of a listing, as its bytes: whatever is in them, it is an entry. */
+export function entryOf(bytes: Uint8Array, reading: Reading): ListedEntry {
+  let id: string | undefined;
+  try {
+    const access = fromBinary(CodyGatewayAccessSchema, bytes);
+    id = withoutPrefix(access.subscriptionId);
+    return { kind: "actor", ...actorOf(access, reading) };
+  } catch (error) {
+    id ??= idWithin(bytes);
+    const problem = error instanceof NonsenseError ? error.message : "it cannot be decoded";
+    return { kind: "invalid", id: id !== undefined && isPlainId(id) ? id : undefined, problem };
+  }
+}
+
+function accessOf(
+  field: string,
+  limit: CodyGatewayRateLimit | undefined,
+  unit: Unit,
+  burst: Burst,
+): FeatureAccess | undefined {
+  if (!limit) return undefined;
+  const { seconds = 0n, nanos = 0 } = limit.intervalDuration ?? {};
+  const windowMs = Number(seconds) * 1_000 + nanos / 1e6;
+  return toldAccess({ field, amount: limit.limit, windowMs, unit, models: ["*"] }, burst);
+}
+
+function tokensOf({ accessTokens }: CodyGatewayAccess): string[] {
+  const tokens = accessTokens.map(({ token }) => normaliseToken(token)).filter((token) => token !== "");
+  if (tokens.length > maxTokens) throw new NonsenseError(`it has more than ${maxTokens} tokens`);
+  if (!tokens.every(isLicenseToken)) throw new NonsenseError("one of its tokens is not one");
+  return [...new Set(tokens)];
+}
+
+function withoutPrefix(id: string): string {
+  return id.startsWith(idPrefix) ? id.slice(idPrefix.length) : id;
+}
+
+/** The id in bytes of which something else cannot be decoded: it is the first field, and a text. */
+function idWithin(bytes: Uint8Array): string | undefined {
+  try {
+    const fields = fromBinary(EmptySchema, bytes).$unknown ?? [];
+    const field = fields.find(({ no, wireType }) => no === 1 && wireType === WireType.LengthDelimited);
+    return field && withoutPrefix(new BinaryReader(field.data).string());
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,204 @@
+// Calls of the Enterprise Portal: transport, the gateway's own token, deadlines, one retry, errors in plain words.
+
+import { Agent as HttpAgent } from "node:http";
+import { Agent as HttpsAgent } from "node:https";
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
+import { type Empty, EmptySchema } from "@bufbuild/protobuf/wkt";
+import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
+import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import {
+  CodyAccessService,
+  type CodyGatewayAccess,
+  type GetCodyGatewayAccessRequest,
+} from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
+import { CallError, callFailure } from "../../lib/call-error.js";
+import { createHttp2Session } from "../../lib/http2-session.js";
+import type { TokenSource } from "../../lib/oauth.js";
+import { untilAborted } from "../../lib/until-aborted.js";
+import { SourceError } from "../source.js";
+
+/** What errors call the portal. */
+export const portalService = "Enterprise Portal";
+
+export interface PortalOptions {
+  readonly url: string;
+  /** gRPC over HTTP/2, or Connect over HTTP/1.1 for networks that only let that through. */
+  readonly protocol: "grpc" | "connect";
+  readonly userAgent: string;
+  /** Time for one look-up. Default 5 s. */
+  readonly lookupTimeoutMs?: number;
+  /** Time for one page of the listing, or for all of it where the portal does not page. Default 60 s. */
+  readonly listTimeoutMs?: number;
+}
+
+/** A page of the listing. Entries are left as bytes: one that cannot be decoded does not take the others with it. */
+export interface PortalPage {
+  readonly entries: readonly Uint8Array[];
+  /** Undefined: this was the last one. */
+  readonly nextPageToken: string | undefined;
+}
+
+/** The portal. All throw `SourceError`, or the signal's reason. */
+export interface PortalClient {
+  /** Undefined when there is no such subscription. */
+  get(query: GetCodyGatewayAccessRequest["query"], signal: AbortSignal): Promise<CodyGatewayAccess | undefined>;
+  /** Size 0 leaves it to the portal how much it returns. Undefined when the portal cannot do this. */
+  list(page: { readonly size: number; readonly token: string }, signal: AbortSignal): Promise<PortalPage | undefined>;
+  close(): void;
+}
+
+const maxLookupBytes = 1024 * 1024;
+/** Room for a hundred thousand subscriptions at once. */
+const maxListBytes = 64 * 1024 * 1024;
+
+const { getCodyGatewayAccess: getMethod, listCodyGatewayAccesses } = CodyAccessService.method;
+/** The listing, with everything in it left undecoded. */
+const listMethod = { ...listCodyGatewayAccesses, output: EmptySchema };
+const listFields = { nextPageToken: 1, accesses: 2 };
+
+/** Without `tokens`, calls carry no token. */
+export function createPortalClient(
+  parts: { readonly tokens?: TokenSource | undefined },
+  options: PortalOptions,
+): PortalClient {
+  const { lookupTimeoutMs = 5_000, listTimeoutMs = 60_000 } = options;
+  const interceptors = [identify(options.userAgent), ...(parts.tokens ? [authorise(parts.tokens)] : [])];
+  const { lookups, listings, close } = connect(options, interceptors);
+
+  return {
+    async get(query, signal) {
+      try {
+        const { access } = await call(lookups, getMethod, { query }, { signal, timeoutMs: lookupTimeoutMs });
+        if (!access) throw trouble("answered without an access");
+        return access;
+      } catch (error) {
+        if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+        throw plain(error, signal);
+      }
+    },
+    async list({ size, token }, signal) {
+      const request = { pageSize: size, pageToken: token };
+      try {
+        return readPage(await call(listings, listMethod, request, { signal, timeoutMs: listTimeoutMs }));
+      } catch (error) {
+        if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;
+        throw plain(error, signal);
+      }
+    },
+    close,
+  };
+}
+
+interface Connection {
+  readonly lookups: Transport;
+  readonly listings: Transport;
+  close(): void;
+}
+
+function connect({ url, protocol }: PortalOptions, interceptors: Interceptor[]): Connection {
+  const common = { baseUrl: url, interceptors, acceptCompression: [] };
+  if (protocol === "connect") {
+    const Agent = url.startsWith("https:") ? HttpsAgent : HttpAgent;
+    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
+    const transport = (readMaxBytes: number): Transport =>
+      createConnectTransport({ ...common, readMaxBytes, httpVersion: "1.1", nodeOptions: { agent } });
+    return { lookups: transport(maxLookupBytes), listings: transport(maxListBytes), close: () => agent.destroy() };
+  }
+  const sessionManager = createHttp2Session(url);
+  const transport = (readMaxBytes: number): Transport =>
+    createGrpcTransport({ ...common, readMaxBytes, sessionManager });
+  return { lookups: transport(maxLookupBytes), listings: transport(maxListBytes), close: sessionManager.close };
+}
+
+function identify(userAgent: string): Interceptor {
+  return (next) => (req) => {
+    req.header.set("user-agent", userAgent);
+    return next(req);
+  };
+}
+
+function authorise(tokens: TokenSource): Interceptor {
+  return (next) => async (req) => {
+    const token = await untilAborted(tokens.get(), req.signal);
+    req.header.set("authorization", `Bearer ${token}`);
+    try {
+      return await next(req);
+    } catch (error) {
+      if (ConnectError.from(error).code === Code.Unauthenticated) tokens.refused(token);
+      throw error;
+    }
+  };
+}
+
+/** Connections that were closed meanwhile, tokens that were revoked: what a second attempt mends. Calls only read. */
+const passing = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unauthenticated]);
+
+async function call<Request extends DescMessage, Answer extends DescMessage>(
+  transport: Transport,
+  method: DescMethodUnary<Request, Answer>,
+  request: MessageInitShape<Request>,
+  { signal, timeoutMs }: { readonly signal: AbortSignal; readonly timeoutMs: number },
+): Promise<MessageShape<Answer>> {
+  const deadline = performance.now() + timeoutMs;
+  const attempt = async (): Promise<MessageShape<Answer>> => {
+    const left = Math.max(1, Math.ceil(deadline - performance.now()));
+    return (await transport.unary(method, signal, left, undefined, request)).message;
+  };
+  try {
+    return await attempt();
+  } catch (error) {
+    if (signal.aborted || !isPassing(error)) throw error;
+    return attempt();
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof ConnectError)) return false;
+  const { kind } = callFailure(error.cause);
+  return passing.has(error.code) || kind === "unreachable" || kind === "broken";
+}
+
+function readPage({ $unknown = [] }: Empty): PortalPage {
+  const entries: Uint8Array[] = [];
+  let nextPageToken: string | undefined;
+  for (const { no, wireType, data } of $unknown) {
+    if (no !== listFields.nextPageToken && no !== listFields.accesses) continue;
+    if (wireType !== WireType.LengthDelimited) throw trouble("answered with something that is no listing");
+    const reader = new BinaryReader(data);
+    if (no === listFields.accesses) entries.push(reader.bytes());
+    else nextPageToken = reader.string() || undefined;
+  }
+  return { entries, nextPageToken };
+}
+
+/** What went wrong, for people; what ended it where it was ended on purpose. */
+function plain(error: unknown, signal: AbortSignal): unknown {
+  if (error instanceof SourceError) return error;
+  if (signal.aborted) return signal.reason;
+  if (!(error instanceof ConnectError)) return trouble(callFailure(error).why);
+  const { code, cause, rawMessage } = error;
+  // No token of the gateway's own.
+  if (cause instanceof CallError) return new SourceError(cause.message, { cause });
+  if (code === Code.DeadlineExceeded) return trouble("did not answer in time");
+  return trouble(cause === undefined ? `answered with ${nameOf(code)}${said(rawMessage)}` : callFailure(cause).why);
+}
+
+/** An error of the portal: how it failed. */
+export function trouble(how: string): SourceError {
+  return new SourceError(`${portalService} ${how}`);
+}
+
+/** `permission_denied`. */
+function nameOf(code: Code): string {
+  return Code[code].replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
+}
+
+/** The portal's own words, without whatever in them could be a secret. */
+function said(message: string): string {
+  const plainText = message
+    .replace(/[^\x20-\x7e]+/g, " ")
+    .replace(/[\w+/=.-]{24,}/g, "…")
+    .trim();
+  return plainText === "" ? "" : `: ${plainText.slice(0, 160)}`;
+}
