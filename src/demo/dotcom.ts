@@ -128,13 +128,17 @@ function dataOf(user: DotcomUser): object {
     username,
     codyGatewayAccess: {
       enabled,
-      chatCompletionsRateLimit: chat,
-      codeCompletionsRateLimit: code,
-      embeddingsRateLimit: embeddings,
+      chatCompletionsRateLimit: withSource(chat),
+      codeCompletionsRateLimit: withSource(code),
+      embeddingsRateLimit: withSource(embeddings),
     },
   };
 }
 
+function withSource(limit: DotcomLimit | null): object | null {
+  return limit && { source: "PLAN", ...limit };
+}
+
 function daily(limit: number, allowedModels: readonly string[]): DotcomLimit {
-  return { allowedModels, source: "PLAN", limit: String(limit), intervalSeconds: 86_400 };
+  return { allowedModels, limit: String(limit), intervalSeconds: 86_400 };
 }
