@@ -96,7 +96,7 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   const languageId = input.case === "prompt" ? input.value.languageId : undefined;
   const route = planner.catalogue.resolve({ model, allowed, languageId });
   const provider = planner.upstreams.provider(route.upstream);
-  const api = typedApi(provider, ask.request);
+  const api = typedApi(provider, ask.request, route.model);
   const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream))));
   // Whatever `provider_options` said: the end user is the gateway's to name.
   const endUser = `${request.actor.id}:${ask.endUser}`;
@@ -106,10 +106,14 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
 }
 
 /** The API that the typed RPCs use for this request to this provider. Throws `InvalidRequestError` when there is none. */
-export function typedApi(provider: Provider, request: CompleteRequest): Api & { readonly typed: TypedApi } {
+export function typedApi(
+  provider: Provider,
+  request: CompleteRequest,
+  model: string,
+): Api & { readonly typed: TypedApi } {
   const apis = provider.apis.filter(isTyped);
   // Where none takes it, the first one says why not.
-  const api = apis.find(({ typed }) => typed.takes === undefined || typed.takes(request)) ?? apis[0];
+  const api = apis.find(({ typed }) => typed.takes === undefined || typed.takes(request, model)) ?? apis[0];
   if (!api) throw new InvalidRequestError(`${provider.kind} models have no typed API`, "model");
   return api;
 }

@@ -111,7 +111,7 @@ function createAnswer(
   const spoken = () => {
     if (!route) throw new Error("asked before the request was admitted");
     const provider = parts.upstreams.provider(route.upstream);
-    return { provider, api: typedApi(provider, call.ask.request) };
+    return { provider, api: typedApi(provider, call.ask.request, route.model) };
   };
   const reply: RelayReply = {
     admitted(to, states) {

@@ -240,7 +240,7 @@ export function encodeFormat({ format }: ResponseFormat): object {
   }
 }
 
-function encodeReasoning({ amount }: Reasoning, name: string): string {
+export function encodeReasoning({ amount }: Reasoning, name: string): string {
   if (amount.case === "budgetTokens") throw cannot(name, "reasoning.budget_tokens", "it knows efforts only");
   const effort = amount.case === "effort" ? efforts.get(amount.value) : undefined;
   if (effort === undefined) throw new InvalidRequestError("effort is required", "reasoning.effort");

@@ -17,7 +17,7 @@ export interface Speaker extends Pick<Provider, "kind" | "defaultBaseUrl" | "ret
   readonly body: BodyRules;
   /** Headers of callers that are passed on, lower case. */
   readonly passHeaders?: readonly string[];
-  /** APIs beside chat completions and completions. */
+  /** APIs beside chat completions and completions; typed requests go to them where they take them. */
   readonly apis?: readonly Api[];
 }
 
@@ -28,7 +28,7 @@ export function speaker(own: Speaker): Provider {
     defaultBaseUrl,
     sdkPrefix: "/v1",
     retryAfterSeconds,
-    apis: [chatCompletions(own), completions(own), ...apis],
+    apis: [...apis, chatCompletions(own), completions(own)],
     authHeaders: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
     errorBody: openaiErrorBody,
     streamError: openaiStreamError,

@@ -1,3 +1,4 @@
+import { responses } from "./openai-responses.js";
 import { speaker } from "./openai-speaker.js";
 import type { Provider } from "./provider.js";
 
@@ -10,6 +11,7 @@ export const openai: Provider = speaker({
   retryAfterSeconds: 30,
   dialect: "openai",
   body,
+  apis: [responses],
 });
 
 /** Servers that speak like OpenAI's: vLLM, Ollama, llama.cpp, TGI, LiteLLM and many more. */

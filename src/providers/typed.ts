@@ -16,7 +16,7 @@ export type TypedEvent = NonNullable<MessageInitShape<typeof StreamCompleteRespo
 /** Translation between the typed RPCs and one native API. Pure. */
 export interface TypedApi {
   /** Whether this API is the one for such a request, where the provider has several. Absent: it is. */
-  takes?(request: CompleteRequest): boolean;
+  takes?(request: CompleteRequest, model: string): boolean;
   /**
    * The native body, as a plain object ready for `JSON.stringify`. Throws `InvalidRequestError` with the field's path
    * (reason `CAPABILITY_MISSING` for what this API cannot do): nothing is dropped in silence.

@@ -248,7 +248,9 @@ describe("a whole chat answer as a typed one", () => {
 
 /** What a caller makes of these events; texts are payloads as they stand. */
 function read(provider: Provider, payloads: readonly (object | string)[]) {
-  const decoder = provider.apis.find(({ typed }) => typed)?.typed?.decoder();
+  const decoder = provider.apis
+    .find(({ name }) => name === "chat_completions" || name === "messages")
+    ?.typed?.decoder();
   if (!decoder) throw new Error("no typed API");
   const events: TypedEvent[] = [];
   for (const payload of payloads)

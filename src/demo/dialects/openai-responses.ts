@@ -123,7 +123,8 @@ function responseFrames(ask: Ask, answer: Answer): Frames {
       first.kind === "tool"
         ? event("response.function_call_arguments.done", { ...place(), name: first.name, arguments: text })
         : first.kind === "thinking"
-          ? event("response.reasoning_summary_text.done", { ...place(), summary_index: 0, text })
+          ? event("response.reasoning_summary_text.done", { ...place(), summary_index: 0, text }) +
+            event("response.reasoning_summary_part.done", { ...place(), summary_index: 0, part: summaryText(text) })
           : event("response.output_text.done", { ...place(), content_index: 0, text, logprobs: [] }) +
             event("response.content_part.done", { ...place(), content_index: 0, part: outputText(text) });
     open = undefined;
@@ -139,7 +140,11 @@ function responseFrames(ask: Ask, answer: Answer): Frames {
       output_index: index,
       item: item(answer, piece, "", "in_progress"),
     });
-    if (piece.kind !== "text") return before + added;
+    if (piece.kind === "tool") return before + added;
+    if (piece.kind === "thinking") {
+      const begun = { ...place(), summary_index: 0, part: summaryText("") };
+      return before + added + event("response.reasoning_summary_part.added", begun);
+    }
     return (
       before + added + event("response.content_part.added", { ...place(), content_index: 0, part: outputText("") })
     );
@@ -166,6 +171,10 @@ function responseFrames(ask: Ask, answer: Answer): Frames {
     },
     error: (message) => event("error", { code: "server_error", message, param: null }),
   };
+}
+
+function summaryText(text: string): object {
+  return { type: "summary_text", text };
 }
 
 function outputText(text: string): object {
