@@ -43,7 +43,7 @@ export interface DatabaseOptions {
   readonly syncMs?: number;
   /** Time between attempts to write while the disk takes nothing. Default 250 ms. */
   readonly retryMs?: number;
-  /** How long one write may take until the disk counts as gone. Default 5 s. */
+  /** How long one write may take until the disk counts as gone. Default 2 s. */
   readonly stallMs?: number;
 }
 
@@ -65,7 +65,7 @@ interface Waiting {
  */
 export async function openDatabase(
   dir: string,
-  { syncMs = 1_000, retryMs = 250, stallMs = 5_000 }: DatabaseOptions = {},
+  { syncMs = 1_000, retryMs = 250, stallMs = 2_000 }: DatabaseOptions = {},
 ): Promise<Database> {
   const path = join(dir, fileName);
   await makeFile(dir, path);

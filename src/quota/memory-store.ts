@@ -10,7 +10,7 @@ import {
   statesOfShares,
 } from "./counters.js";
 import { createDueList, type Due } from "./due-list.js";
-import { createSettledIds } from "./settled-ids.js";
+import { createSettledIds, type SettledIds } from "./settled-ids.js";
 import type { AbandonedHold, QuotaStore, Reservation, ReserveCall, SettleCall, Settlement } from "./store.js";
 import * as store from "./store.js";
 import { type Refused, refusalBy } from "./verdict.js";
@@ -27,7 +27,8 @@ export interface MemoryQuotaStoreOptions {
   readonly maxRemembered?: number;
 }
 
-interface ActorState {
+/** What is known of an actor. */
+export interface ActorState {
   readonly name: string;
   readonly counters: Counters;
   /** Live holds by request id. */
@@ -43,24 +44,61 @@ interface Admission {
 }
 
 /** A live hold; `dueAt` is the end of its lease. */
-interface HoldState extends Admission, Due {
+export interface HoldState extends Admission, Due {
   reached: boolean;
+}
+
+/** All that a memory store knows. */
+export interface MemoryState {
+  readonly actors: Map<string, ActorState>;
+  readonly settledIds: SettledIds;
+  /** Settled at the end of their lease, and not told of yet. */
+  readonly abandoned: AbandonedHold[];
+}
+
+/** Told of each change just after it, in order, before anything else happens. Must not throw. */
+export interface Changes {
+  held(added: HoldState): void;
+  /** How a hold was settled by its owner, after `ended`. */
+  settled(how: "finished" | "refunded", call: Pick<SettleCall, "requestId" | "actor" | "outcome">): void;
+  /** Its lease ended, after `ended`. */
+  abandoned(found: AbandonedHold): void;
+  /** A hold is no more, and its actor's counters say so. */
+  ended(hold: HoldState): void;
+  renewed(hold: HoldState): void;
+  /** Windows of the actor were closed. */
+  reset(actor: ActorState): void;
+  /** Nothing of the actor counts any more. */
+  dropped(actor: ActorState): void;
+  /** So many abandoned holds, the first, were told of. */
+  told(count: number): void;
 }
 
 const late = { kind: "late" } as const;
 const gone = { kind: "gone" } as const;
 
-/** A quota store for one process: exact, forgotten at its end. */
+/** The state of a store that nobody has asked yet. */
+export function createMemoryState({
+  rememberMs = store.rememberMs,
+  maxRemembered = 20_000,
+}: Pick<MemoryQuotaStoreOptions, "rememberMs" | "maxRemembered"> = {}): MemoryState {
+  return { actors: new Map(), settledIds: createSettledIds(rememberMs, maxRemembered), abandoned: [] };
+}
+
+/**
+ * A quota store for one process: exact, forgotten at its end, unless its `changes` are kept and it goes on from a `state`
+ * that follows from them.
+ */
 export function createMemoryQuotaStore(
-  { clock }: { clock: Clock },
-  { leaseMs = store.leaseMs, rememberMs = store.rememberMs, maxRemembered = 20_000 }: MemoryQuotaStoreOptions = {},
+  { clock, state, changes }: { clock: Clock; state?: MemoryState; changes?: Changes },
+  { leaseMs = store.leaseMs, ...options }: MemoryQuotaStoreOptions = {},
 ): QuotaStore {
-  const actors = new Map<string, ActorState>();
+  const { actors, settledIds, abandoned } = state ?? createMemoryState(options);
   // Leases are equally long, so the first added is always the next to end.
   const leases = createDueList<HoldState>();
-  const settledIds = createSettledIds(rememberMs, maxRemembered);
-  const abandoned: AbandonedHold[] = [];
-  const sweep = createSweeper(actors);
+  const restored = [...actors.values()].flatMap(({ holds }) => [...holds.values()]);
+  for (const each of restored.toSorted((a, b) => a.dueAt - b.dueAt)) leases.add(each);
+  const sweep = createSweeper(actors, (actor) => changes?.dropped(actor));
 
   /** Catches up with time. Every call does it first, so what it finds is what is true now. */
   function catchUp(now: number): void {
@@ -69,8 +107,10 @@ export function createMemoryQuotaStore(
 
   function abandon(found: HoldState, now: number): void {
     const { requestId, actor, reached: charged, intent } = found;
-    abandoned.push({ requestId, actor: actor.name, charged, intent });
+    const told = { requestId, actor: actor.name, charged, intent };
+    abandoned.push(told);
     end(found, charged ? {} : undefined, now);
+    changes?.abandoned(told);
   }
 
   /** Ends a live hold at what was used, by rule key; undefined: at nothing. */
@@ -80,6 +120,7 @@ export function createMemoryQuotaStore(
     leases.remove(found);
     actor.holds.delete(requestId);
     settledIds.add(actor.name, requestId, now);
+    changes?.ended(found);
   }
 
   function reserve(call: ReserveCall): Reservation {
@@ -115,6 +156,7 @@ export function createMemoryQuotaStore(
     };
     actor.holds.set(requestId, added);
     leases.add(added);
+    changes?.held(added);
     const { size } = actors;
     actors.set(actor.name, actor);
     // Two looked at for one added: the round comes to its end, however many are added during it.
@@ -129,6 +171,7 @@ export function createMemoryQuotaStore(
     if (found === undefined) return gone;
     const { shares, actor } = found;
     end(found, used, now);
+    changes?.settled(used === undefined ? "refunded" : "finished", call);
     return { kind: "settled", states: statesOfShares(actor.counters, shares, now) };
   }
 
@@ -147,13 +190,16 @@ export function createMemoryQuotaStore(
         leases.remove(found);
         found.dueAt = now + leaseMs;
         leases.add(found);
+        changes?.renewed(found);
       }
     },
     async reap(max) {
       const now = clock.now();
       catchUp(now);
       sweep(max, now);
-      return abandoned.splice(0, max);
+      const found = abandoned.splice(0, max);
+      if (found.length > 0) changes?.told(found.length);
+      return found;
     },
     async usage(actor, rules) {
       const now = clock.now();
@@ -163,8 +209,10 @@ export function createMemoryQuotaStore(
     async reset(actor, keys) {
       const now = clock.now();
       catchUp(now);
-      const counters = actors.get(actor)?.counters ?? new Map();
-      const used = keys.map((key) => [key, closeWindow(counters, key, now)] as const);
+      const found = actors.get(actor);
+      if (found === undefined) return {};
+      const used = keys.map((key) => [key, closeWindow(found.counters, key, now)] as const);
+      changes?.reset(found);
       return Object.fromEntries(used.filter((entry): entry is [string, number] => entry[1] !== undefined));
     },
     async close() {},
@@ -172,7 +220,10 @@ export function createMemoryQuotaStore(
 }
 
 /** Looks at a few actors at each call, round and round, and drops what is over: no timers, and no long pauses. */
-function createSweeper(actors: Map<string, ActorState>): (count: number, now: number) => void {
+function createSweeper(
+  actors: Map<string, ActorState>,
+  onDropped: (actor: ActorState) => void,
+): (count: number, now: number) => void {
   let hand = actors.values();
   return (count, now) => {
     for (let left = count; left > 0; left--) {
@@ -183,7 +234,9 @@ function createSweeper(actors: Map<string, ActorState>): (count: number, now: nu
       }
       const { name, counters, holds } = next.value;
       dropEnded(counters, now);
-      if (counters.size === 0 && holds.size === 0) actors.delete(name);
+      if (counters.size > 0 || holds.size > 0) continue;
+      actors.delete(name);
+      onDropped(next.value);
     }
   };
 }

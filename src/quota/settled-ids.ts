@@ -2,17 +2,6 @@
 export interface SettledIds {
   has(actor: string, id: string, now: number): boolean;
   add(actor: string, id: string, now: number): void;
-  /** All that is remembered, as `restore` takes it. */
-  generations(): Generations;
-  restore(generations: Generations): void;
-}
-
-/** Settled ids and whose they are: those added last, and those before them. */
-export interface Generations {
-  readonly young: readonly (readonly [id: string, actor: string])[];
-  readonly old: readonly (readonly [id: string, actor: string])[];
-  /** ms since the epoch; -Infinity: nothing was added yet. */
-  readonly youngSince: number;
 }
 
 /** Actors by id. An id is an actor's own, but hardly ever two have the same. */
@@ -47,15 +36,6 @@ export function createSettledIds(rememberMs: number, max: number): SettledIds {
       put(young, id, actor);
       added++;
     },
-    generations: () => ({ young: pairs(young), old: pairs(old), youngSince }),
-    restore(from) {
-      young = new Map();
-      old = new Map();
-      for (const [id, actor] of from.young) put(young, id, actor);
-      for (const [id, actor] of from.old) put(old, id, actor);
-      added = from.young.length;
-      youngSince = from.youngSince;
-    },
   };
 }
 
@@ -63,12 +43,6 @@ function put(generation: Generation, id: string, actor: string): void {
   const known = generation.get(id);
   if (known instanceof Set) known.add(actor);
   else generation.set(id, known === undefined || known === actor ? actor : new Set([known, actor]));
-}
-
-function pairs(generation: Generation): [id: string, actor: string][] {
-  return [...generation].flatMap(([id, known]) =>
-    known instanceof Set ? [...known].map((actor): [string, string] => [id, actor]) : [[id, known] as [string, string]],
-  );
 }
 
 function isOf(known: string | Set<string> | undefined, actor: string): boolean {

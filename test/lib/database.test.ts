@@ -6,6 +6,7 @@ import type { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/lib/database.js";
 import { copyDatabase, dataDir, mayMount, readWal, smallDisk, writeWal } from "../helpers/data-dir.js";
+import { untilWritable } from "../helpers/until-writable.js";
 
 const tables = ["create table numbers(n integer primary key, note text)"];
 
@@ -25,17 +26,6 @@ async function numbersIn(database: Database): Promise<number[]> {
 }
 
 const upTo = (end: number): number[] => Array.from({ length: end }, (_, n) => n);
-
-/** Resolves when the database can or cannot be written. */
-function untilState(database: Database, writable: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    const stop = database.onState((failure) => {
-      if ((failure === undefined) !== writable) return;
-      stop();
-      resolve();
-    });
-  });
-}
 
 describe("a database", () => {
   it("has after a restart what was written before", async () => {
@@ -254,7 +244,7 @@ describe("a database after a sudden end", () => {
     const started = once(process, "worker");
     const database = await openTest(dir.path, { retryMs: 10 });
     await database.write([insert(1)]);
-    const [away, back] = [untilState(database, false), untilState(database, true)];
+    const [away, back] = [untilWritable(database, false), untilWritable(database)];
     await ((await started)[0] as Worker).terminate();
     await away;
     await expect(database.write([insert(2)])).rejects.toMatchObject({ name: "DatabaseAwayError" });
@@ -269,7 +259,7 @@ describe("a database whose disk does not answer", () => {
   it("refuses what comes, and settles what is under way once it answers", async () => {
     await using dir = await dataDir();
     const database = await openTest(dir.path, { stallMs: 20, retryMs: 5 });
-    const [away, back] = [untilState(database, false), untilState(database, true)];
+    const [away, back] = [untilWritable(database, false), untilWritable(database)];
     // As good as a disk that is slow: the thread is at it for long.
     const slow = database.write([
       {
@@ -294,7 +284,7 @@ describe.runIf(mayMount)("a database on a full disk", () => {
     const database = await openTest(disk.path, { retryMs: 20 });
     await database.write([insert(0)]);
     await disk.fill();
-    const away = untilState(database, false);
+    const away = untilWritable(database, false);
     const refused: number[] = [];
     let n = 1;
     while (database.failure === undefined) {
@@ -308,7 +298,7 @@ describe.runIf(mayMount)("a database on a full disk", () => {
     await expect(database.write([insert(n)])).rejects.toBe(database.failure);
     expect(await numbersIn(database)).toEqual(upTo(n - 1));
 
-    const back = untilState(database, true);
+    const back = untilWritable(database);
     await disk.free();
     await back;
     await database.write([insert(n)]);
