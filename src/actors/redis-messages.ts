@@ -18,9 +18,11 @@ export interface MessagesParts {
 }
 
 /** Time between two messages to oneself. */
-const aliveMs = 1_000;
-/** So long without hearing oneself: the connection is dead, or listens to nobody. */
-const deafMs = 3_500;
+const aliveMs = 500;
+/** So long without hearing oneself: Redis may not know who listens. */
+const unheardMs = 900;
+/** So long: the connection is dead. */
+const deafMs = 3_000;
 
 /**
  * Keeps listening over lost connections. A connection that only listens does not notice when the other end is gone, so it
@@ -60,7 +62,9 @@ export function createMessages({ redis, publish, own }: MessagesParts): Messages
   });
   const beating = setInterval(() => {
     publish(heartbeat, "");
-    if (performance.now() - heardAt < deafMs) return;
+    const silentMs = performance.now() - heardAt;
+    if (silentMs > unheardMs) listen();
+    if (silentMs < deafMs) return;
     heardAt = performance.now();
     client.disconnect(true);
   }, aliveMs).unref();

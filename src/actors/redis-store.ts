@@ -111,7 +111,7 @@ export function createRedisActorStore(
   }
 
   function publish(channel: string, message: string): void {
-    redis.send(redis.serverOf(actorsSlot), "publish", [channel, message]).catch(() => undefined);
+    runner.run(callOf("publish", [keys.changed], [channel, message])).catch(note);
   }
 
   function state(): RedisActorStoreState {

@@ -57,6 +57,8 @@ export function actorScripts({ maxChanges }: ActorScriptSettings) {
     release: script(always, "", releasing),
     /** KEYS: lease. Tells its value. */
     holder: script(reading, "", holding),
+    /** KEYS: something, so that all messages go by one server and stay in order. Channel, message. */
+    publish: script(always, "", publishing),
     /** KEYS: bucket. Deadline, permits a second, burst. Tells 1 when one was taken. */
     take: script("#!lua", "", taking),
   } as const;
@@ -183,6 +185,10 @@ return { ${Answer.done}, now }`;
 
 const holding = `
 return { ${Answer.done}, now, call('GET', KEYS[1]) or '' }`;
+
+const publishing = `
+call('PUBLISH', ARGV[1], ARGV[2])
+return { ${Answer.done}, now }`;
 
 const taking = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end

@@ -58,6 +58,8 @@ export function redisOptions({ username, password, db, tls }: RedisEndpoint, rol
     enableOfflineQueue: false,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,
+    // Nobody would hear of it when it fails, but as an exception that ends the process. Who listens asks again.
+    autoResubscribe: false,
     retryStrategy,
     // A replica that was promoted, or a server that was demoted: ask again who is who. The command itself is not repeated.
     reconnectOnError: (error) => error.message.startsWith("READONLY"),

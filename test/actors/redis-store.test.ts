@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll } from "vitest";
-import { createRedisActorStore } from "../../src/actors/redis-store.js";
-import { connectRedis } from "../../src/lib/redis.js";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { actorsSlot, createActorStoreKeys } from "../../src/actors/redis-keys.js";
 import { describeActorStore, describeSharedActorStore, type MakeActorStores } from "../contract/actor-store.js";
-import { startCluster, startRedis, startSentinel, until } from "../helpers/redis.js";
+import { startCluster, startRedis, startSentinel } from "../helpers/redis.js";
+import { openActorStore } from "../helpers/redis-actors.js";
 
 interface Started extends AsyncDisposable {
   readonly endpoint: string;
@@ -20,15 +20,15 @@ function storesOn(start: () => Promise<Started>): MakeActorStores {
     const prefix = `${randomUUID()}:`;
     return {
       async open() {
-        const redis = connectRedis(server.endpoint, "actors");
-        const messages = connectRedis(server.endpoint, "messages");
-        const store = createRedisActorStore({ redis, messages }, { prefix });
-        await until(async () => store.state().up);
+        const opened = await openActorStore(server.endpoint, {
+          prefix,
+          follows: false,
+        });
         return {
-          ...store,
+          ...opened.store,
           async close() {
-            await store.close();
-            await Promise.all([redis.close(), messages.close()]);
+            await opened[Symbol.asyncDispose]();
+            expect(opened.log.lines).toEqual([]);
           },
         };
       },
@@ -45,3 +45,10 @@ describeSharedActorStore("Redis", storesOn(single));
 describeActorStore("Redis Cluster", storesOn(cluster));
 describeSharedActorStore("Redis Cluster", storesOn(cluster));
 describeSharedActorStore("Redis behind Sentinels", storesOn(sentinel));
+
+it("names the slot that its keys are in", async () => {
+  await using server = await startCluster();
+  const [changes = ""] = createActorStoreKeys("a prefix:").records;
+
+  expect(await server.nodes[0]?.client.cluster("KEYSLOT", changes)).toBe(actorsSlot);
+});

@@ -1,0 +1,245 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect, it } from "vitest";
+import type { ActorStore, StoreRecord } from "../../src/actors/store.js";
+import { type RedisServer, startCluster, startDurableRedis, startRedis, until } from "../helpers/redis.js";
+import { type OpenActorStore, openActorStore } from "../helpers/redis-actors.js";
+import { startTcpProxy } from "../helpers/tcp-proxy.js";
+
+const away = { name: "UnavailableError", reason: "ACTOR_STORE_UNAVAILABLE", retryAfterMs: expect.any(Number) };
+
+function actor(key: string, value = "1"): StoreRecord {
+  return { kind: "actors", key, value };
+}
+
+/** Writes until it is written, as who has something to say does. */
+async function persist(store: ActorStore, ...records: StoreRecord[]): Promise<void> {
+  await until(() =>
+    store.write(records).then(
+      () => true,
+      () => false,
+    ),
+  );
+}
+
+function reloads({ listener }: OpenActorStore): number {
+  return listener.events.filter((event) => event === "reloaded").length;
+}
+
+describe("a Redis store of actors whose server stands still", () => {
+  it("says so and goes on to know, writes nothing that was given up, and hears of changes once it goes on", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint);
+    const { prefix } = one;
+    await using two = await openActorStore(server.endpoint, { prefix });
+    await one.store.write([actor("known")]);
+    const lease = await one.store.acquire("sync", { ttlMs: 60_000, holder: "one" });
+
+    server.freeze();
+    const calls = [
+      one.store.write([actor("zombie")]),
+      one.store.write([actor("zombie")], lease),
+      one.store.acquire("zombie", { ttlMs: 60_000, holder: "one" }),
+      one.store.take("permits", { perSecond: 1, burst: 1 }),
+      one.store.holder("sync"),
+    ];
+    for (const call of calls) await expect(call).rejects.toMatchObject(away);
+    await two.listener.until(() => two.listener.events.at(-1) === "disconnected");
+    expect(two.listener.get("actors", "known")).toBe("1");
+    one.store.publish("nobody", "hears this");
+    server.thaw();
+
+    await two.listener.until(() => two.listener.events.at(-1) === "connected");
+    await persist(one.store, actor("new"));
+    await two.listener.until(() => two.listener.get("actors", "new") === "1");
+    expect(two.listener.get("actors", "zombie")).toBeUndefined();
+    expect(await two.store.holder("zombie")).toBeUndefined();
+    expect(await two.store.take("permits", { perSecond: 0.001, burst: 1 })).toBe(true);
+    // It has missed nothing, so it did not need to be told everything again.
+    expect([reloads(one), reloads(two)]).toEqual([1, 1]);
+  });
+});
+
+describe("a Redis store of actors whose server dies and comes back", () => {
+  it("goes on from where it was when the server has kept its data", async () => {
+    await using server = await startDurableRedis();
+    await using one = await openActorStore(server.endpoint);
+    const { prefix } = one;
+    await using two = await openActorStore(server.endpoint, { prefix });
+    await one.store.write([actor("a"), actor("b")]);
+    await two.listener.until(() => two.listener.get("actors", "b") === "1");
+
+    await server.kill();
+    await two.listener.until(() => two.listener.events.at(-1) === "disconnected");
+    await expect(one.store.write([actor("c")])).rejects.toMatchObject(away);
+    await server.start();
+
+    await persist(one.store, { ...actor("a"), value: undefined }, actor("d"));
+    await two.listener.until(() => two.listener.get("actors", "d") === "1");
+    expect([...two.listener.world.keys()]).toEqual(["actors b", "actors d"]);
+    expect([reloads(one), reloads(two)]).toEqual([1, 1]);
+    // Messages come again, too.
+    let heard = false;
+    one.store.subscribe("activity", () => {
+      heard = true;
+    });
+    await until(async () => {
+      two.store.publish("activity", "hello");
+      return heard;
+    });
+  });
+
+  it("follows a server whose address is away at the start", async () => {
+    await using server = await startRedis();
+    await server.kill();
+    await using one = await openActorStore(server.endpoint, { waits: false });
+    expect(one.listener.events).toEqual(["disconnected"]);
+    await expect(one.store.write([actor("a")])).rejects.toMatchObject(away);
+
+    await server.start();
+
+    await one.listener.until(() => one.listener.events.at(-1) === "connected");
+    expect(one.listener.events).toEqual(["disconnected", "reloading", "reloaded", "connected"]);
+    await persist(one.store, actor("a"));
+    expect(one.listener.get("actors", "a")).toBe("1");
+  });
+
+  it("reads everything anew when the server has lost changes and gone on with others since", async () => {
+    await using server = await startRedis();
+    await using proxy = await startTcpProxy(server.port);
+    await using one = await openActorStore(proxy.endpoint);
+    await one.store.write([actor("both"), actor("updated", "old")]);
+    await server.client.save();
+    await one.store.write([actor("lost"), actor("updated", "lost"), actor("lost too")]);
+    await proxy.refuse();
+    await server.kill();
+    await server.start();
+    await server.ready();
+    // Numbers go past what it has seen.
+    await using other = await openActorStore(server.endpoint, { prefix: one.prefix, follows: false });
+    for (const key of ["2", "3", "4", "5"]) await other.store.write([actor(key)]);
+    await proxy.accept();
+
+    await one.listener.until(() => one.listener.get("actors", "5") === "1" && reloads(one) === 2);
+    expect([...one.listener.world.keys()].toSorted()).toEqual(
+      ["2", "3", "4", "5", "both", "updated"].map((key) => `actors ${key}`),
+    );
+    expect(one.listener.get("actors", "updated")).toBe("old");
+  });
+});
+
+describe("a Redis store of actors that lost something", () => {
+  it("reads everything anew when changes were trimmed that it has not seen", async () => {
+    await using server = await startRedis();
+    await using proxy = await startTcpProxy(server.port);
+    await using cut = await openActorStore(proxy.endpoint, { maxChanges: 100 });
+    const { prefix } = cut;
+    await using other = await openActorStore(server.endpoint, { prefix, maxChanges: 100 });
+    await other.store.write([actor("kept"), actor("removed"), { ...actor("expired"), expiresAt: Date.now() + 500 }]);
+    await cut.listener.until(() => cut.listener.get("actors", "expired") !== undefined);
+
+    await proxy.refuse();
+    await cut.listener.until(() => cut.listener.events.at(-1) === "disconnected");
+    await other.store.write([{ ...actor("removed"), value: undefined }]);
+    for (let round = 0; round < 3; round++)
+      await other.store.write(Array.from({ length: 300 }, (_, index) => actor(`n${index}`, String(round))));
+    expect(await server.client.xlen(`${prefix}{actors}:changes`)).toBeLessThan(500);
+    await proxy.accept();
+
+    await cut.listener.until(() => cut.listener.events.at(-1) === "connected");
+    expect(reloads(cut)).toBe(2);
+    await cut.listener.until(() => cut.listener.get("actors", "expired") === undefined);
+    expect(cut.listener.world).toEqual(other.listener.world);
+    expect(cut.listener.world.size).toBe(301);
+    // And on it goes, change by change.
+    await other.store.write([actor("last")]);
+    await cut.listener.until(() => cut.listener.get("actors", "last") === "1");
+    expect(reloads(cut)).toBe(2);
+  });
+
+  it("is not disturbed when somebody empties the stream of changes", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint);
+    await one.store.write([actor("a")]);
+    await server.client.xtrim(`${one.prefix}{actors}:changes`, "MAXLEN", "0");
+
+    await one.store.write([actor("b")]);
+    await using two = await openActorStore(server.endpoint, { prefix: one.prefix });
+    await two.store.write([actor("c")]);
+
+    await one.listener.until(() => one.listener.get("actors", "c") === "1");
+    expect([...two.listener.world.keys()].toSorted()).toEqual(["actors a", "actors b", "actors c"]);
+    expect(one.listener.world).toEqual(two.listener.world);
+  });
+
+  it("goes on when the scripts are forgotten", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint, { timeoutMs: 5_000 });
+    await using two = await openActorStore(server.endpoint, { prefix: one.prefix, timeoutMs: 5_000 });
+
+    for (let round = 0; round < 20; round++) {
+      await server.client.script("FLUSH");
+      await one.store.write([actor("a", String(round))]);
+    }
+
+    await two.listener.until(() => two.listener.get("actors", "a") === "19");
+    expect(two.log.lines).toEqual([]);
+  });
+
+  it("says it is away while the server takes no more, and still frees what is over", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint);
+    const lease = await one.store.acquire("sync", { ttlMs: 60_000, holder: "one" });
+    await one.store.write([{ ...actor("short"), expiresAt: one.store.now() + 300 }, actor("a")]);
+    await server.client.config("SET", "maxmemory", "1");
+
+    await expect(one.store.write([actor("b")])).rejects.toMatchObject(away);
+    await lease?.release();
+    expect(await one.store.holder("sync")).toBeUndefined();
+    await one.listener.until(() => one.listener.get("actors", "short") === undefined);
+
+    await server.client.config("SET", "maxmemory", "0");
+    await persist(one.store, actor("b"));
+    expect([...one.listener.world.keys()]).toEqual(["actors a", "actors b"]);
+  });
+
+  it("follows its slot to another server of a Cluster", async () => {
+    await using cluster = await startCluster();
+    await using one = await openActorStore(cluster.endpoint);
+    await using two = await openActorStore(cluster.endpoint, { prefix: one.prefix });
+    await one.store.write([actor("a")]);
+    const slot = 12_967;
+    const owner = cluster.nodes.at(-1) as RedisServer;
+    const heir = cluster.nodes[0] as RedisServer;
+
+    await owner.client.cluster("SETSLOT", slot, "MIGRATING", await heir.client.cluster("MYID"));
+    await heir.client.cluster("SETSLOT", slot, "IMPORTING", await owner.client.cluster("MYID"));
+    const keys = await owner.client.cluster("GETKEYSINSLOT", slot, 100);
+    await owner.client.migrate("127.0.0.1", heir.port, "", 0, 1_000, "KEYS", ...keys);
+    const id = await heir.client.cluster("MYID");
+    for (const node of [heir, owner, cluster.nodes[1] as RedisServer])
+      await node.client.cluster("SETSLOT", slot, "NODE", id);
+
+    await persist(one.store, actor("b"));
+    await two.listener.until(() => two.listener.get("actors", "b") === "1");
+    expect([...two.listener.world.keys()]).toEqual(["actors a", "actors b"]);
+    expect(reloads(two)).toBe(1);
+  });
+
+  it("runs nothing on the server that holds others up, and leaves none of its keys without need", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint, { prefix: `${randomUUID()}:` });
+    const expiresAt = one.store.now() + 200;
+    for (let at = 0; at < 3_000; at += 500)
+      await one.store.write(Array.from({ length: 500 }, (_, index) => ({ ...actor(`a${at + index}`), expiresAt })));
+    await one.store.take("lookups", { perSecond: 0.01, burst: 10 });
+    await (await one.store.acquire("sync", { ttlMs: 1_000, holder: "x" }))?.release();
+
+    await one.listener.until(() => one.listener.world.size === 0);
+
+    const stats = await server.client.info("commandstats");
+    const used = [...stats.matchAll(/^cmdstat_([^:]+):/gm)].map(([, name]) => name);
+    expect(used.filter((name) => /^(keys|flush.*|scan|smembers|hgetall|hkeys|hvals)$/.test(name ?? ""))).toEqual([]);
+    expect(await server.client.exists(`${one.prefix}{actors}:records:actors`, `${one.prefix}{actors}:expiry`)).toBe(0);
+    expect(await server.client.pttl(`${one.prefix}{actors}:permits:lookups`)).toBeGreaterThan(0);
+  });
+});

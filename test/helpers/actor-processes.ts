@@ -1,0 +1,55 @@
+// Processes that follow one store of actors.
+
+import { type ChildProcess, fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import type { Order, Report, WorkerSettings } from "./actor-worker.js";
+
+export interface ActorProcess extends AsyncDisposable {
+  /** What came of an order. Orders are given one after another. */
+  obey(order: Order): Promise<string>;
+  /** Gives an order without waiting; `report` is its result. */
+  begin(order: Order): { readonly report: Promise<string> };
+  /** Stops the process where it is. */
+  freeze(): void;
+  thaw(): void;
+}
+
+const alive = new Set<ChildProcess>();
+process.on("exit", () => {
+  for (const child of alive) child.kill("SIGKILL");
+});
+
+/** Resolves when it follows. */
+export async function startActorProcess(settings: WorkerSettings): Promise<ActorProcess> {
+  const child = fork(fileURLToPath(new URL("actor-worker.ts", import.meta.url)), [JSON.stringify(settings)], {
+    execArgv: ["--import", "tsx"],
+  });
+  alive.add(child);
+  const ended = once(child, "exit").then(() => alive.delete(child));
+
+  async function next(kind: Report["kind"]): Promise<string> {
+    const gone = ended.then(() => Promise.reject(new Error("the process ended")));
+    const [report] = (await Promise.race([once(child, "message"), gone])) as [Report];
+    if (report.kind !== kind) throw new Error(`${report.kind} instead of ${kind}`);
+    return report.result;
+  }
+
+  function begin(order: Order): { report: Promise<string> } {
+    const report = next(order.kind);
+    child.send(order);
+    return { report };
+  }
+
+  await next("ready");
+  return {
+    begin,
+    obey: (order) => begin(order).report,
+    freeze: () => void child.kill("SIGSTOP"),
+    thaw: () => void child.kill("SIGCONT"),
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
