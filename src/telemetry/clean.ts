@@ -1,10 +1,11 @@
-// What may be written to a log: no secrets, nothing longer than a kibibyte, no characters that move a terminal's cursor.
+// What may be written to a log: no secrets, nothing longer than a kibibyte, no characters that move a terminal's cursor. Fields
+// are cleaned as they become JSON, at one look: a line is written for every request.
 
 const maxBytes = 1024;
 const maxEntries = 50;
 const maxDepth = 4;
 
-const redacted = "[redacted]";
+const redacted = '"[redacted]"';
 
 /** Fields whose text is never written. Nobody should pass them: this is the second net. */
 const secretField =
@@ -35,7 +36,7 @@ export function cleanText(text: string): string {
   if (text.length <= maxBytes && !suspicious.test(text)) return text;
   // Looked at a little past the end of what is kept, so that a secret cut in two is still seen as one.
   const looked = text.length > 2 * maxBytes ? text.slice(0, 2 * maxBytes) : text;
-  const safe = looked.replace(secretText, redacted).replace(unprintable, escape);
+  const safe = looked.replace(secretText, "[redacted]").replace(unprintable, escape);
   return shorten(safe, text.length > looked.length);
 }
 
@@ -53,50 +54,88 @@ function shorten(text: string, cut: boolean): string {
   return `${kept}…`;
 }
 
-/** `fields` as they may be written. */
-export function cleanFields(fields: object): Record<string, unknown> {
-  return cleanObject(fields, 1);
+/** What is not plain: it is looked at more closely, or has to be escaped. */
+const notPlain = new RegExp(`["\\\\]|${suspicious.source}`, "i");
+
+/** `text` as it may be written, as JSON. */
+export function cleanJson(text: string): string {
+  return text.length <= maxBytes && !notPlain.test(text) ? `"${text}"` : JSON.stringify(cleanText(text));
 }
 
-function cleanObject(fields: object, depth: number): Record<string, unknown> {
-  const clean: Record<string, unknown> = {};
+/** `fields` as they may be written: the members of a JSON object, without its braces. */
+export function cleanMembers(fields: object): string {
+  return members(fields, 1);
+}
+
+function members(fields: object, depth: number): string {
+  let text = "";
   let entries = 0;
   for (const name of Object.keys(fields)) {
     const value = (fields as Record<string, unknown>)[name];
     if (value === undefined || typeof value === "function" || name === "__proto__") continue;
     if (++entries > maxEntries) break;
-    const hidden = typeof value !== "number" && typeof value !== "boolean" && isSecret(name);
-    clean[name.length <= 64 ? cleanText(name) : "[…]"] = hidden ? redacted : cleanValue(value, depth);
+    const { inner, top, secret } = keyOf(name);
+    const hidden = secret && typeof value !== "number" && typeof value !== "boolean";
+    text += `${text === "" ? "" : ","}${depth === 1 ? top : inner}:${hidden ? redacted : json(value, depth)}`;
   }
-  return clean;
+  return text;
+}
+
+interface Key {
+  /** The name as it may be written, as JSON. */
+  readonly inner: string;
+  /** The same at the top of a line, which has members of its own. */
+  readonly top: string;
+  readonly secret: boolean;
 }
 
 /** Names come from the code, so there are few of them; others could come from a caller, and are not kept. */
-const known = new Map<string, boolean>();
+const known = new Map<string, Key>();
+const ofTheLine = new Set(["level", "time", "msg"]);
 
-function isSecret(name: string): boolean {
-  let secret = known.get(name);
-  if (secret === undefined) {
-    secret = secretField.test(name);
-    if (known.size < 500) known.set(name, secret);
+function keyOf(name: string): Key {
+  let key = known.get(name);
+  if (key === undefined) {
+    const inner = name.length <= 64 ? cleanJson(name) : '"[…]"';
+    key = { inner, top: ofTheLine.has(name) ? `"${name}_"` : inner, secret: secretField.test(name) };
+    if (known.size < 500) known.set(name, key);
   }
-  return secret;
+  return key;
 }
 
-function cleanValue(value: unknown, depth: number): unknown {
-  if (typeof value === "string") return cleanText(value);
-  if (typeof value !== "object" || value === null) return typeof value === "bigint" ? String(value) : value;
-  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString();
-  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
-  if (depth >= maxDepth) return "[…]";
-  if (value instanceof Error) return cleanError(value, depth);
-  if (Array.isArray(value)) return value.slice(0, maxEntries).map((each) => cleanValue(each, depth + 1));
-  return cleanObject(value, depth + 1);
+function json(value: unknown, depth: number): string {
+  switch (typeof value) {
+    case "string":
+      return cleanJson(value);
+    case "number":
+      return Number.isFinite(value) ? String(value) : "null";
+    case "boolean":
+      return String(value);
+    case "bigint":
+      return `"${value}"`;
+    case "object":
+      return value === null ? "null" : objectJson(value, depth);
+    default:
+      return "null";
+  }
+}
+
+function objectJson(value: object, depth: number): string {
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "null" : `"${value.toISOString()}"`;
+  if (ArrayBuffer.isView(value)) return `"[${value.byteLength} bytes]"`;
+  if (depth >= maxDepth) return '"[…]"';
+  if (value instanceof Error) return `{${members(fieldsOf(value), depth + 1)}}`;
+  if (Array.isArray(value))
+    return `[${value
+      .slice(0, maxEntries)
+      .map((each) => json(each, depth + 1))
+      .join(",")}]`;
+  return `{${members(value, depth + 1)}}`;
 }
 
 /** Name, message, own fields, the beginning of the stack, and what caused it. */
-function cleanError(error: Error, depth: number): Record<string, unknown> {
+function fieldsOf(error: Error): object {
   const stack = error.stack?.split("\n    at ").slice(1, 7).join("\n");
   const { name, message, cause } = error;
-  return cleanObject(Object.assign({}, error, { name, message, stack, cause }), depth + 1);
+  return Object.assign({}, error, { name, message, stack, cause });
 }

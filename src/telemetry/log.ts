@@ -1,6 +1,6 @@
-import pino from "pino";
 import type { Log } from "../lib/log.js";
-import { cleanFields, cleanText } from "./clean.js";
+import { cleanJson, cleanMembers } from "./clean.js";
+import { createDestination, type LogDestination } from "./destination.js";
 import { prettyLine } from "./pretty.js";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
@@ -8,12 +8,6 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 /** The log of the process. */
 export interface ProcessLog extends Log {
   /** Writes what is still in memory. Call it before the process ends. */
-  flush(): void;
-}
-
-/** Where lines go. */
-export interface LogDestination {
-  write(line: string): void;
   flush(): void;
 }
 
@@ -25,12 +19,14 @@ export function createLog(
   options: { readonly level: LogLevel; readonly format: "json" | "pretty"; readonly color?: boolean },
   destination: LogDestination = createDestination(2, options.format),
 ): ProcessLog {
-  const write = options.format === "json" ? jsonWriter(destination) : prettyWriter(destination, options.color ?? false);
+  const { format, color = false } = options;
+  const lineOf =
+    format === "json" ? jsonLine : (...line: Parameters<typeof jsonLine>) => prettyLine(jsonLine(...line), color);
   const from = levels.indexOf(options.level);
   const at = (level: Exclude<LogLevel, "silent">) =>
     levels.indexOf(level) < from
       ? () => {}
-      : (fields: object, message: string) => write(level, cleanFields(fields), cleanText(message));
+      : (fields: object, message: string) => destination.write(lineOf(level, fields, message));
   return {
     debug: at("debug"),
     info: at("info"),
@@ -42,72 +38,20 @@ export function createLog(
 
 const levels: readonly LogLevel[] = ["debug", "info", "warn", "error", "silent"];
 
-type Write = (level: Exclude<LogLevel, "silent">, fields: Record<string, unknown>, message: string) => void;
-
-function jsonWriter(destination: LogDestination): Write {
-  const logger = pino(
-    {
-      level: "debug",
-      base: null,
-      timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: (level) => ({ level }) },
-    },
-    destination,
-  );
-  return (level, fields, message) => {
-    // These are the line's own: a field of the same name would stand in it twice.
-    for (const name of ["level", "time", "msg"]) {
-      if (!(name in fields)) continue;
-      fields[`${name}_`] = fields[name];
-      delete fields[name];
-    }
-    logger[level](fields, message);
-  };
+function jsonLine(level: Exclude<LogLevel, "silent">, fields: object, message: string): string {
+  const members = cleanMembers(fields);
+  return `{"level":"${level}","time":"${timeText()}",${members}${members === "" ? "" : ","}"msg":${cleanJson(message)}}\n`;
 }
 
-function prettyWriter(destination: LogDestination, color: boolean): Write {
-  return (level, fields, message) => destination.write(prettyLine({ level, fields, message, color, time: new Date() }));
-}
+let timeMs = 0;
+let timeIso = "";
 
-/** Most text held in memory while the reader of the log is slow; lines beyond it are dropped, and counted. */
-const maxPending = 8 * 1024 * 1024;
-
-/** A file descriptor. JSON is gathered and written in blocks, at least every quarter of a second; a terminal's lines are written at once. */
-export function createDestination(fd: number, format: "json" | "pretty"): LogDestination {
-  if (format === "pretty") {
-    const direct = pino.destination({ dest: fd, sync: true });
-    direct.on("error", ignore);
-    return { write: (line) => void direct.write(line), flush: ignore };
+/** Many lines are written within a millisecond. */
+function timeText(): string {
+  const now = Date.now();
+  if (now !== timeMs) {
+    timeMs = now;
+    timeIso = new Date(now).toISOString();
   }
-  const gathered = pino.destination({
-    dest: fd,
-    sync: false,
-    minLength: 4096,
-    maxLength: maxPending,
-    periodicFlush: 250,
-  });
-  let dropped = 0;
-  gathered.on("drop", () => {
-    dropped += 1;
-  });
-  // A log that cannot be written must not end the process.
-  gathered.on("error", ignore);
-  return {
-    write(line) {
-      if (gathered.write(line) && dropped > 0) {
-        const lost = { level: "warn", time: new Date().toISOString(), lines: dropped, msg: "log lines dropped" };
-        dropped = 0;
-        gathered.write(`${JSON.stringify(lost)}\n`);
-      }
-    },
-    flush() {
-      try {
-        gathered.flushSync();
-      } catch {
-        // Nobody reads it any more.
-      }
-    },
-  };
+  return timeIso;
 }
-
-function ignore(): void {}
