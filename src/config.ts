@@ -101,6 +101,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     maxTokensToSample: values.maxTokensToSample,
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     eventSinks: values.eventSinks,
+    events: { maxWaiting: values.eventsMaxWaiting, whenFull: values.eventsWhenFull },
     log: { level: values.logLevel, format: values.logFormat },
     file: values.file,
     notices: [],

@@ -17,21 +17,21 @@ export interface Accounting extends Pick<RelayParts, "began" | "emit"> {
 export function createAccounting(parts: { log: Log; metrics: Metrics; ledger: Ledger }): Accounting {
   const { log, metrics, ledger } = parts;
   const denials = createDenialLog(log);
-  const told = new WeakSet<object>();
+  const known = new WeakSet<object>();
 
   return {
     began: ({ edge, feature }) => metrics.inFlight(edge, feature, 1),
-    emit(event, failure) {
-      if (isObject(failure)) told.add(failure);
+    emit(event, { failure, told }) {
+      if (isObject(failure)) known.add(failure);
       metrics.inFlight(event.edge, event.feature, -1);
       metrics.requestObserved(event);
-      ledger.emit(event);
+      if (!told) ledger.emit(event);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
       else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
       else log.info(withCause(event, failure), "request");
     },
     failed(surface, fields, error) {
-      if (isObject(error) && told.has(error)) return;
+      if (isObject(error) && known.has(error)) return;
       if (isUnexpected(error)) return log.error({ ...fields, err: error }, "request failed");
       const reason = error instanceof GatewayError ? error.reason : "INVALID_REQUEST";
       metrics.requestRefused(surface, reason);

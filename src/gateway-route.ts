@@ -2,6 +2,7 @@
 
 import { availableUpstreams, type Config, type EventSinkConfig, type UpstreamConfig } from "./config.js";
 import { type Accounting, createAccounting } from "./gateway-accounting.js";
+import { createOutbox } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Log } from "./lib/log.js";
@@ -11,12 +12,14 @@ import { createCatalogue } from "./models/catalogue.js";
 import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
-import { abandonedEvent, type RelayParts } from "./relay.js";
+import type { RelayParts } from "./relay.js";
 import { createModelDirectory, type ModelDirectory } from "./relay-models.js";
 import type { Metrics } from "./telemetry/metrics.js";
 import type { UpstreamTarget } from "./upstream/upstream.js";
 import { createUpstreams } from "./upstream/upstreams.js";
-import { createLedger, type Sink } from "./usage/ledger.js";
+import { abandonedEvent, type EventStart } from "./usage/event.js";
+import { createLedger, sinkKey } from "./usage/ledger.js";
+import type { Sink } from "./usage/sink.js";
 import { createFileSink } from "./usage/sinks/file.js";
 import { createStdoutSink } from "./usage/sinks/stdout.js";
 
@@ -43,7 +46,8 @@ export interface RouteParts {
   readonly clock?: Clock;
 }
 
-/** How long events may take to be delivered at the end. */
+/** How long the end may wait for the quota store, and for events to be delivered. */
+const settleMs = 2_000;
 const flushMs = 5_000;
 
 /** Rejects with `ConfigError` when no configured upstream can be served. */
@@ -54,35 +58,39 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const served = targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models }));
   // Rules of the file come later: they take the place of the gateway's own.
   const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
-  const ledger = createLedger({
-    sinks: parts.sinks ?? config.eventSinks.map(createSink),
-    log,
-    count: metrics.eventsHandled,
-  });
+  const sinks = parts.sinks ?? config.eventSinks.map(createSink);
+  const outbox = createOutbox(config, { log }, sinks.map(sinkKey));
+  const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled });
   metrics.gauge("ledgerBacklog", ledger.backlog);
-  const store = await createStore(config, { log, clock, metrics, readiness: parts.readiness });
+  const { readiness } = parts;
+  const store = await createStore(config, { log, clock, metrics, readiness, outbox: sinks.length > 0 });
   const quota = createQuota(
     {
       store,
       clock,
       onDecision: ({ feature, kind, reason }) => metrics.quotaDecided(feature, kind, reason),
-      onAbandoned: (hold) => ledger.emit(abandonedEvent(hold)),
+      onAbandoned({ intent, charged }) {
+        if (!store.tellsOutbox) ledger.emit(abandonedEvent(JSON.parse(intent) as EventStart, charged));
+      },
       onLost: (requestId) => log.warn({ requestId }, "hold was lost before it was settled"),
     },
     { storeFailure: config.quotaStoreFailure },
   );
   const accounting = createAccounting({ log, metrics, ledger });
 
+  const full = config.events.whenFull === "deny" ? ledger.full : () => false;
+
   return {
-    relay: { catalogue, upstreams, quota, began: accounting.began, emit: accounting.emit },
+    relay: { catalogue, upstreams, quota, full, began: accounting.began, emit: accounting.emit },
     quota,
     models: createModelDirectory({ catalogue, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,
     accounting,
     abort: () => void upstreams.close(),
     async close() {
-      quota.close();
       await upstreams.close();
+      const untold = await quota.close(settleMs);
+      if (untold > 0) log.error({ untold }, "requests could not be settled: the store is away");
       await store.close();
       accounting.close();
       await ledger.flush(flushMs);

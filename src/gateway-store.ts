@@ -17,6 +17,8 @@ export interface StoreParts {
   readonly metrics: Metrics;
   /** Told whether the store can be asked. */
   readonly readiness: Readiness;
+  /** Whether somebody reads what a store tells the outbox; otherwise it would only fill up. */
+  readonly outbox: boolean;
 }
 
 const condition = "quota store";
@@ -27,7 +29,11 @@ export async function createStore(config: Config, parts: StoreParts): Promise<Qu
   return redisEndpoint === undefined ? createMemoryQuotaStore(parts) : createSharedStore(redisEndpoint, config, parts);
 }
 
-function createSharedStore(endpoint: string, config: Config, { log, metrics, readiness }: StoreParts): QuotaStore {
+function createSharedStore(
+  endpoint: string,
+  config: Config,
+  { log, metrics, readiness, outbox }: StoreParts,
+): QuotaStore {
   const redis = connectRedis(endpoint, "quota", { log });
   readiness.set(condition, false);
   let up = false;
@@ -43,8 +49,7 @@ function createSharedStore(endpoint: string, config: Config, { log, metrics, rea
         readiness.set(condition, up);
       },
     },
-    // Nobody reads the outbox yet: what is written to it would only fill Redis. Holds carry the start of their event.
-    { prefix: config.redisPrefix, outbox: false },
+    { prefix: config.redisPrefix, outbox },
   );
   warnOnce(redis, config.redisPrefix, log);
   return {

@@ -11,7 +11,7 @@ import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
-import type { UsageEvent } from "./usage/event.js";
+import type { EventStart } from "./usage/event.js";
 
 export type { ApiPath };
 
@@ -177,12 +177,6 @@ function quotaRequest({ request, route, api, body }: PlanParts, event: EventStar
 export function priceOf(route: Route, usage: Usage): number | undefined {
   return route.prices && microdollars(usage, route.prices);
 }
-
-/** What a usage event says of a request before it is sent. */
-export type EventStart = Pick<
-  UsageEvent,
-  "id" | "time" | "actor" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
->;
 
 /** `planned` undefined: it was refused before it was known where it would go. */
 export function eventStart(

@@ -2,19 +2,10 @@
 
 import { randomUUID } from "node:crypto";
 import type { Actor, Feature } from "./actors/actor.js";
-import { GatewayError, type Reason, type UpstreamError } from "./errors.js";
+import { GatewayError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
-import {
-  type ApiPath,
-  type Ask,
-  type EventStart,
-  eventStart,
-  type Plan,
-  type Planner,
-  planOf,
-  priceOf,
-} from "./relay-plan.js";
+import { type ApiPath, type Ask, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { UsageEvent } from "./usage/event.js";
 
@@ -47,11 +38,24 @@ export interface RelayReply extends Reply {
 export interface RelayParts extends Planner {
   readonly quota: Quota;
   readonly upstreams: Upstreams;
+  /** Whether there is no room for events of further requests, and they are to be refused for it. */
+  readonly full: () => boolean;
   /** Told of each request as it comes in. Must not throw. */
   readonly began: (request: RelayRequest) => void;
-  /** Takes the one event of each request, and what it failed with when `relay` throws. Must not throw. */
-  readonly emit: (event: UsageEvent, failure: unknown) => void;
+  /** Takes the one event of each request. Must not throw. */
+  readonly emit: (event: UsageEvent, end: RelayEnd) => void;
 }
+
+/** What else is to know of a request's end. */
+export interface RelayEnd {
+  /** What `relay` throws. */
+  readonly failure: unknown;
+  /** The settlement carried the event to the outbox: it is not to be put there again. */
+  readonly told: boolean;
+}
+
+/** When callers may come again while there is no room for events. */
+const fullRetryMs = 5_000;
 
 /**
  * Relays one request: reserve, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
@@ -60,27 +64,34 @@ export interface RelayParts extends Planner {
 export async function relay(parts: RelayParts, received: RelayRequest, reply: RelayReply): Promise<void> {
   const request = { ...received, id: uniqueId(received.id) };
   let plan: Plan | undefined;
-  let exchange: Exchange | undefined;
+  let hold: Hold | undefined;
+  let event: UsageEvent | undefined;
   let failure: unknown;
   parts.began(request);
   try {
     plan = planOf(parts, request);
-    const hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
+    if (parts.full()) throw new UnavailableError("OVERLOADED", "usage events cannot be kept", fullRetryMs);
+    hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
     reply.admitted(plan.route, hold.states);
 
-    exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
+    const exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
 
-    if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), exchange.kind);
-    else await hold.refund(exchange.kind);
+    const ended = (event = eventOf(request, plan, exchange, undefined));
+    if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), () => JSON.stringify(ended));
+    else await hold.refund(() => JSON.stringify(ended));
 
     if (exchange.kind === "answered") reply.finish(hold.states);
     else if (exchange.kind === "failed" && exchange.started) reply.fail(exchange.error);
     else if (exchange.kind === "failed") throw exchange.error;
   } catch (error) {
     failure = error;
+    if (event === undefined) {
+      const ended = (event = eventOf(request, plan, undefined, failure));
+      await hold?.refund(() => JSON.stringify(ended));
+    }
     throw error;
   } finally {
-    parts.emit(eventOf(request, plan, exchange, failure), failure);
+    if (event) parts.emit(event, { failure, told: hold?.told ?? false });
   }
 }
 
@@ -102,7 +113,7 @@ function amounts({ usage }: Exchange, plan: Plan): Amounts {
   return { tokens, microdollars: tokens === undefined ? undefined : priceOf(plan.route, usage) };
 }
 
-const freeHold: Hold = { states: [], reached() {}, async commit() {}, async refund() {} };
+const freeHold: Hold = { states: [], told: false, reached() {}, async commit() {}, async refund() {} };
 
 function eventOf(
   request: RelayRequest,
@@ -122,12 +133,6 @@ function eventOf(
     upstreamMs: exchange?.upstreamMs ?? 0,
     ...(exchange?.firstByteMs !== undefined && { firstByteMs: sentAfterMs + exchange.firstByteMs }),
   };
-}
-
-/** The event of a request whose process died: what is left of it is what stood in its hold. */
-export function abandonedEvent(hold: { readonly intent: string; readonly charged: boolean }): UsageEvent {
-  const start = JSON.parse(hold.intent) as EventStart;
-  return { ...start, outcome: "abandoned", usage: {}, charged: hold.charged, durationMs: 0, upstreamMs: 0 };
 }
 
 function ending(exchange: Exchange | undefined, failure: unknown): Pick<UsageEvent, "outcome" | "reason"> {

@@ -123,6 +123,8 @@ export const logFormat = parsed("json or pretty", (words) => {
   return /^(pretty|condensed)$/.test(words) ? ("pretty" as const) : undefined;
 });
 
+export const whenFull = parsed("drop or deny", (word) => (word === "drop" || word === "deny" ? word : undefined));
+
 /** Comma separated. Sinks that are not available yet are told apart from what is no sink at all. */
 export const eventSinks = z.string().transform((words, context): readonly EventSinkConfig[] => {
   const entries = split(words);

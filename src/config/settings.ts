@@ -211,6 +211,16 @@ const telling = {
     as.eventSinks.prefault("stdout"),
     "Where usage events go, comma separated: `stdout`, `file:<path>`; or `none`. One JSON object a line.",
   ),
+  eventsMaxWaiting: setting(
+    "CODY_GATEWAY_EVENTS_MAX_WAITING",
+    as.integer(1_000, 1e9).optional(),
+    "Most events that may wait for sinks. Unset: 1,000,000 in Redis, 100,000 in memory.",
+  ),
+  eventsWhenFull: setting(
+    "CODY_GATEWAY_EVENTS_WHEN_FULL",
+    as.whenFull.prefault("drop"),
+    "When so many wait: `drop` = the oldest are lost to sinks that are behind, counted and logged; `deny` = requests are refused with 503 until there is room.",
+  ),
   logLevel: setting(
     "CODY_GATEWAY_LOG_LEVEL",
     as.logLevel.prefault("info"),

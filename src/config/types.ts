@@ -61,6 +61,12 @@ export interface Config {
 
   /** Where usage events go; empty: nowhere. */
   readonly eventSinks: readonly EventSinkConfig[];
+  readonly events: {
+    /** Most that may wait for sinks; undefined: as many as suit where they wait. */
+    readonly maxWaiting: number | undefined;
+    /** What happens then: the oldest are lost to sinks that are behind, or requests are refused. */
+    readonly whenFull: "drop" | "deny";
+  };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error" | "silent";
     /** Undefined: `pretty` on a terminal, otherwise `json`. */

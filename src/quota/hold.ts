@@ -1,12 +1,12 @@
 import { UnavailableError } from "../errors.js";
 import { count, type Expectation } from "./estimates.js";
-import type { Amounts, Hold, LimitState } from "./quota.js";
+import type { Amounts, Hold, LimitState, Outcome } from "./quota.js";
 import type { Refusals } from "./refusals.js";
 import type { LiveHold, Renewals } from "./renewal.js";
 import type { Report } from "./report.js";
 import type { Retries } from "./retries.js";
 import type { LimitRule } from "./rules.js";
-import { leaseMs, type QuotaStore, type Rule, type Settlement } from "./store.js";
+import { leaseMs, type QuotaStore, type Rule, rememberMs, type Settlement } from "./store.js";
 
 /** A request that was admitted, in the words of the store. */
 export interface Admitted {
@@ -22,6 +22,11 @@ export interface Admitted {
   readonly expectation: Expectation | undefined;
 }
 
+function textOf(outcome: Outcome, told: boolean): string {
+  if (!told) return "";
+  return typeof outcome === "string" ? outcome : outcome();
+}
+
 /** What holds are settled with. */
 export interface SettlementParts {
   readonly store: QuotaStore;
@@ -35,12 +40,16 @@ export interface SettlementParts {
   readonly onLost: (requestId: string) => void;
 }
 
-/** A settlement that could not be told to the store for so long is pointless: the lease ended long ago. */
-const settleMaxAgeMs = 600_000;
+/**
+ * A settlement that could not be told to the store for so long is pointless: the lease ended long ago. Less than ids stay
+ * known, so that what was told already is not told again.
+ */
+const settleMaxAgeMs = rememberMs - 30_000;
 
 /** The hold of a request that is counted in no limit. */
 export const unlimitedHold: Hold = {
   states: [],
+  told: false,
   reached: () => undefined,
   commit: () => Promise.resolve(),
   refund: () => Promise.resolve(),
@@ -52,6 +61,7 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
   const live: LiveHold = { requestId, actor, reached: false };
   let current = states;
   let settling: Promise<void> | undefined;
+  let told = parts.store.tellsOutbox;
   parts.renewals.add(live);
 
   function finish(answer: Settlement): void {
@@ -64,7 +74,9 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
     try {
       const answer = await inTime(parts, call);
       finish(answer);
-      if (answer.kind === "gone") parts.onLost(requestId);
+      if (answer.kind !== "gone") return;
+      told = true;
+      parts.onLost(requestId);
     } catch {
       parts.retries.add({
         // Gone may be a first attempt that landed and whose answer was lost.
@@ -82,14 +94,19 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
     get states() {
       return current;
     },
+    get told() {
+      return told;
+    },
     reached: () => parts.renewals.reached(live),
     commit(amounts, outcome) {
       if (settling === undefined) expectation?.learn(amounts);
       const used = usedByKey(limits, amounts);
-      return (settling ??= settle((deadlineAt) => parts.store.commit({ requestId, actor, used, deadlineAt, outcome })));
+      const call = { requestId, actor, used, outcome: textOf(outcome, told) };
+      return (settling ??= settle((deadlineAt) => parts.store.commit({ ...call, deadlineAt })));
     },
     refund(outcome) {
-      return (settling ??= settle((deadlineAt) => parts.store.refund({ requestId, actor, deadlineAt, outcome })));
+      const call = { requestId, actor, outcome: textOf(outcome, told) };
+      return (settling ??= settle((deadlineAt) => parts.store.refund({ ...call, deadlineAt })));
     },
   };
 }
@@ -99,6 +116,7 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
  * the limits have room for it or not. `giveBack` is called when that is done.
  */
 export function createBlindHold(parts: SettlementParts, admitted: Admitted, giveBack: () => void): Hold {
+  const told = parts.store.tellsOutbox;
   let settled = false;
 
   function once(run: () => Promise<void>): Promise<void> {
@@ -109,24 +127,30 @@ export function createBlindHold(parts: SettlementParts, admitted: Admitted, give
 
   return {
     states: [],
+    told,
     reached: () => undefined,
     commit(amounts, outcome) {
       if (!settled) admitted.expectation?.learn(amounts);
+      const text = textOf(outcome, told);
       return once(async () => {
-        await charge(parts, admitted, amounts, outcome);
+        await charge(parts, admitted, amounts, text);
         giveBack();
       });
     },
     refund(outcome) {
       if (!settled) giveBack();
-      return once(() => cancel(parts, admitted, outcome));
+      const text = textOf(outcome, told);
+      return once(() => cancel(parts, admitted, text));
     },
   };
 }
 
-/** Frees what an admission without an answer may have held, once the store answers again. Its lease ends by itself. */
+/**
+ * Frees what an admission without an answer may have held, once the store answers again. Its lease ends by itself. The
+ * outbox is told nothing: to its caller the request was refused.
+ */
 export function cancelLater(parts: SettlementParts, admitted: Admitted): void {
-  parts.retries.add({ run: () => cancel(parts, admitted, "canceled"), maxAgeMs: leaseMs, minor: true });
+  parts.retries.add({ run: () => cancel(parts, admitted, ""), maxAgeMs: leaseMs, minor: true });
 }
 
 async function cancel(parts: SettlementParts, { requestId, actor }: Admitted, outcome: string): Promise<void> {

@@ -67,6 +67,7 @@ export async function createJournalQuotaStore(
   }
 
   return {
+    tellsOutbox: outbox,
     now: memory.now,
     reserve: (call) => change(() => memory.reserve(call), isWritten),
     commit: (call) => change(() => memory.commit(call), isWritten),

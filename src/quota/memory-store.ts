@@ -59,7 +59,7 @@ export interface MemoryState {
 /** Told of each change just after it, in order, before anything else happens. Must not throw. */
 export interface Changes {
   held(added: HoldState): void;
-  /** How a hold was settled by its owner, after `ended`. */
+  /** How a request ended: after `ended`, or, where there was no hold, once. */
   settled(how: "finished" | "refunded", call: Pick<SettleCall, "requestId" | "actor" | "outcome">): void;
   /** Its lease ended, after `ended`. */
   abandoned(found: AbandonedHold): void;
@@ -168,14 +168,27 @@ export function createMemoryQuotaStore(
     if (now > call.deadlineAt) return late;
     catchUp(now);
     const found = actors.get(call.actor)?.holds.get(call.requestId);
-    if (found === undefined) return gone;
+    const how = used === undefined ? "refunded" : "finished";
+    if (found === undefined) {
+      tellUnknown(how, call, now);
+      return gone;
+    }
     const { shares, actor } = found;
     end(found, used, now);
-    changes?.settled(used === undefined ? "refunded" : "finished", call);
+    changes?.settled(how, call);
     return { kind: "settled", states: statesOfShares(actor.counters, shares, now) };
   }
 
+  /** How a request ended that was let in without this store. */
+  function tellUnknown(how: "finished" | "refunded", call: Omit<SettleCall, "used">, now: number): void {
+    const { actor, requestId, outcome } = call;
+    if (outcome === "" || settledIds.has(actor, requestId, now)) return;
+    settledIds.add(actor, requestId, now);
+    changes?.settled(how, call);
+  }
+
   return {
+    tellsOutbox: false,
     now: () => clock.now(),
     reserve: (call) => Promise.resolve(reserve(call)),
     commit: (call) => Promise.resolve(finish(call, call.used)),

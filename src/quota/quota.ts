@@ -62,6 +62,9 @@ export interface QuotaRequest {
   readonly intent: string;
 }
 
+/** How a request ended, for the outbox: a text, or what makes one where the store tells the outbox. */
+export type Outcome = string | (() => string);
+
 /** What one request has reserved of its actor's limits and not settled yet. */
 export interface Hold {
   /**
@@ -69,12 +72,17 @@ export interface Hold {
    * when the store was away.
    */
   readonly states: readonly LimitState[];
+  /**
+   * Once it is settled: whether the store sees to it that the outbox is told how the request ended, as `outcome` says or, where
+   * the lease had ended before, as abandoned. Otherwise the caller does.
+   */
+  readonly told: boolean;
   /** The request is on its way to the upstream: should this process die now, the hold is charged, not refunded. */
   reached(): void;
   /** Settles the hold at what was used and frees its slot. Safe to call twice; never throws. */
-  commit(used: Amounts, outcome: string): Promise<void>;
+  commit(used: Amounts, outcome: Outcome): Promise<void>;
   /** Settles the hold at nothing and frees its slot. Safe to call twice; never throws. */
-  refund(outcome: string): Promise<void>;
+  refund(outcome: Outcome): Promise<void>;
 }
 
 /** The rules, on any store. */
@@ -95,8 +103,11 @@ export interface Quota {
   reset(actor: Actor, feature: Feature): Promise<Readonly<Partial<Record<Unit, number>>>>;
   /** Drops what this process remembers of the actor's refusals: its limits or usage were changed elsewhere. */
   forget(actor: Pick<Actor, "source" | "id">): void;
-  /** Stops renewing and sweeping; the store stays open. */
-  close(): void;
+  /**
+   * Stops renewing and sweeping; the store stays open. What it could not be told yet is told it now, for at most `timeoutMs`.
+   * Resolves to the number of settlements that were not: their holds end with their leases.
+   */
+  close(timeoutMs?: number): Promise<number>;
 }
 
 /** A dry decision. */
@@ -119,7 +130,7 @@ export interface QuotaParts {
   readonly store: QuotaStore;
   readonly clock: Clock;
   readonly onDecision?: (decision: Decision) => void;
-  /** A hold of any process was found abandoned and settled. Called in one process for each. */
+  /** A hold of any process was found abandoned and settled. Called in one process for each. The outbox knows, if there is one. */
   readonly onAbandoned?: (hold: AbandonedHold) => void;
   /** A hold of this process could not be settled at what was used: the store had settled it as abandoned. */
   readonly onLost?: (requestId: string) => void;
@@ -204,10 +215,11 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
 
     forget: (actor) => refusals.forget(actorKey(actor)),
 
-    close() {
-      renewals.close();
-      retries.close();
+    async close(timeoutMs = 0) {
       stopSweep();
+      const untold = await retries.close(timeoutMs);
+      renewals.close();
+      return untold;
     },
   };
 }

@@ -38,8 +38,8 @@ export function adviceOn(info: string): readonly string[] {
 }
 
 /**
- * Tries each command that the scripts call, inside a script, where permissions are looked at again. `KEYS` are a hash, a
- * sorted set, a list and a stream; nothing is left of them.
+ * Tries each command that scripts call, the quota store's and those of who reads the outbox, inside a script, where permissions
+ * are looked at again. `KEYS` are a hash, a sorted set, a list, a stream and a string; nothing is left of them.
  */
 export const triedCommands: readonly (readonly string[])[] = [
   ["TIME"],
@@ -48,6 +48,7 @@ export const triedCommands: readonly (readonly string[])[] = [
   ["HMGET", "1", "a"],
   ["HKEYS", "1"],
   ["HVALS", "1"],
+  ["HGETALL", "1"],
   ["HINCRBY", "1", "a", "1"],
   ["PEXPIRETIME", "1"],
   ["PEXPIREAT", "1", "32503680000000"],
@@ -64,6 +65,11 @@ export const triedCommands: readonly (readonly string[])[] = [
   ["LPOP", "3"],
   ["XADD", "4", "NOMKSTREAM", "*", "a", "1"],
   ["XLEN", "4"],
+  ["XRANGE", "4", "-", "+"],
+  ["XTRIM", "4", "MAXLEN", "0"],
+  ["SET", "5", "a", "PX", "60000"],
+  ["GET", "5"],
+  ["DEL", "5"],
 ];
 
 const trying = `
@@ -78,7 +84,7 @@ return failed`;
 
 /** The commands that our user may not run. Rejects when Redis is away. */
 async function missingPermissions(redis: RedisConnection, prefix: string): Promise<readonly string[]> {
-  const keys = ["hash", "zset", "list", "stream"].map((kind) => `${prefix}{check}:${kind}`);
+  const keys = ["hash", "zset", "list", "stream", "string"].map((kind) => `${prefix}{check}:${kind}`);
   const permitted = async (command: string, attempt: Promise<unknown>): Promise<readonly string[]> => {
     try {
       return (await attempt) as readonly string[];

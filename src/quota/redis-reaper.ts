@@ -1,6 +1,5 @@
-// Sweeping the shards: holds whose lease ended, what became of them, and room in the outbox.
+// Sweeping the shards: holds whose lease ended, and what became of them.
 
-import type { Log } from "../lib/log.js";
 import type { Script, ScriptAnswer, ScriptCall } from "../lib/redis-scripts.js";
 import type { ActorKeys, QuotaKeys, Shard } from "./redis-keys.js";
 import type { AbandonedHold } from "./store.js";
@@ -8,18 +7,12 @@ import type { AbandonedHold } from "./store.js";
 export interface Reaper {
   /** See `QuotaStore.reap`. One shard that cannot be asked does not keep the others from being swept. */
   reap(max: number): Promise<readonly AbandonedHold[]>;
-  /** Whether the scripts may write to the shard's outbox. */
-  takesEntries(shard: Shard): boolean;
-  outboxState(): { readonly outboxEntries: number; readonly outboxFull: number };
 }
 
 export interface ReaperParts {
   readonly keys: QuotaKeys;
   readonly scripts: Readonly<Record<"due" | "abandon" | "take", Script>>;
   readonly run: (call: ScriptCall) => Promise<ScriptAnswer>;
-  readonly log?: Pick<Log, "info" | "error"> | undefined;
-  /** The outbox has or lacks room. */
-  readonly onChange: () => void;
 }
 
 /** Holds settled at once in one shard, and shards at once: a sweep must not keep requests waiting. */
@@ -27,26 +20,21 @@ const batchSize = 100;
 const shardsAtOnce = 8;
 
 export function createReaper(
-  { keys, scripts, run, log, onChange }: ReaperParts,
-  { outbox, outboxMax }: { readonly outbox: boolean; readonly outboxMax: number },
+  { keys, scripts, run }: ReaperParts,
+  /** 1 or 0, as the scripts take it: whether the outbox is told. */
+  { told }: { readonly told: string },
 ): Reaper {
-  const entries = new Map<Shard, number>();
-  const full = new Set<Shard>();
-
-  const takesEntries = (shard: Shard): boolean => outbox && !full.has(shard);
-
   /** Settles what is due in a shard. Returns whether abandoned holds wait there to be told of. */
   async function sweep(shard: Shard): Promise<boolean> {
     const call = { script: scripts.due, slot: shard.slot, keys: shardKeys(shard), args: [String(batchSize)] };
-    const [, , waiting, length, ...due] = await run(call);
-    noteOutbox(shard, Number(length));
+    const [, , waiting, ...due] = await run(call);
     const calls = [...groupByActor(due.map(String))].map(([hash, ids]) => abandon(keys.inShard(shard, hash), ids));
     await Promise.all(calls.map(run));
     return Number(waiting) > 0 || calls.length > 0;
   }
 
   function abandon({ shard, hash, keys: names }: ActorKeys, ids: readonly string[]): ScriptCall {
-    const args = [takesEntries(shard) ? "1" : "0", hash, ...ids];
+    const args = [told, hash, ...ids];
     return { script: scripts.abandon, slot: shard.slot, keys: names, args };
   }
 
@@ -56,24 +44,7 @@ export function createReaper(
     return Array.from({ length: found.length / 2 }, (_, i) => readAbandoned(String(found[2 * i]), found[2 * i + 1]));
   }
 
-  function noteOutbox(shard: Shard, length: number): void {
-    entries.set(shard, length);
-    if (!outbox || full.has(shard) === length >= outboxMax) return;
-    const fields = { shard: shard.index, entries: length };
-    if (full.delete(shard)) log?.info(fields, "quota outbox has room again");
-    else {
-      full.add(shard);
-      log?.error(fields, "quota outbox is full: nothing is written to it until it is read");
-    }
-    onChange();
-  }
-
   return {
-    takesEntries,
-    outboxState: () => ({
-      outboxEntries: [...entries.values()].reduce((sum, length) => sum + length, 0),
-      outboxFull: full.size,
-    }),
     async reap(max) {
       // From somewhere else each time: what comes first is not always told of first.
       const shards = rotated(keys.shards, Math.floor(Math.random() * keys.shards.length));

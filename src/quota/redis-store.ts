@@ -13,7 +13,7 @@ export interface RedisQuotaStoreParts {
   /** For this store alone. The store does not close it. */
   readonly redis: RedisConnection;
   readonly log?: Pick<Log, "info" | "warn" | "error">;
-  /** A server is asked again or no more, or there is or is no room in the outbox. Must not throw. */
+  /** A server is asked again or no more. Must not throw. */
   readonly onState?: (state: RedisQuotaState) => void;
 }
 
@@ -30,12 +30,6 @@ export interface RedisQuotaStoreOptions {
   readonly rememberMs?: number;
   /** Whether what becomes of requests is written to the outbox streams, for whoever reads and trims them. Default true. */
   readonly outbox?: boolean;
-  /**
-   * Most entries of one of the 64 outbox streams. Nothing is ever dropped from one: a full one takes no more, and
-   * `onState` and the log say so. Looked at when holds are reaped, so it may be exceeded by what is written meanwhile.
-   * Default 50,000.
-   */
-  readonly outboxMax?: number;
 }
 
 /** How the store is, for readiness and metrics. */
@@ -43,10 +37,6 @@ export interface RedisQuotaState {
   /** Whether every server is asked: all answered once, and of late. */
   readonly up: boolean;
   readonly servers: readonly ServerState[];
-  /** Entries of the outbox when holds were last reaped. */
-  readonly outboxEntries: number;
-  /** Outbox streams that take no more. */
-  readonly outboxFull: number;
 }
 
 export interface RedisQuotaStore extends QuotaStore {
@@ -72,7 +62,6 @@ export function createRedisQuotaStore(
     leaseMs = store.leaseMs,
     rememberMs = store.rememberMs,
     outbox = true,
-    outboxMax = 50_000,
   }: RedisQuotaStoreOptions = {},
 ): RedisQuotaStore {
   const scripts = mapValues(quotaScripts({ leaseMs, rememberMs }), defineScript);
@@ -88,7 +77,8 @@ export function createRedisQuotaStore(
     { timeoutMs, maxInFlight },
   );
   const referenceSlot = keys.shards[0]?.slot ?? 0;
-  const reaper = createReaper({ keys, scripts, run, log, onChange: () => onState?.(state()) }, { outbox, outboxMax });
+  const told = outbox ? "1" : "0";
+  const reaper = createReaper({ keys, scripts, run }, { told });
 
   function callOf(script: keyof typeof scripts, { shard, keys: names }: ActorKeys, args: readonly string[]) {
     return { script: scripts[script], slot: shard.slot, keys: names, args };
@@ -135,15 +125,11 @@ export function createRedisQuotaStore(
     return String(Math.floor(runner.clockOf(actor.shard.slot).latest() + leftMs));
   }
 
-  function told({ shard }: ActorKeys): string {
-    return reaper.takesEntries(shard) ? "1" : "0";
-  }
-
   async function finish(call: Omit<SettleCall, "used">, used?: SettleCall["used"]): Promise<Settlement> {
     const { requestId, outcome } = call;
     const actor = keys.of(call.actor);
-    const entry = JSON.stringify({ id: requestId, actor: call.actor, outcome });
-    const args = [told(actor), actor.hash, requestId, entry, ...usedArgs(used)];
+    const entry = JSON.stringify({ id: requestId, actor: call.actor });
+    const args = [told, actor.hash, requestId, entry, outcome, ...usedArgs(used)];
     const script = used === undefined ? "refund" : "commit";
     const answer = await runBefore(call.deadlineAt, script, actor, args);
     if (answer[0] === Answer.late) return late;
@@ -153,17 +139,18 @@ export function createRedisQuotaStore(
 
   function state(): RedisQuotaState {
     const servers = runner.servers();
-    return { up: servers.length > 0 && servers.every(({ up }) => up), servers, ...reaper.outboxState() };
+    return { up: servers.length > 0 && servers.every(({ up }) => up), servers };
   }
 
   return {
+    tellsOutbox: outbox,
     now,
     state,
     async reserve(call): Promise<Reservation> {
       const { requestId, rules, intent } = call;
       const actor = keys.of(call.actor);
       const entry = JSON.stringify({ id: requestId, actor: call.actor, intent });
-      const args = [told(actor), actor.hash, requestId, entry];
+      const args = [told, actor.hash, requestId, entry];
       for (const rule of rules)
         args.push(rule.key, String(rule.limit), windowArg(rule), rule.kind === "in_flight" ? "1" : String(rule.amount));
       return readReservation(await runBefore(call.deadlineAt, "reserve", actor, args), rules);
@@ -178,12 +165,12 @@ export function createRedisQuotaStore(
     async usage(name, rules) {
       const actor = keys.of(name);
       const asked = rules.flatMap((rule) => [rule.key, windowArg(rule)]);
-      const answer = await run(callOf("usage", actor, [told(actor), actor.hash, ...asked]));
+      const answer = await run(callOf("usage", actor, [told, actor.hash, ...asked]));
       return rules.map((rule, index) => stateAt(rule, answer, 2 + 3 * index));
     },
     async reset(name, ruleKeys) {
       const actor = keys.of(name);
-      const answer = await run(callOf("reset", actor, [told(actor), actor.hash, ...ruleKeys]));
+      const answer = await run(callOf("reset", actor, [told, actor.hash, ...ruleKeys]));
       const used = ruleKeys.map((key, index) => [key, Number(answer[index + 2])] as const);
       return Object.fromEntries(used.filter(([, units]) => units >= 0));
     },

@@ -3,7 +3,8 @@ export interface Retries {
   readonly size: number;
   /** Does `task` soon, and again until it does not reject. */
   add(task: RetryTask): void;
-  close(): void;
+  /** Tries for at most `timeoutMs` more, and stops. Resolves to the number of tasks left that are not minor. */
+  close(timeoutMs?: number): Promise<number>;
 }
 
 export interface RetryTask {
@@ -34,22 +35,25 @@ export function createRetries({ maxWaiting = 10_000 } = {}): Retries {
   let waiting: Waiting[] = [];
   let delayMs = firstDelayMs;
   let timer: NodeJS.Timeout | undefined;
-  let running = false;
+  let running: Promise<void> | undefined;
   let closed = false;
 
   function schedule(): void {
-    if (closed || running || timer !== undefined || waiting.length === 0) return;
+    if (closed || running !== undefined || timer !== undefined || waiting.length === 0) return;
     // Spread, so that the processes do not come back all at once.
     timer = setTimeout(() => void attempt(), delayMs * (1 + Math.random() / 4)).unref();
   }
 
-  async function attempt(): Promise<void> {
+  function attempt(): Promise<void> {
     timer = undefined;
-    running = true;
+    return (running ??= tryAll());
+  }
+
+  async function tryAll(): Promise<void> {
     dropOld();
     const done = await drain();
     delayMs = done ? firstDelayMs : Math.min(delayMs * 2, maxDelayMs);
-    running = false;
+    running = undefined;
     schedule();
   }
 
@@ -82,9 +86,15 @@ export function createRetries({ maxWaiting = 10_000 } = {}): Retries {
       waiting.push({ task, since: performance.now() });
       schedule();
     },
-    close() {
+    async close(timeoutMs = 0) {
       closed = true;
       clearTimeout(timer);
+      const endAt = performance.now() + timeoutMs;
+      while (waiting.length > 0 && performance.now() < endAt) {
+        await attempt();
+        if (waiting.length > 0) await new Promise((resolve) => setTimeout(resolve, firstDelayMs));
+      }
+      return waiting.filter(({ task }) => !task.minor).length;
     },
   };
 }

@@ -8,7 +8,10 @@
 //       abandoned  list    entry, "1" or "0" (charged) of each hold found abandoned; of the shard
 // Values of hashes are MessagePack: Redis takes four times as long to read and write numbers as text. For the same reason
 // no call is given a number where it can be given a text.
-// An entry is a text of the gateway about the request, kept in the hold and put in the outbox; the scripts do not look into it.
+// An entry is a text of the gateway about the request, kept in the hold and put in the outbox; an event is the text that the
+// request's end is told by. The scripts do not look into them.
+// In the outbox:  reserved <entry> · finished <entry> event <event> · refunded <entry> event <event>
+//                 abandoned <1 or 0, charged> of <entry>
 // Answers begin with a word of `Answer` and Redis' time. Times are ms since the epoch, but for openedAt.
 
 import { inFlightRetryMs, leaseMs, rememberMs } from "./store.js";
@@ -36,9 +39,9 @@ export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs })
   return {
     /** Deadline, 1 or 0 (tell the outbox), actor's hash, request id, entry, then key, limit, windowMs (0: in flight), amount of each rule. */
     reserve: ofActor("#!lua", standing, reserving),
-    /** Deadline, 1 or 0, actor's hash, request id, entry, then key and units used of each rule that was told. */
+    /** Deadline, 1 or 0, actor's hash, request id, entry, event, then key and units used of each rule that was told. */
     commit: ofActor(always, standing, ending, settling("used_of")),
-    /** Deadline, 1 or 0, actor's hash, request id, entry. */
+    /** Deadline, 1 or 0, actor's hash, request id, entry, event. */
     refund: ofActor(always, standing, ending, settling("nothing")),
     /** Actor's hash, then request id and 1 or 0 (its upstream was reached) of each hold. */
     renew: ofActor(always, renewing),
@@ -48,7 +51,7 @@ export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs })
     usage: ofActor("#!lua", standing, showing),
     /** 1 or 0, actor's hash, then rule keys. */
     reset: ofActor("#!lua", standing, resetting),
-    /** Names at most so many leases that ended; tells how many abandoned holds and outbox entries wait. */
+    /** Names at most so many leases that ended; tells how many abandoned holds wait. */
     due: ofShard("#!lua flags=no-writes", naming),
     /** Takes at most so many abandoned holds. */
     take: ofShard(always, taking),
@@ -102,6 +105,11 @@ end`;
 
 /** Ending holds. A record is: entry, then key, limit, windowMs, amount, openedAt, used, held, resetAt of each rule. */
 const ending = `
+local function remember(id)
+  call('ZADD', settled, text(now + remember_ms), id)
+  if call('PTTL', settled) < remember_ms then call('PEXPIRE', settled, text(2 * remember_ms)) end
+end
+
 -- Ends a live hold at what \`used_of(key)\` says, nil: as held.
 local function end_hold(who, id, record, used_of)
   local keys, changes, gone = {}, {}, { '=' .. id, '!' .. id }
@@ -123,8 +131,7 @@ local function end_hold(who, id, record, used_of)
   if #changes > 0 then call('HSET', counters, unpack(changes)) end
   call('HDEL', holds, unpack(gone))
   call('ZREM', leases, who .. id)
-  call('ZADD', settled, text(now + remember_ms), id)
-  if call('PTTL', settled) < remember_ms then call('PEXPIRE', settled, text(2 * remember_ms)) end
+  remember(id)
   -- One in eight forgets up to 32 ids that are past their time: no call ever has many to forget.
   if stamp % 8 == 0 then
     local oldest = call('ZRANGE', settled, '31', '31', 'WITHSCORES')
@@ -272,17 +279,25 @@ function settling(usedOf: "used_of" | "nothing"): string {
   const field = usedOf === "nothing" ? "refunded" : "finished";
   return `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
-local told, who, id, entry = ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local told, who, id, entry, event = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 ${settleDue(abandoning)}
 local packed = call('HGET', holds, '=' .. id)
-if not packed then return { ${Answer.gone}, now } end
+if not packed then
+  -- Redis lost the hold, or never had it: it was let in blind. Its end is told of all the same, once.
+  local known = call('ZSCORE', settled, id)
+  if told == '1' and event ~= '' and not (known and tonumber(known) > now) then
+    remember(id)
+    call('XADD', outbox, '*', '${field}', entry, 'event', event)
+  end
+  return { ${Answer.gone}, now }
+end
 
 local used = {}
-for i = 6, #ARGV, 2 do used[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = 7, #ARGV, 2 do used[ARGV[i]] = tonumber(ARGV[i + 1]) end
 local function used_of(key) return used[key] end
 local record = { cmsgpack.unpack(packed) }
 local found = end_hold(who, id, record, ${usedOf})
-if told == '1' then call('XADD', outbox, '*', '${field}', entry, 'of', record[1]) end
+if told == '1' then call('XADD', outbox, '*', '${field}', entry, 'event', event) end
 
 local answer = { ${Answer.settled}, now }
 for i = 2, #record, share_size do
@@ -346,7 +361,7 @@ return answer`;
 
 const naming = `
 local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', ARGV[1])
-return { ${Answer.done}, now, call('LLEN', abandoned) / 2, call('XLEN', outbox), unpack(due) }`;
+return { ${Answer.done}, now, call('LLEN', abandoned) / 2, unpack(due) }`;
 
 const taking = `
 local taken = call('LPOP', abandoned, ARGV[1] * 2)

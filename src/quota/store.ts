@@ -82,7 +82,10 @@ export interface SettleCall {
   /** Units really used, whole numbers, by rule key; a rule left out keeps what was held. */
   readonly used: Readonly<Record<string, number>>;
   readonly deadlineAt: number;
-  /** How the request ended, for the outbox. Opaque to the store. */
+  /**
+   * How the request ended, written to the outbox together with the settlement; empty: there is nothing to tell. Opaque to the
+   * store. Also written, once, for a request that the store does not know: it lost it, or it was let in blind.
+   */
   readonly outcome: string;
 }
 
@@ -111,6 +114,11 @@ export interface AbandonedHold {
 
 /** Throws `UnavailableError` with reason `QUOTA_STORE_UNAVAILABLE` when it cannot answer in its time. */
 export interface QuotaStore {
+  /**
+   * Whether what becomes of admitted requests is written to an outbox, each in the transaction that does it: intents and
+   * outcomes of calls, and what was abandoned. Otherwise the caller sees to it, with what calls answer and `reap` returns.
+   */
+  readonly tellsOutbox: boolean;
   /** The store's clock, ms since the epoch: the only time that windows and leases follow. */
   now(): number;
   /**

@@ -11,7 +11,7 @@ export interface Metrics {
   /** A request began (1) or ended (-1). */
   inFlight(surface: string, feature: string, change: 1 | -1): void;
   quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
-  eventsHandled(sink: string, result: "delivered" | "retried" | "lost", count: number): void;
+  eventsHandled(sink: string, result: "delivered" | "retried" | "parked" | "lost", count: number): void;
   /** What the server does on its own. */
   readonly server: {
     refused(reason: string): void;

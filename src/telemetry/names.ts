@@ -66,7 +66,7 @@ export const names = {
   },
   events: {
     name: `${prefix}usage_events_total`,
-    help: "Usage events by sink: delivered, retried after a failure, or lost.",
+    help: "Usage events by sink: delivered, retried after a failure, parked because the sink refuses them, or lost.",
     labels: ["sink", "result"],
   },
   refusals: {

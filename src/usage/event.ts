@@ -36,3 +36,14 @@ export interface UsageEvent {
   /** Milliseconds from the request's arrival to the first byte of the answer, when there was one. */
   readonly firstByteMs?: number;
 }
+
+/** What an event says of a request before it is sent. */
+export type EventStart = Pick<
+  UsageEvent,
+  "id" | "time" | "actor" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
+>;
+
+/** The event of a request whose process died: what is known of it is its start, which stood in its hold. */
+export function abandonedEvent(start: EventStart, charged: boolean): UsageEvent {
+  return { ...start, outcome: "abandoned", usage: {}, charged, durationMs: 0, upstreamMs: 0 };
+}

@@ -1,131 +1,101 @@
-import type { UsageEvent } from "./event.js";
-import type { LedgerOptions, LedgerParts, Sink } from "./ledger.js";
+import type { LedgerOptions, LedgerParts } from "./ledger.js";
+import type { Outbox } from "./outbox.js";
+import { createSender } from "./sender.js";
+import type { Sink } from "./sink.js";
 
-/** The events on their way to one sink. */
+/** The events on their way from the outbox to one sink. */
 export interface Lane {
-  /** Never throws and never waits. */
-  push(event: UsageEvent): void;
-  /** Resolves when everything pushed so far was delivered; tries at once. */
+  /** There may be something to deliver. */
+  wake(): void;
+  /** Resolves when everything that waits now was delivered; tries at once. */
   drained(): Promise<void>;
-  waiting(): number;
   close(): Promise<void>;
 }
 
-type LaneParts = Required<Omit<LedgerParts, "sinks">> & { readonly sink: Sink };
+export interface LaneParts extends Required<Pick<LedgerParts, "log" | "count" | "random">> {
+  readonly outbox: Outbox;
+  readonly sink: Sink;
+  readonly key: string;
+  /** Something was delivered. */
+  readonly onDelivered: () => void;
+}
+
+/** Wait before an outbox that is away is asked again. */
+const outboxAwayMs = 1_000;
 
 /** One delivery at a time, in order; a failed one is tried again until it succeeds. */
 export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
-  const { sink, log, count } = parts;
-  const queue: UsageEvent[] = [];
-  const loss = createLossReport(parts);
+  const { outbox, sink, key, log, onDelivered } = parts;
+  const sender = createSender(parts, options);
   const drains = createDrains();
   let delivered = 0;
-  let sending = false;
-  let failures = 0;
+  let busy = false;
   let closed = false;
   let timer: NodeJS.Timeout | undefined;
 
-  const wakeIn = (ms: number): void => {
-    timer ??= setTimeout(() => void deliver(), ms).unref();
-  };
-
-  const succeeded = (events: number): void => {
-    queue.splice(0, events);
-    delivered += events;
-    count(sink.name, "delivered", events);
-    if (failures > 0) log.info({ sink: sink.name, failures }, "usage sink is back");
-    failures = 0;
-    drains.reached(delivered);
-  };
-
-  const failed = (events: number, error: unknown): void => {
-    failures += 1;
-    count(sink.name, "retried", events);
-    // At the first failure, and then ever more rarely.
-    if (Number.isInteger(Math.log2(failures))) {
-      log.warn({ sink: sink.name, failures, waiting: queue.length, error }, "usage sink failed, will be tried again");
+  /** Delivers batch after batch, as long as they are full or somebody waits. Resolves to when to go on by itself. */
+  async function work(): Promise<number | undefined> {
+    for (;;) {
+      const batch = await outbox.read(key, sender.batchSize);
+      if (batch === undefined) {
+        drains.empty();
+        return undefined;
+      }
+      const outcome = await sender.send(batch);
+      if ("retryInMs" in outcome) return outcome.retryInMs;
+      delivered += batch.events.length;
+      drains.reached(delivered);
+      onDelivered();
+      const waiting = outbox.waiting(key);
+      if (closed || (waiting < options.batchSize && !drains.any())) return waiting > 0 ? options.batchMs : undefined;
     }
-    wakeIn(retryWaitMs(failures, options, parts.random));
-  };
+  }
 
-  const deliver = async (): Promise<void> => {
+  async function pass(): Promise<void> {
     clearTimeout(timer);
     timer = undefined;
-    if (sending) return;
-    sending = true;
-    do {
-      const batch = queue.slice(0, options.batchSize);
-      try {
-        await sendWatched(parts, options.slowMs, batch, queue);
-      } catch (error) {
-        sending = false;
-        if (!closed) failed(batch.length, error);
-        return;
-      }
-      if (closed) return;
-      succeeded(batch.length);
-    } while (queue.length >= options.batchSize || (drains.any() && queue.length > 0));
-    sending = false;
-    if (queue.length > 0) wakeIn(options.batchMs);
-  };
+    if (busy || closed) return;
+    busy = true;
+    const nextInMs = await work().catch((error: unknown) => {
+      // The outbox is away, and says so itself.
+      log.debug({ sink: sink.name, error }, "usage outbox cannot be read");
+      return outboxAwayMs;
+    });
+    busy = false;
+    if (nextInMs !== undefined) passIn(nextInMs);
+  }
+
+  function passIn(ms: number): void {
+    if (!closed) timer ??= setTimeout(() => void pass(), ms).unref();
+  }
 
   return {
-    push(event) {
-      if (closed || queue.length >= options.maxBacklog) return loss.add(1);
-      queue.push(event);
-      if (sending || failures > 0) return;
-      if (queue.length >= options.batchSize) void deliver();
-      else wakeIn(options.batchMs);
+    wake() {
+      if (closed || busy || sender.failing) return;
+      if (outbox.waiting(key) >= options.batchSize) void pass();
+      else passIn(options.batchMs);
     },
     async drained() {
-      if (queue.length === 0) return;
-      const done = drains.until(delivered + queue.length);
-      void deliver();
+      const waiting = outbox.waiting(key);
+      if (waiting === 0) return;
+      const done = drains.until(delivered + waiting);
+      void pass();
       await done;
     },
-    waiting: () => queue.length,
     async close() {
       if (closed) return;
       closed = true;
       clearTimeout(timer);
-      loss.close(queue.splice(0).length);
-      await closeSink(parts);
+      try {
+        await sink.close?.();
+      } catch (error) {
+        log.warn({ sink: sink.name, error }, "usage sink could not be closed");
+      }
     },
   };
 }
 
-/** Doubles with each failure, with a random share of up to a half taken off: sinks are not to be asked by all at once. */
-function retryWaitMs(failures: number, { retryMs, maxRetryMs }: LedgerOptions, random: () => number): number {
-  const waitMs = Math.min(maxRetryMs, retryMs * 2 ** Math.min(failures - 1, 30));
-  return waitMs * (0.5 + random() / 2);
-}
-
-/** Sends, and says so when that takes long. */
-async function sendWatched(
-  { sink, log }: LaneParts,
-  slowMs: number,
-  batch: readonly UsageEvent[],
-  queue: readonly UsageEvent[],
-): Promise<void> {
-  const slow = setTimeout(() => {
-    log.warn({ sink: sink.name, waiting: queue.length }, "usage sink does not answer");
-  }, slowMs).unref();
-  try {
-    await sink.send(batch);
-  } finally {
-    clearTimeout(slow);
-  }
-}
-
-async function closeSink({ sink, log }: LaneParts): Promise<void> {
-  try {
-    await sink.close?.();
-  } catch (error) {
-    log.warn({ sink: sink.name, error }, "usage sink could not be closed");
-  }
-}
-
-/** Those who wait until so many events are delivered. */
+/** Those who wait until so many events are delivered, or nothing more is there. */
 function createDrains() {
   let waiting: { readonly events: number; readonly resolve: () => void }[] = [];
   return {
@@ -135,35 +105,9 @@ function createDrains() {
       for (const { events, resolve } of waiting) if (events <= delivered) resolve();
       waiting = waiting.filter(({ events }) => events > delivered);
     },
-  };
-}
-
-/** Says that events were lost: at once, and then once a second while it goes on. */
-function createLossReport({ sink, log, count }: LaneParts) {
-  let lost = 0;
-  let total = 0;
-  let timer: NodeJS.Timeout | undefined;
-  const tell = (): void => {
-    timer = undefined;
-    if (lost === 0) return;
-    log.error({ sink: sink.name, lost, lostInAll: total }, "usage events lost");
-    lost = 0;
-    timer = setTimeout(tell, 1_000).unref();
-  };
-  const add = (events: number): void => {
-    if (events === 0) return;
-    lost += events;
-    total += events;
-    count(sink.name, "lost", events);
-    if (!timer) tell();
-  };
-  return {
-    add,
-    close(remaining: number): void {
-      add(remaining);
-      clearTimeout(timer);
-      tell();
-      clearTimeout(timer);
+    empty(): void {
+      for (const { resolve } of waiting) resolve();
+      waiting = [];
     },
   };
 }

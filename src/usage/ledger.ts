@@ -1,35 +1,39 @@
 import type { Log } from "../lib/log.js";
+import { createBacklogAlarm } from "./backlog-alarm.js";
 import type { UsageEvent } from "./event.js";
 import { createLane } from "./lane.js";
+import { createLossReport } from "./losses.js";
+import type { Outbox } from "./outbox.js";
+import type { Sink } from "./sink.js";
 
-/** Somewhere usage events go. Durability, order, batching and retry are the ledger's, once for all sinks. */
-export interface Sink {
-  readonly name: string;
-  /**
-   * Delivers the batch, whole or not at all; a rejection means "again later". Has its own limits in time: nothing else
-   * is sent before it settles.
-   */
-  send(batch: readonly UsageEvent[]): Promise<void>;
-  close?(): Promise<void>;
-}
-
-/** Takes each request's usage event and sees that every sink gets it. */
+/** Sees that every sink gets each request's usage event. */
 export interface Ledger {
-  /** Never throws and never waits: the caller's request does not depend on a sink. */
+  /**
+   * Takes an event that the settlement did not put into the outbox. Never throws and never waits: the caller's request does
+   * not depend on a sink.
+   */
   emit(event: UsageEvent): void;
-  /** Resolves when everything emitted so far was delivered, or `timeoutMs` passed. */
+  /** Resolves when everything that waits now was delivered, or `timeoutMs` passed. */
   flush(timeoutMs: number): Promise<void>;
-  /** Events that wait for a sink, counted once for each. */
+  /** Events that wait here for a sink. */
   backlog(): number;
-  /** Stops; what was not delivered by then is lost, and said so. Call `flush` before it. */
+  /** Whether no more events may wait. */
+  full(): boolean;
+  /** Stops; what the outbox does not keep is lost then, and said so. Call `flush` before it. */
   close(): Promise<void>;
 }
 
+/** What becomes of an event at a sink. `parked`: the sink refuses it for good, and it is kept apart. */
+export type EventResult = "delivered" | "retried" | "parked" | "lost";
+
 export interface LedgerParts {
+  /** For the sinks' keys. The ledger closes it. */
+  readonly outbox: Outbox;
+  /** With different keys. */
   readonly sinks: readonly Sink[];
-  readonly log: Pick<Log, "info" | "warn" | "error">;
-  /** Counts what becomes of events. Must not throw. */
-  readonly count?: (sink: string, result: "delivered" | "retried" | "lost", events: number) => void;
+  readonly log: Log;
+  /** Counts what becomes of events, by the sink's name. Must not throw. */
+  readonly count?: (sink: string, result: EventResult, events: number) => void;
   /** From 0 up to 1, for the jitter of retries. Default `Math.random`. */
   readonly random?: () => number;
 }
@@ -39,11 +43,11 @@ export interface LedgerOptions {
   readonly batchSize: number;
   /** How long an event waits for others to be delivered with. */
   readonly batchMs: number;
-  /** Most events that wait for one sink; further ones are lost, and said so. */
-  readonly maxBacklog: number;
   /** Wait before the first retry; each further one doubles it, up to `maxRetryMs`. */
   readonly retryMs: number;
   readonly maxRetryMs: number;
+  /** How often a sink is given an event that it refuses, while it takes others, until the event is parked. */
+  readonly refusedTries: number;
   /** A delivery that takes longer is said so. */
   readonly slowMs: number;
 }
@@ -51,30 +55,50 @@ export interface LedgerOptions {
 const defaults: LedgerOptions = {
   batchSize: 100,
   batchMs: 200,
-  maxBacklog: 100_000,
   retryMs: 250,
   maxRetryMs: 30_000,
+  refusedTries: 3,
   slowMs: 10_000,
 };
 
-/**
- * A ledger in memory: a crash loses what was not delivered yet. Each sink gets every event in order, at its own pace;
- * one that is away does not keep the others waiting.
- */
+/** What a sink is known by to the outbox. */
+export function sinkKey(sink: Sink): string {
+  return sink.key ?? sink.name;
+}
+
+/** Each sink gets every event, in order, at its own pace; one that is away does not keep the others waiting. */
 export function createLedger(parts: LedgerParts, options: Partial<LedgerOptions> = {}): Ledger {
-  const { log, count = () => {}, random = Math.random } = parts;
+  const { outbox, log, count = () => {}, random = Math.random } = parts;
   const settings = { ...defaults, ...options };
-  const lanes = parts.sinks.map((sink) => createLane({ sink, log, count, random }, settings));
+  const alarm = createBacklogAlarm({ log, max: outbox.maxWaiting });
+  const look = (): void => alarm.look(outbox.waiting());
+  const lanes = parts.sinks.map((sink) => {
+    const key = sinkKey(sink);
+    const losses = createLossReport({ sink: sink.name, log, count });
+    return { key, losses, lane: createLane({ outbox, sink, key, log, count, random, onDelivered: look }, settings) };
+  });
+  outbox.listen({
+    ready() {
+      look();
+      for (const { lane } of lanes) lane.wake();
+    },
+    lost: (sink, events) => lanes.find(({ key }) => key === sink)?.losses.add(events),
+  });
   return {
-    emit(event) {
-      for (const lane of lanes) lane.push(event);
-    },
+    emit: (event) => outbox.append(event),
     async flush(timeoutMs) {
-      await within(timeoutMs, Promise.all(lanes.map((lane) => lane.drained())));
+      const drain = async (): Promise<void> => {
+        await outbox.stored();
+        await Promise.all(lanes.map(({ lane }) => lane.drained()));
+      };
+      await within(timeoutMs, drain());
     },
-    backlog: () => lanes.reduce((sum, lane) => sum + lane.waiting(), 0),
+    backlog: () => outbox.waiting(),
+    full: () => outbox.full(),
     async close() {
-      await Promise.all(lanes.map((lane) => lane.close()));
+      await Promise.all(lanes.map(({ lane }) => lane.close()));
+      await outbox.close();
+      for (const { losses } of lanes) losses.close();
     },
   };
 }

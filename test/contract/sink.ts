@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { UsageEvent } from "../../src/usage/event.js";
-import type { Sink } from "../../src/usage/ledger.js";
+import type { Sink } from "../../src/usage/sink.js";
 
 /** A sink with what the suite needs to know of it. */
 export interface SinkUnderTest {

@@ -35,6 +35,7 @@ export async function journalStore({
 
   const journal: JournalStore = {
     store: {
+      tellsOutbox: options.outbox ?? true,
       now: () => store.now(),
       reserve: (call) => store.reserve(call),
       commit: (call) => store.commit(call),

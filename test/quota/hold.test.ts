@@ -62,7 +62,7 @@ describe("a hold", () => {
     const hold = await quota.reserve(makeRequest({ ...request, requestId: "r", intent }));
     if (reached) hold.reached();
     await clock.advanceMs(30);
-    quota.close();
+    void quota.close();
     await clock.advanceMs(minuteMs);
     expect(abandoned).toEqual([]);
     expect(await store.reap(10)).toEqual([{ requestId: "r", actor: "static:acme", charged: reached, intent }]);
@@ -78,7 +78,7 @@ describe("a hold", () => {
     await clock.advanceMs(40_000);
     expect(new Set(abandoned.map(({ requestId }) => requestId)).size).toBe(250);
     expect(abandoned).toHaveLength(250);
-    quota.close();
+    void quota.close();
   });
 
   it("whose lease was lost is not charged again, and counted", async () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adviceOn, checkRedis, triedCommands } from "../../src/quota/redis-check.js";
 import { createQuotaKeys, shardCount, slotOf } from "../../src/quota/redis-keys.js";
 import { quotaScripts } from "../../src/quota/scripts.js";
+import { outboxScripts } from "../../src/usage/redis-outbox-scripts.js";
 import { type RedisServer, startRedis, until } from "../helpers/redis.js";
 import { type OpenStore, openStore, slots, units } from "../helpers/redis-quota.js";
 
@@ -157,7 +158,7 @@ describe("the outbox of the Redis quota store", () => {
         deadlineAt: store.store.now() + 5_000,
         intent: `intent of ${id}`,
       });
-    const settle = { actor, deadlineAt: store.store.now() + 5_000, outcome: "ok" };
+    const settle = { actor, deadlineAt: store.store.now() + 5_000, outcome: '{"ended":"well"}' };
     for (const id of ["a", "b", "c", "d", "a"]) await reserve(id);
     for (const _ of [1, 2]) await store.store.commit({ ...settle, requestId: "a", used: {} });
     await store.store.refund({ ...settle, requestId: "b" });
@@ -165,35 +166,38 @@ describe("the outbox of the Redis quota store", () => {
     await store.store.reap(10);
 
     const admitted = (id: string) => ({ id, actor, intent: `intent of ${id}` });
-    const ended = (id: string) => ({ id, actor, outcome: "ok" });
+    const event = { ended: "well" };
+    const named = (id: string) => ({ id, actor });
     expect(await entriesOf(prefix, actor)).toEqual([
       { reserved: admitted("a") },
       { reserved: admitted("b") },
       { reserved: admitted("c") },
-      { finished: ended("a"), of: admitted("a") },
-      { refunded: ended("b"), of: admitted("b") },
+      { finished: named("a"), event },
+      { refunded: named("b"), event },
       { abandoned: "0", of: admitted("c") },
     ]);
   });
 
-  it("takes nothing when it is full, says so, and goes on when it was read", async () => {
-    const { prefix, opened } = await open({ outboxMax: 4 });
+  it("tells of a request that Redis does not know of, once, and of one that lapsed only that", async () => {
+    const { prefix, opened } = await open({ leaseMs: 100 });
     await using store: OpenStore = opened;
-    const { outbox } = createQuotaKeys(prefix).of(store.actor).shard;
-    for (let i = 0; i < 5; i++) await store.hold([units(100)]);
-    await store.store.reap(10);
-    expect(store.store.state()).toMatchObject({ outboxEntries: 5, outboxFull: 1 });
-    expect(store.log.lines.map(({ message }) => message)).toContain(
-      "quota outbox is full: nothing is written to it until it is read",
-    );
-    await store.hold([units(100)]);
-    expect(await server.client.xlen(outbox)).toBe(5);
-
-    await server.client.xtrim(outbox, "MAXLEN", 1);
-    await store.store.reap(10);
-    await store.hold([units(100)]);
-    expect(await server.client.xlen(outbox)).toBe(2);
-    expect(store.store.state()).toMatchObject({ outboxFull: 0 });
+    const { actor } = store;
+    const settle = { actor, deadlineAt: store.store.now() + 5_000, outcome: '{"ended":"well"}' };
+    const lapsed = await store.hold([units(3)]);
+    await sleep(120);
+    for (const _ of [1, 2]) {
+      expect((await store.store.commit({ ...settle, requestId: "lost", used: {} })).kind).toBe("gone");
+      expect((await store.store.refund({ ...settle, requestId: "let in blind" })).kind).toBe("gone");
+      expect((await store.store.refund({ ...settle, requestId: "never let in", outcome: "" })).kind).toBe("gone");
+      expect((await store.store.commit({ ...settle, requestId: lapsed, used: {} })).kind).toBe("gone");
+    }
+    const event = { ended: "well" };
+    expect(await entriesOf(prefix, actor)).toEqual([
+      { reserved: { id: lapsed, actor, intent: "" } },
+      { abandoned: "0", of: { id: lapsed, actor, intent: "" } },
+      { finished: { id: "lost", actor }, event },
+      { refunded: { id: "let in blind", actor }, event },
+    ]);
   });
 
   it("is not written when it is switched off", async () => {
@@ -243,7 +247,9 @@ describe("what is said of a Redis", () => {
   });
 
   it("covers each command that the scripts call, and leaves nothing behind", async () => {
-    const called = Object.values(quotaScripts()).flatMap((text) => [...text.matchAll(/call\('([A-Z]+)'/g)]);
+    const called = [...Object.values(quotaScripts()), ...Object.values(outboxScripts())].flatMap((text) => [
+      ...text.matchAll(/call\('([A-Z]+)'/g),
+    ]);
     expect(new Set(called.map(([, name]) => name))).toEqual(new Set(triedCommands.map(([name]) => name)));
     const { prefix, opened } = await open();
     await using store: OpenStore = opened;

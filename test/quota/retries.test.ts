@@ -28,7 +28,7 @@ describe("retries", () => {
     expect(gaps[1]).toBeGreaterThanOrEqual(200);
     expect(Math.max(...gaps)).toBeLessThanOrEqual(1_250);
     expect(never.times.length).toBeLessThan(14);
-    retries.close();
+    void retries.close();
     const { length } = never.times;
     await vi.advanceTimersByTimeAsync(10_000);
     expect(never.times).toHaveLength(length);
@@ -71,7 +71,7 @@ describe("retries", () => {
     const run = (): Promise<void> => new Promise((_, reject) => void rejects.push(reject));
     retries.add({ run });
     await vi.advanceTimersByTimeAsync(130);
-    retries.close();
+    void retries.close();
     rejects[0]?.(new Error("not yet"));
     retries.add(task([]));
     await vi.advanceTimersByTimeAsync(10_000);
@@ -100,5 +100,17 @@ describe("retries", () => {
     expect(retries.size).toBe(1);
     expect(old.times.at(-1)).toBeGreaterThan(22_000);
     expect(old.times.at(-1)).toBeLessThan(25_000);
+  });
+
+  it("try on for a while when they are closed, and tell what is left that is not minor", async () => {
+    const retries = createRetries();
+    const works = task(["fails", "fails", "works"]);
+    retries.add(works);
+    retries.add(task([]));
+    retries.add(task([], { minor: true }));
+    const left = retries.close(2_000);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await left).toBe(1);
+    expect(works.times).toHaveLength(3);
   });
 });

@@ -46,6 +46,7 @@ export function faultyStore(real: QuotaStore) {
   }
 
   const store: QuotaStore = {
+    tellsOutbox: real.tellsOutbox,
     now: () => real.now(),
     reserve: (reservation) => call("reserve", () => real.reserve(reservation)),
     commit: (settlement) => call("commit", () => real.commit(settlement)),

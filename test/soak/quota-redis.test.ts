@@ -32,11 +32,7 @@ async function checkBooks(server: RedisServer, store: OpenStore["store"], orders
 it("a million decisions of four processes, Redis stopped ten times and its scripts lost a hundred times", async () => {
   await using server = await startDurableRedis();
   const orders = fleetOrders(server.endpoint, { actors: 100, limit: 2_500, inFlight: 64, decisions: 250_000 });
-  await using watching = await openStore(server.endpoint, {
-    prefix: orders.prefix,
-    leaseMs: orders.leaseMs,
-    outboxMax: 1e9,
-  });
+  await using watching = await openStore(server.endpoint, { prefix: orders.prefix, leaseMs: orders.leaseMs });
   const workers = [0, 0, dayMs / 16, -dayMs / 16].map((clockShiftMs) =>
     startWorker({ ...orders, concurrency: 32, clockShiftMs }),
   );
@@ -65,11 +61,7 @@ it("a million decisions of four processes, Redis stopped ten times and its scrip
 it("fifty processes killed at work, and Redis ten times", async () => {
   await using server = await startDurableRedis();
   const orders = fleetOrders(server.endpoint, { actors: 100, limit: 100_000, inFlight: 64, decisions: 1e9 });
-  await using watching = await openStore(server.endpoint, {
-    prefix: orders.prefix,
-    leaseMs: orders.leaseMs,
-    outboxMax: 1e9,
-  });
+  await using watching = await openStore(server.endpoint, { prefix: orders.prefix, leaseMs: orders.leaseMs });
   const workers: Worker[] = Array.from({ length: 4 }, () => startWorker(orders));
   for (let killed = 0; killed < 50; killed++) {
     await sleep(1_500);

@@ -38,7 +38,7 @@ Date.now = () => wall() + orders.clockShiftMs;
 
 const redis = connectRedis(orders.endpoint, "quota");
 const { prefix, leaseMs } = orders;
-const store = createRedisQuotaStore({ redis }, { prefix, leaseMs, timeoutMs: 250, outboxMax: 1e9 });
+const store = createRedisQuotaStore({ redis }, { prefix, leaseMs, timeoutMs: 250 });
 const rules: readonly Rule[] = [
   { kind: "window", key: "requests", limit: orders.limit, windowMs: 86_400_000, amount: 1 },
   { kind: "in_flight", key: "in_flight", limit: orders.inFlight },

@@ -1,5 +1,5 @@
 import { appendFile } from "node:fs/promises";
-import type { Sink } from "../ledger.js";
+import type { Sink } from "../sink.js";
 import { createLineSink } from "./lines.js";
 
 /** Appends to the file at `path`, which is opened anew for each batch: it may be moved away at any time. */

@@ -1,7 +1,7 @@
 // What the sinks that write lines have in common: one event a line, as JSON.
 
 import type { UsageEvent } from "../event.js";
-import type { Sink } from "../ledger.js";
+import type { Sink } from "../sink.js";
 
 /** A sink that hands each batch to `write` as one text, a line for each event. `write` may fail midway. */
 export function createLineSink(name: string, write: (text: string) => Promise<void>): Sink {

@@ -1,7 +1,7 @@
 import { write as writeFd } from "node:fs";
 import { setTimeout as delay } from "node:timers/promises";
 import { promisify } from "node:util";
-import type { Sink } from "../ledger.js";
+import type { Sink } from "../sink.js";
 import { createLineSink } from "./lines.js";
 
 const standardOutput = 1;

@@ -1,6 +1,6 @@
 // Usage events to Acme's collector, as a JSON array for each batch.
 
-import type { Sink } from "../../../src/usage/ledger.js";
+import type { Sink } from "../../../src/usage/sink.js";
 
 /** Nothing else is sent before a delivery settles, so it has to settle. */
 const timeoutMs = 10_000;

@@ -1,0 +1,38 @@
+// Where usage events wait for their sinks: in Redis, where limits are counted there too, else in memory.
+
+import type { Config } from "./config.js";
+import type { Log } from "./lib/log.js";
+import { connectRedis } from "./lib/redis.js";
+import { createQuotaKeys } from "./quota/redis-keys.js";
+import { actorKey } from "./quota/rules.js";
+import { createMemoryOutbox } from "./usage/memory-outbox.js";
+import type { Outbox } from "./usage/outbox.js";
+import { createRedisOutbox } from "./usage/redis-outbox.js";
+
+/** For sinks with these keys. */
+export function createOutbox(config: Config, { log }: { readonly log: Log }, sinks: readonly string[]): Outbox {
+  const { redisEndpoint, events } = config;
+  if (redisEndpoint === undefined || sinks.length === 0) return createMemoryOutbox(sinks, boundsOf(events));
+  return createSharedOutbox(redisEndpoint, config, log, sinks);
+}
+
+function createSharedOutbox(endpoint: string, config: Config, log: Log, sinks: readonly string[]): Outbox {
+  const redis = connectRedis(endpoint, "events", { log });
+  const keys = createQuotaKeys(config.redisPrefix);
+  const outbox = createRedisOutbox(
+    { redis, log, shards: keys.shards, shardOf: (actor) => keys.of(actorKey(actor)).shard },
+    sinks,
+    boundsOf(config.events),
+  );
+  return {
+    ...outbox,
+    async close() {
+      await outbox.close();
+      await redis.close();
+    },
+  };
+}
+
+function boundsOf({ maxWaiting, whenFull }: Config["events"]) {
+  return { ...(maxWaiting !== undefined && { maxWaiting }), dropsOldest: whenFull === "drop" };
+}
