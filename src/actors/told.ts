@@ -26,7 +26,10 @@ export function isPlainId(id: string): boolean {
 /** A name for people: on one line, of bearable length; `otherwise` when there is none. */
 export function toldName(name: unknown, otherwise: string): string {
   if (typeof name !== "string") return otherwise;
-  const plain = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, " ").trim();
+  const plain = name
+    .slice(0, 10 * maxNameLength)
+    .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, " ")
+    .trim();
   return Array.from(plain).slice(0, maxNameLength).join("") || otherwise;
 }
 
