@@ -80,7 +80,7 @@ export function scanJsonObject(bytes: Buffer): JsonObject {
   cursor.space();
   if (cursor.at < bytes.length) throw new JsonSyntaxError(`unexpected text after the object at byte ${cursor.at}`);
   if (!plain) refuseCaseTwins(members.keys());
-  return jsonObject(bytes, members);
+  return new ScannedObject(bytes, members);
 }
 
 function refuseCaseTwins(keys: Iterable<string>): void {
@@ -96,36 +96,50 @@ function duplicate(key: string): JsonSyntaxError {
   return new JsonSyntaxError(`duplicate key ${JSON.stringify(key.slice(0, 64))}`);
 }
 
-function jsonObject(bytes: Buffer, members: ReadonlyMap<string, Member>): JsonObject {
-  const text = ({ start, end }: Span): string => bytes.toString("utf8", start, end);
-  const parse = (span: Span): unknown => {
+/** A class, beside the rule that there are none: one is made for every request, and closures would be made with each. */
+class ScannedObject implements JsonObject {
+  constructor(
+    readonly bytes: Buffer,
+    private readonly members: ReadonlyMap<string, Member>,
+  ) {}
+
+  has(key: string): boolean {
+    return this.members.has(key);
+  }
+
+  kind(key: string): JsonKind | undefined {
+    const member = this.members.get(key);
+    return member && kindOf(this.bytes[member.start]);
+  }
+
+  get(key: string): unknown {
+    const member = this.members.get(key);
+    if (!member) return undefined;
     try {
-      return JSON.parse(text(span));
+      return JSON.parse(textOf(this.bytes, member));
     } catch (error) {
-      throw new JsonSyntaxError(`invalid JSON value at byte ${span.start}`, { cause: error });
+      throw new JsonSyntaxError(`invalid JSON value at byte ${member.start}`, { cause: error });
     }
-  };
-  return {
-    bytes,
-    has: (key) => members.has(key),
-    kind(key) {
-      const member = members.get(key);
-      return member && kindOf(bytes[member.start]);
-    },
-    get(key) {
-      const member = members.get(key);
-      return member && parse(member);
-    },
-    raw(key) {
-      const member = members.get(key);
-      return member && text(member);
-    },
-    items(key) {
-      const member = members.get(key);
-      return member && bytes[member.start] === OPEN_BRACKET ? elements(bytes, member).map(text) : undefined;
-    },
-    with: (changes) => splice(bytes, members, changes),
-  };
+  }
+
+  raw(key: string): string | undefined {
+    const member = this.members.get(key);
+    return member && textOf(this.bytes, member);
+  }
+
+  items(key: string): readonly string[] | undefined {
+    const member = this.members.get(key);
+    if (!member || this.bytes[member.start] !== OPEN_BRACKET) return undefined;
+    return elements(this.bytes, member).map((element) => textOf(this.bytes, element));
+  }
+
+  with(changes: ReadonlyMap<string, string | undefined>): Buffer {
+    return splice(this.bytes, this.members, changes);
+  }
+}
+
+function textOf(bytes: Buffer, { start, end }: Span): string {
+  return bytes.toString("utf8", start, end);
 }
 
 function kindOf(first: number | undefined): JsonKind {

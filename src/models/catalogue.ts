@@ -1,6 +1,7 @@
 // Which upstream answers for a model name, and who may use it: one decision for requests, listings and explanations.
 
 import { ModelNotAllowedError } from "../errors.js";
+import { createTupleMap } from "../lib/tuple-map.js";
 import { createAllowLists } from "./allow-lists.js";
 import { builtInFamilies } from "./built-in.js";
 import { checkModelName, foldName, isModelName, isPattern, withoutPrefix } from "./names.js";
@@ -69,6 +70,9 @@ export interface Catalogue {
   patterns(allowed: readonly string[]): readonly string[];
 }
 
+/** Most routes that are remembered. */
+const maxRoutes = 1_000;
+
 /** A model at an upstream. */
 interface Place {
   readonly served: Served;
@@ -86,6 +90,8 @@ export function createCatalogue(
   const byName = new Map(served.map((upstream) => [foldName(upstream.name), upstream]));
   const priceOf = createPriceList(rules);
   const lists = createAllowLists(families);
+  // Callers use few names; others can be made up where patterns allow them.
+  const routes = createTupleMap<Route>();
   const virtuals = createVirtuals(rules, (name, prices): Place | undefined => {
     const found = split(name);
     if (!found) return undefined;
@@ -99,6 +105,15 @@ export function createCatalogue(
   }
 
   function routeTo(to: Served, asked: string): Route {
+    const key = [to.name, asked];
+    const known = routes.get(key);
+    if (known) return known;
+    const route = makeRoute(to, asked);
+    if (routes.size() < maxRoutes) routes.set(key, route);
+    return route;
+  }
+
+  function makeRoute(to: Served, asked: string): Route {
     const model = to.spelled(asked);
     const name = `${to.name}/${model}`;
     return { upstream: to.name, model, name, prices: priceOf(name) };

@@ -24,7 +24,7 @@ export function decodeMessage(body: unknown): TypedAnswer {
     id: stringIn(message.id, "id"),
     message: { role: Role.ASSISTANT, parts: arrayIn(message.content, "content").flatMap(decodeBlock) },
     ...stopOf(message.stop_reason, message.stop_sequence),
-    usage: counts.usage,
+    usage: counts.usage(),
   };
 }
 
@@ -162,7 +162,7 @@ export function createMessageDecoder(): TypedDecoder {
           break;
         }
         case "message_stop":
-          writer.finish({ ...stop, usage: counts.usage });
+          writer.finish({ ...stop, usage: counts.usage() });
           break;
         case "error": {
           const error = isObject(event.error) ? oneLine(event.error.message) : undefined;

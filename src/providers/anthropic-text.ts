@@ -4,6 +4,7 @@ import { InvalidRequestError } from "../errors.js";
 import type { JsonObject } from "../lib/json.js";
 import { parseObject } from "./answers.js";
 import { dropNegatives, editNested, editString, optionalBoolean, optionalNumber, requiredString } from "./fields.js";
+import type { MeterState } from "./meters.js";
 import type { Api, Asked, Edits, Meter, Rewrite } from "./provider.js";
 
 /** `POST /v1/complete`, https://platform.claude.com/docs/en/api/completions. It has never reported what it used. */
@@ -51,20 +52,18 @@ const errorEvent = Buffer.from('"error"');
 
 /** The last event of a stream is the one that says why it stopped. */
 function createTextMeter(): Meter {
-  let ended: Meter["ended"];
-  return {
+  const meter: MeterState = {
+    usage: {},
+    ended: undefined,
     event(data) {
       if (!data.includes(stopReason) && !data.includes(errorEvent)) return;
       const event = parseObject(data);
-      if (event?.type === "error" || event?.error !== undefined) ended = "error";
-      else if (typeof event?.stop_reason === "string") ended ??= "complete";
+      if (event?.type === "error" || event?.error !== undefined) meter.ended = "error";
+      else if (typeof event?.stop_reason === "string") meter.ended ??= "complete";
     },
     whole() {
-      ended = "complete";
-    },
-    usage: {},
-    get ended() {
-      return ended;
+      meter.ended = "complete";
     },
   };
+  return meter;
 }

@@ -1,4 +1,5 @@
 import { beginsWith, isObject, type Json, parseObject, takeCounts, tokenCount, usageOf } from "./answers.js";
+import { type MeterState, reported } from "./meters.js";
 import type { Meter, Usage } from "./provider.js";
 
 const inputFields = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"] as const;
@@ -9,7 +10,7 @@ export interface AnthropicCounts {
   started(usage: unknown): void;
   /** Of a whole message, or cumulative, from `message_delta`. */
   reported(usage: unknown): void;
-  readonly usage: Usage;
+  usage(): Usage;
 }
 
 /** https://platform.claude.com/docs/en/api/messages: total input is `input_tokens` and both cache counts together. */
@@ -25,15 +26,15 @@ export function createAnthropicCounts(): AnthropicCounts {
       const details = isObject(usage) ? usage.output_tokens_details : undefined;
       if (isObject(details)) thinking = tokenCount(details.thinking_tokens) ?? thinking;
     },
-    get usage() {
+    usage() {
       const { input_tokens: plain, cache_read_input_tokens: read, cache_creation_input_tokens: written } = counts;
-      return {
-        ...(plain !== undefined && { inputTokens: plain + (read ?? 0) + (written ?? 0) }),
-        ...(counts.output_tokens !== undefined && { outputTokens: counts.output_tokens }),
-        ...(read !== undefined && { cachedInputTokens: read }),
-        ...(written !== undefined && { cacheWriteTokens: written }),
-        ...(thinking !== undefined && { reasoningTokens: thinking }),
-      };
+      return reported({
+        inputTokens: plain === undefined ? undefined : plain + (read ?? 0) + (written ?? 0),
+        outputTokens: counts.output_tokens,
+        cachedInputTokens: read,
+        cacheWriteTokens: written,
+        reasoningTokens: thinking,
+      });
     },
   };
 }
@@ -46,34 +47,33 @@ const errorEvent = Buffer.from('"error"');
 /** Reads usage from `message_start` and `message_delta`, the end from `message_stop`. */
 export function createMessagesMeter(): Meter {
   const counts = createAnthropicCounts();
-  let ended: Meter["ended"];
-  return {
+  const meter: MeterState = {
+    usage: {},
+    ended: undefined,
     event(data) {
       if (beginsWith(data, delta) || !(data.includes(messageEvent) || data.includes(errorEvent))) return;
       const event = parseObject(data);
       switch (event?.type) {
         case "message_start":
           counts.started((event.message as Json | undefined)?.usage);
+          meter.usage = counts.usage();
           break;
         case "message_delta":
           counts.reported(event.usage);
+          meter.usage = counts.usage();
           break;
         case "message_stop":
-          ended ??= "complete";
+          meter.ended ??= "complete";
           break;
         case "error":
-          ended = "error";
+          meter.ended = "error";
       }
     },
     whole(body) {
       counts.reported(usageOf(body));
-      ended = "complete";
-    },
-    get usage() {
-      return counts.usage;
-    },
-    get ended() {
-      return ended;
+      meter.usage = counts.usage();
+      meter.ended = "complete";
     },
   };
+  return meter;
 }

@@ -1,4 +1,5 @@
 import { isObject, type Json, memberReader, parseObject, tokenCount } from "./answers.js";
+import { type MeterState, reported } from "./meters.js";
 import type { Meter, Usage } from "./provider.js";
 
 /**
@@ -16,12 +17,12 @@ export function googleUsage(metadata: unknown): Usage {
   const input = sum(prompt, toolPrompt);
   const rest = total !== undefined && input !== undefined ? Math.max(0, total - input) : undefined;
   const output = candidates === undefined ? (rest ?? thoughts) : sum(candidates, thoughts);
-  return {
-    ...(input !== undefined && { inputTokens: input }),
-    ...(output !== undefined && { outputTokens: output }),
-    ...(cached !== undefined && { cachedInputTokens: cached }),
-    ...(thoughts !== undefined && { reasoningTokens: thoughts }),
-  };
+  return reported({
+    inputTokens: input,
+    outputTokens: output,
+    cachedInputTokens: cached,
+    reasoningTokens: thoughts,
+  });
 }
 
 function sum(one: number | undefined, other: number | undefined): number | undefined {
@@ -36,39 +37,34 @@ const maxEventBytes = 16 * 1024 * 1024;
  * every candidate that it has begun has said why it finished, or the prompt was blocked.
  */
 export function createGenerateMeter(): Meter {
-  let usage: Usage = {};
-  let failed = false;
   // Answered whole, or not at all.
   let done = false;
   const begun = new Set<unknown>();
   const finished = new Set<unknown>();
 
   const read = (chunk: Json | undefined): void => {
-    usage = { ...usage, ...googleUsage(chunk?.usageMetadata) };
-    failed ||= isObject(chunk?.error);
+    meter.usage = { ...meter.usage, ...googleUsage(chunk?.usageMetadata) };
     done ||= blockReasonOf(chunk) !== undefined;
     for (const { index = 0, finishReason } of candidatesOf(chunk)) {
       begun.add(index);
       if (typeof finishReason === "string") finished.add(index);
     }
+    if (meter.ended === "error" || isObject(chunk?.error)) meter.ended = "error";
+    else meter.ended = done || (begun.size > 0 && finished.size === begun.size) ? "complete" : undefined;
   };
-  return {
+  const meter: MeterState = {
+    usage: {},
+    ended: undefined,
     maxEventBytes,
     event: (data) => read(parseObject(data)),
     whole(body) {
       // Streams that are no server-sent events come as one array.
       if (isArray(body)) for (const chunk of parseArray(body)) read(isObject(chunk) ? chunk : undefined);
-      else usage = googleUsage(usageOf(body));
-      done = true;
-    },
-    get usage() {
-      return usage;
-    },
-    get ended() {
-      if (failed) return "error";
-      return done || (begun.size > 0 && finished.size === begun.size) ? "complete" : undefined;
+      else meter.usage = googleUsage(usageOf(body));
+      meter.ended ??= "complete";
     },
   };
+  return meter;
 }
 
 const usageOf = memberReader("usageMetadata");

@@ -1,4 +1,5 @@
 import { beginsWith, isObject, parseObject, tokenCount, usageOf } from "./answers.js";
+import { type MeterState, reported } from "./meters.js";
 import type { Meter, Usage } from "./provider.js";
 
 /** A `usage` object of this API in the gateway's counts. */
@@ -11,12 +12,12 @@ export function responsesUsage(usage: unknown): Usage {
     : undefined;
   const { output_tokens_details: details } = usage;
   const reasoning = isObject(details) ? tokenCount(details.reasoning_tokens) : undefined;
-  return {
-    ...(input !== undefined && { inputTokens: input }),
-    ...(output !== undefined && { outputTokens: output }),
-    ...(cached !== undefined && { cachedInputTokens: cached }),
-    ...(reasoning !== undefined && { reasoningTokens: reasoning }),
-  };
+  return reported({
+    inputTokens: input,
+    outputTokens: output,
+    cachedInputTokens: cached,
+    reasoningTokens: reasoning,
+  });
 }
 
 /** The last event has the whole response in it, its instructions and tools included. */
@@ -35,9 +36,9 @@ const errorName = Buffer.from('"error"');
 
 /** Reads usage and end from the event that ends a stream. */
 export function createResponsesMeter(): Meter {
-  let usage: Usage = {};
-  let ended: Meter["ended"];
-  return {
+  const meter: MeterState = {
+    usage: {},
+    ended: undefined,
     maxEventBytes,
     event(data) {
       if (deltas.some((begin) => beginsWith(data, begin))) return;
@@ -47,23 +48,21 @@ export function createResponsesMeter(): Meter {
         case "response.completed":
         case "response.incomplete":
         case "response.failed":
-          usage = { ...usage, ...responsesUsage(isObject(event.response) ? event.response.usage : undefined) };
-          ended = event.type === "response.failed" ? "error" : "complete";
+          meter.usage = {
+            ...meter.usage,
+            ...responsesUsage(isObject(event.response) ? event.response.usage : undefined),
+          };
+          meter.ended = event.type === "response.failed" ? "error" : "complete";
           break;
         case "error":
         case undefined:
-          if (event && (event.type === "error" || isObject(event.error))) ended = "error";
+          if (event && (event.type === "error" || isObject(event.error))) meter.ended = "error";
       }
     },
     whole(body) {
-      usage = responsesUsage(usageOf(body));
-      ended = "complete";
-    },
-    get usage() {
-      return usage;
-    },
-    get ended() {
-      return ended;
+      meter.usage = responsesUsage(usageOf(body));
+      meter.ended = "complete";
     },
   };
+  return meter;
 }

@@ -1,4 +1,5 @@
 import { endsWith, isObject, parseObject, tokenCount, usageOf } from "./answers.js";
+import { type MeterState, reported } from "./meters.js";
 import type { Meter, Usage } from "./provider.js";
 
 /**
@@ -15,13 +16,13 @@ export function openaiUsage(usage: unknown): Usage {
   const cached = tokenCount(prompt.cached_tokens) ?? tokenCount(usage.prompt_cache_hit_tokens);
   const written = tokenCount(prompt.cache_write_tokens);
   const reasoning = tokenCount(completion.reasoning_tokens);
-  return {
-    ...(input !== undefined && { inputTokens: input }),
-    ...(output !== undefined && { outputTokens: output }),
-    ...(cached !== undefined && { cachedInputTokens: cached }),
-    ...(written !== undefined && { cacheWriteTokens: written }),
-    ...(reasoning !== undefined && { reasoningTokens: reasoning }),
-  };
+  return reported({
+    inputTokens: input,
+    outputTokens: output,
+    cachedInputTokens: cached,
+    cacheWriteTokens: written,
+    reasoningTokens: reasoning,
+  });
 }
 
 // Nearly all chunks end in one of these ways, and say nothing of usage then.
@@ -47,12 +48,12 @@ export function isDone(data: string): boolean {
 
 /** Reads usage from whichever chunk has it, the end from `[DONE]`. */
 export function createOpenaiMeter(): Meter {
-  let usage: Usage = {};
-  let ended: Meter["ended"];
-  return {
+  const meter: MeterState = {
+    usage: {},
+    ended: undefined,
     event(data) {
       if (data[0] === OPEN_BRACKET) {
-        if (isDone(data.toString("latin1"))) ended ??= "complete";
+        if (isDone(data.toString("latin1"))) meter.ended ??= "complete";
         return;
       }
       if (isPlainChunk(data)) return;
@@ -60,20 +61,15 @@ export function createOpenaiMeter(): Meter {
       if (!hasObject(data, usageName) && !data.includes(errorName)) return;
       const chunk = parseObject(data);
       if (!chunk) return;
-      usage = { ...usage, ...openaiUsage(chunk.usage) };
-      if (chunk.error !== undefined && chunk.error !== null) ended = "error";
+      meter.usage = { ...meter.usage, ...openaiUsage(chunk.usage) };
+      if (chunk.error !== undefined && chunk.error !== null) meter.ended = "error";
     },
     whole(body) {
-      usage = openaiUsage(usageOf(body));
-      ended = "complete";
-    },
-    get usage() {
-      return usage;
-    },
-    get ended() {
-      return ended;
+      meter.usage = openaiUsage(usageOf(body));
+      meter.ended = "complete";
     },
   };
+  return meter;
 }
 
 /** Whether a member of this name has an object as its value, wherever. A text that looks like one is no harm. */

@@ -21,16 +21,15 @@ export interface Demand {
 }
 
 export function createDemand(estimates: Estimates, request: EstimatedRequest): Demand {
-  let expectation: Expectation | undefined;
-  return {
-    get expectation() {
-      return expectation;
-    },
+  // Plain members, not accessors: those of an object literal cost as much as all the rest of it.
+  const demand: { -readonly [K in keyof Demand]: Demand[K] } = {
+    expectation: undefined,
     amountOf(unit) {
       if (unit !== "tokens" && unit !== "microdollars") return 1;
-      return (expectation ??= estimates.expect(request))[unit];
+      return (demand.expectation ??= estimates.expect(request))[unit];
     },
   };
+  return demand;
 }
 
 /** Guesses from the prompt, the request's cap and what earlier requests of the same feature and model used. */
@@ -56,11 +55,14 @@ interface Average {
  */
 export function createEstimates({ maxModels = 1_000 } = {}): Estimates {
   const byModel = new Map<string, Learned>();
+  let lastKey: string | undefined;
 
   function learnedOf({ feature, model }: EstimatedRequest): Learned {
     const key = `${feature} ${model}`;
     const learned = byModel.get(key) ?? { output: createAverage(), cost: createAverage() };
+    if (key === lastKey) return learned;
     // Put last, so that the first is the one that was not asked for the longest.
+    lastKey = key;
     byModel.delete(key);
     byModel.set(key, learned);
     if (byModel.size > maxModels) byModel.delete(byModel.keys().next().value as string);
@@ -89,17 +91,16 @@ export function createEstimates({ maxModels = 1_000 } = {}): Estimates {
 
 /** The mean of the first ten samples; from then on each new one weighs a tenth. */
 function createAverage(): Average {
-  let value: number | undefined;
   let samples = 0;
-  return {
-    get value() {
-      return value;
-    },
+  const average: { -readonly [K in keyof Average]: Average[K] } = {
+    value: undefined,
     add(sample) {
       samples = Math.min(samples + 1, 10);
-      value = (value ?? 0) + (sample - (value ?? 0)) / samples;
+      const { value = 0 } = average;
+      average.value = value + (sample - value) / samples;
     },
   };
+  return average;
 }
 
 /** A number of units, or undefined when it is none. */

@@ -27,8 +27,9 @@ export function createReport({ store, clock }: { store: Pick<QuotaStore, "now">;
     states(limits, states) {
       const ahead = aheadMs();
       const told: LimitState[] = [];
-      for (const rule of limits) {
-        const state = states.find(({ key }) => key === rule.key);
+      for (const [at, rule] of limits.entries()) {
+        // Stores answer in the order in which they were asked.
+        const state = states[at]?.key === rule.key ? states[at] : states.find(({ key }) => key === rule.key);
         if (state === undefined) continue;
         const { feature, unit, limit, windowMs, models, burst } = rule;
         const { used, held } = state;

@@ -1,4 +1,5 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
+import { createTupleMap } from "../lib/tuple-map.js";
 import { names } from "./names.js";
 import { type Counter, createCounter, createHistogram, type Histogram } from "./series.js";
 
@@ -89,13 +90,14 @@ export function createMetrics(options: { readonly version: string; readonly prov
       provider,
     };
   };
-  const bundles = new Map<string, Bundle>();
+  const bundles = createTupleMap<Bundle>();
   const bundleAt = (event: ObservedRequest): Bundle => {
-    const key = `${event.edge} ${event.feature} ${event.provider} ${event.outcome} ${event.reason}`;
+    const { edge, feature, provider = "", outcome, reason = "" } = event;
+    const key = [edge, feature, provider, outcome, reason];
     let bundle = bundles.get(key);
     if (!bundle) {
       bundle = bundleOf(event);
-      if (bundles.size < maxBundles) bundles.set(key, bundle);
+      if (bundles.size() < maxBundles) bundles.set(key, bundle);
     }
     return bundle;
   };
@@ -158,12 +160,12 @@ const usageFields = Object.keys(tokenKinds) as (keyof ObservedUsage)[];
 
 function createTokenCounters() {
   const series = createCounter(names.tokens);
-  const models = new Map<string, Readonly<Record<keyof ObservedUsage, Counter>>>();
+  const models = createTupleMap<Readonly<Record<keyof ObservedUsage, Counter>>>();
   const countersOf = (provider: string, model: string): Readonly<Record<keyof ObservedUsage, Counter>> => {
-    const key = `${provider} ${model}`;
+    const key = [provider, model];
     const found = models.get(key);
     if (found) return found;
-    if (models.size >= maxModels && model !== "other") return countersOf(provider, "other");
+    if (models.size() >= maxModels && model !== "other") return countersOf(provider, "other");
     const made = Object.fromEntries(usageFields.map((field) => [field, series.at(provider, model, tokenKinds[field])]));
     models.set(key, made as Record<keyof ObservedUsage, Counter>);
     return made as Record<keyof ObservedUsage, Counter>;

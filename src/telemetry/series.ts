@@ -1,6 +1,7 @@
 // Counters and histograms as plain numbers: an observation must cost next to nothing, and a library's costs half a
 // microsecond. Written in https://prometheus.io/docs/instrumenting/exposition_formats/ when asked for.
 
+import { createTupleMap } from "../lib/tuple-map.js";
 import type { MetricName } from "./names.js";
 
 /** Most lines of one metric: what asks for more counts under the label value `other`. */
@@ -82,22 +83,19 @@ function createSeries<T>(
   linesEach: number,
   create: (values: readonly string[]) => Child<T>,
 ): Series<T> {
-  const children = new Map<string, Child<T>>();
+  const children = createTupleMap<Child<T>>();
   const maxChildren = Math.floor(maxLines / linesEach) - 1;
   const other = labels.map(() => "other");
-  const make = (key: string, values: readonly string[]): T => {
+  const make = (values: readonly string[]): T => {
     const made = create(values);
-    children.set(key, made);
+    children.set(values, made);
     return made.child;
   };
   return {
     at(...values) {
-      const key = values.join("\n");
-      const found = children.get(key);
+      const found = children.get(values);
       if (found) return found.child;
-      if (children.size < maxChildren) return make(key, values);
-      const rest = other.join("\n");
-      return children.get(rest)?.child ?? make(rest, other);
+      return children.size() < maxChildren ? make(values) : (children.get(other)?.child ?? make(other));
     },
     text() {
       const lines = [...children.values()].flatMap((child) => child.lines());
