@@ -9,6 +9,7 @@ import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import { builtInRules } from "./models/built-in.js";
 import { createCatalogue } from "./models/catalogue.js";
+import { createTokenizer, type Tokenizer } from "./models/tokenizer.js";
 import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
@@ -25,7 +26,7 @@ import { createStdoutSink } from "./usage/sinks/stdout.js";
 
 /** The route and what hangs on it. */
 export interface RouteOfRequests {
-  readonly relay: RelayParts;
+  readonly relay: RelayParts & { readonly tokenizer: Tokenizer };
   readonly quota: Quota;
   readonly models: ModelDirectory;
   readonly targets: readonly UpstreamTarget[];
@@ -76,18 +77,20 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     },
     { storeFailure: config.quotaStoreFailure },
   );
+  const tokenizer = createTokenizer();
   const accounting = createAccounting({ log, metrics, ledger });
 
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
 
   return {
-    relay: { catalogue, upstreams, quota, full, began: accounting.began, emit: accounting.emit },
+    relay: { tokenizer, catalogue, upstreams, quota, full, began: accounting.began, emit: accounting.emit },
     quota,
     models: createModelDirectory({ catalogue, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,
     accounting,
     abort: () => void upstreams.close(),
     async close() {
+      await tokenizer.close();
       await upstreams.close();
       const untold = await quota.close(settleMs);
       if (untold > 0) log.error({ untold }, "requests could not be settled: the store is away");

@@ -19,6 +19,7 @@ import { reflection } from "./api/reflection.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import { createAuthInterceptor } from "./auth/interceptor.js";
 import type { Readiness } from "./lib/readiness.js";
+import type { Tokenizer } from "./models/tokenizer.js";
 import type { Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
 import type { ModelDirectory } from "./relay-models.js";
@@ -32,7 +33,7 @@ const all: readonly DescService[] = [...ours, ...standard];
 const open = new Set([...standard, ActorAdminService].map(({ typeName }) => typeName));
 
 export interface RpcParts {
-  readonly relay: RelayParts;
+  readonly relay: RelayParts & { readonly tokenizer: Tokenizer };
   readonly quota: Quota;
   readonly authenticator: Authenticator;
   readonly models: ModelDirectory;

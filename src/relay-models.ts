@@ -1,7 +1,8 @@
 // Which models an actor may use: the catalogue's decision, over the names that allow lists and upstreams give.
 
 import type { Actor, Feature } from "./actors/actor.js";
-import type { Catalogue } from "./models/catalogue.js";
+import type { Catalogue, ListedModel } from "./models/catalogue.js";
+import { commonFacts, factsOf, type ModelFacts } from "./models/facts.js";
 import type { Upstreams } from "./upstream/upstream.js";
 
 /** One model that an actor may use. */
@@ -11,6 +12,7 @@ export interface UsableModel {
   /** How its upstream speaks; empty for a virtual model of several upstreams. */
   readonly provider: string;
   readonly features: readonly Feature[];
+  readonly facts: ModelFacts;
 }
 
 export interface ModelDirectory {
@@ -31,19 +33,22 @@ export function createModelDirectory(parts: {
 }): ModelDirectory {
   const discover = async (names: readonly string[]): Promise<ReadonlyMap<string, readonly string[]>> =>
     new Map(await Promise.all(names.map(async (name) => [name, await parts.upstreams.listModels(name)] as const)));
+  const kindOf = (upstream: string): string => parts.upstreams.provider(upstream).kind;
+  const factsFor = ({ leadsTo }: ListedModel): ModelFacts =>
+    commonFacts(leadsTo.map(({ upstream, model }) => factsOf(kindOf(upstream), model)));
 
   return {
     async list(actor, asked) {
       const found = await discover(parts.upstreamNames);
-      const models = new Map<string, { provider: string; features: Feature[] }>();
+      const models = new Map<string, { provider: string; features: Feature[]; facts: ModelFacts }>();
       const patterns = new Set<string>();
       for (const feature of asked) {
         const allowed = actor.features[feature]?.models ?? [];
-        for (const { name, upstream } of parts.catalogue.list(allowed, found)) {
-          const provider = upstream === undefined ? "" : parts.upstreams.provider(upstream).kind;
-          const model = models.get(name) ?? { provider, features: [] };
+        for (const listed of parts.catalogue.list(allowed, found)) {
+          const provider = listed.upstream === undefined ? "" : kindOf(listed.upstream);
+          const model = models.get(listed.name) ?? { provider, features: [], facts: factsFor(listed) };
           model.features.push(feature);
-          models.set(name, model);
+          models.set(listed.name, model);
         }
         for (const pattern of parts.catalogue.patterns(allowed)) patterns.add(pattern);
       }

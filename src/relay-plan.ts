@@ -16,7 +16,7 @@ import type { EventStart } from "./usage/event.js";
 export type { ApiPath };
 
 /** What the caller sent. */
-export type Ask = NativeAsk | TypedAsk;
+export type Ask = NativeAsk | TypedAsk | CountAsk;
 
 /** A provider's own body, for a fixed upstream. */
 export interface NativeAsk {
@@ -44,6 +44,12 @@ export interface TypedAsk {
   readonly endUser: string;
 }
 
+/** The input tokens of a provider-neutral request, counted. */
+export interface CountAsk {
+  readonly kind: "count";
+  readonly request: CompleteRequest;
+}
+
 /** What planning needs to know. */
 export interface Planner {
   readonly catalogue: Catalogue;
@@ -65,9 +71,10 @@ export interface Plan {
 export function planOf(planner: Planner, request: RelayRequest): Plan {
   const access = request.actor.features[request.feature];
   if (!access) throw new FeatureNotGrantedError(request.feature);
-  return request.ask.kind === "native"
-    ? planNative(planner, request, request.ask, access.models)
-    : planTyped(planner, request, request.ask, access.models);
+  const { ask } = request;
+  if (ask.kind === "native") return planNative(planner, request, ask, access.models);
+  if (ask.kind === "typed") return planTyped(planner, request, ask, access.models);
+  return planCount(planner, request, ask, access.models);
 }
 
 function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, allowed: readonly string[]): Plan {
@@ -92,9 +99,7 @@ function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
 }
 
 function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {
-  const { model, input } = ask.request;
-  const languageId = input.case === "prompt" ? input.value.languageId : undefined;
-  const route = planner.catalogue.resolve({ model, allowed, languageId });
+  const route = typedRoute(planner, ask.request, allowed);
   const provider = planner.upstreams.provider(route.upstream);
   const api = typedApi(provider, ask.request, route.model);
   const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream))));
@@ -103,6 +108,27 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
   const { stream } = ask;
   return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, stream, headers: {} });
+}
+
+function typedRoute({ catalogue }: Planner, { model, input }: CompleteRequest, allowed: readonly string[]): Route {
+  const languageId = input.case === "prompt" ? input.value.languageId : undefined;
+  return catalogue.resolve({ model, allowed, languageId });
+}
+
+/** By the provider's own counting where it has such for this input, else for `countHere`. */
+function planCount(
+  planner: Planner,
+  request: RelayRequest,
+  { request: asked }: CountAsk,
+  allowed: readonly string[],
+): Plan {
+  const route = typedRoute(planner, asked, allowed);
+  const provider = planner.upstreams.provider(route.upstream);
+  const own = asked.input.case === "chat" ? provider.apis.find(({ count }) => count !== undefined) : undefined;
+  const api = own ?? { ...typedApi(provider, asked, route.model), free: true as const };
+  const encoded = own?.count?.encode(asked, route.model) ?? api.typed?.encode(asked, route.model, false);
+  const body = Buffer.from(JSON.stringify(encoded));
+  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, stream: false, headers: {} });
 }
 
 /** The API that the typed RPCs use for this request to this provider. Throws `InvalidRequestError` when there is none. */

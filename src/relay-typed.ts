@@ -8,11 +8,11 @@ import { createSseScanner } from "./providers/sse.js";
 import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js";
 import type { LimitState } from "./quota/quota.js";
 import { type RelayParts, type RelayReply, type RelayRequest, relay } from "./relay.js";
-import { type TypedAsk, typedApi } from "./relay-plan.js";
+import { type CountAsk, type TypedAsk, typedApi } from "./relay-plan.js";
 
 /** A typed completion under way. */
 export interface TypedCall extends RelayRequest {
-  readonly ask: TypedAsk;
+  readonly ask: TypedAsk | CountAsk;
   /** Aborts when the caller leaves or its deadline passes. */
   readonly signal: AbortSignal;
 }
@@ -98,7 +98,7 @@ export async function* relayStream(
 }
 
 /** The part of a reply that whole and streamed answers share. */
-function createAnswer(
+export function createAnswer(
   parts: RelayParts,
   call: TypedCall,
   into: { data(chunk: Buffer, status: number): unknown; onDrain?(resume: () => void): void },
@@ -169,7 +169,8 @@ function refusedBy(provider: Provider, status: number, headers: readonly string[
   return new UpstreamError("UPSTREAM_REFUSED_REQUEST", words, details);
 }
 
-function decoded<T>(provider: Provider, decode: () => T): T {
+/** What `decode` returns; what it throws is the upstream's fault. */
+export function decoded<T>(provider: Provider, decode: () => T): T {
   try {
     return decode();
   } catch (error) {

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
 import { Feature, type RateLimit } from "../../gen/codygateway/v1/common_pb.js";
 import {
   type CompleteRequest,
@@ -10,15 +10,17 @@ import {
 import { features } from "../actors/actor.js";
 import { actorOf } from "../auth/interceptor.js";
 import { InvalidRequestError } from "../errors.js";
+import type { Tokenizer } from "../models/tokenizer.js";
 import { tightest } from "../quota/tightest.js";
 import type { RelayParts } from "../relay.js";
+import { relayCount } from "../relay-count.js";
 import type { ModelDirectory } from "../relay-models.js";
 import { type Charged, relayStream, relayWhole, type TypedCall } from "../relay-typed.js";
 import { fromFeatureEnum, toFeatureEnum, toRateLimit } from "./rate-limit.js";
 
 /** Typed completions, over the same route as the native ones. */
 export function completions(parts: {
-  relay: RelayParts;
+  relay: RelayParts & { tokenizer: Tokenizer };
   models: ModelDirectory;
 }): ServiceImpl<typeof CompletionsService> {
   return {
@@ -40,8 +42,10 @@ export function completions(parts: {
       }
     },
 
-    countTokens() {
-      throw new ConnectError("CountTokens is not available yet", Code.Unimplemented);
+    async countTokens(req, context) {
+      if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
+      const ask = { kind: "count", request: req.completion } as const;
+      return relayCount(parts.relay, { ...callOf(req.completion, context), ask });
     },
 
     async listModels(req, context) {
@@ -49,7 +53,12 @@ export function completions(parts: {
       const asked = req.feature === Feature.UNSPECIFIED ? features : [fromFeatureEnum(req.feature)];
       const { models, patterns } = await parts.models.list(actor, asked);
       return {
-        models: models.map((model) => ({ ...model, features: model.features.map(toFeatureEnum) })),
+        models: models.map(({ name, provider, features: usable, facts }) => ({
+          name,
+          provider,
+          features: usable.map(toFeatureEnum),
+          ...facts,
+        })),
         patterns: [...patterns],
       };
     },
@@ -63,14 +72,17 @@ function rateLimit(limits: Charged["limits"]): { rateLimit?: RateLimit } {
 }
 
 function typedCall(request: CompleteRequest, context: HandlerContext, stream: boolean): TypedCall {
-  const timeoutMs = context.timeoutMs();
+  const endUser = context.requestHeader.get("x-sourcegraph-actor-uid") ?? "";
+  return { ...callOf(request, context), ask: { kind: "typed", request, stream, endUser } };
+}
+
+function callOf(request: CompleteRequest, context: HandlerContext): Omit<TypedCall, "ask"> {
   return {
     id: context.requestHeader.get("x-request-id") ?? "",
     actor: actorOf(context.values),
     feature: fromFeatureEnum(request.feature),
     edge: "rpc",
-    ask: { kind: "typed", request, stream, endUser: context.requestHeader.get("x-sourcegraph-actor-uid") ?? "" },
-    timeoutMs,
+    timeoutMs: context.timeoutMs(),
     arrivedAt: performance.now(),
     signal: context.signal,
   };

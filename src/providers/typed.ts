@@ -2,10 +2,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   CompleteRequest,
   CompleteResponseSchema,
+  Part,
   StreamCompleteResponseSchema,
 } from "../../gen/codygateway/v1/completions_pb.js";
 
-export type { CompleteRequest };
+export type { CompleteRequest, Part };
 
 /** An answer as `Complete` returns it; the gateway adds resolved model and rate limit. */
 export type TypedAnswer = MessageInitShape<typeof CompleteResponseSchema>;
