@@ -19,7 +19,7 @@ describe("the tokenizer", () => {
   });
 
   it("is right to a hundredth for long texts, in one piece or without a space", async () => {
-    for (const text of [prose.repeat(3_000), `${prose.replaceAll(" ", "")}`.repeat(300), "世界".repeat(5_000)]) {
+    for (const text of [prose.repeat(3_000), prose.replaceAll(" ", "").repeat(300), "世界".repeat(5_000)]) {
       const exact = countTokens(text);
       expect(Math.abs((await tokenizer.count(text)) - exact) / exact).toBeLessThan(0.02);
     }
