@@ -4,8 +4,9 @@ import type { Actor } from "./actor.js";
 import type { Known } from "./directory.js";
 import { applyOverrides, type Override } from "./override.js";
 import type { RecordReader } from "./record-reader.js";
-import { actorKey, type ToldActor } from "./records.js";
+import { actorKey, actorRecord, overrideRecord, type ToldActor } from "./records.js";
 import { createReplicaMap, type Replica } from "./replica.js";
+import type { StoreRecord } from "./store.js";
 import { createTokenIndex } from "./token-index.js";
 
 /** Called with an actor as it was and as it is. Both undefined: its overrides changed, and it is not known. */
@@ -23,11 +24,15 @@ export interface KnownActors {
   effective(actor: Actor): Actor;
   inForce(key: string): readonly Override[];
   allInForce(): Iterable<Override>;
+  /** Actors and overrides as they were told. */
+  records(): Iterable<StoreRecord>;
 }
 
 interface ActorEntry extends Known {
   /** When the first of its overrides ends. */
   readonly until: number;
+  /** When the record goes by itself. */
+  readonly expiresAt: number | undefined;
 }
 
 export function createKnownActors(clock: { now(): number }, read: RecordReader, onActor: OnActor): KnownActors {
@@ -45,7 +50,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
 
   function put(key: string, given: ToldActor): ActorEntry {
     const before = actors.get(key);
-    const { told, tokenHashes, tokenTimes, unlistedAt } = given;
+    const { told, tokenHashes, tokenTimes, unlistedAt, expiresAt } = given;
     const { source, id } = told;
     const list = inForce(key);
     const entry = {
@@ -56,6 +61,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
       tokenHashes,
       tokenTimes,
       unlistedAt,
+      expiresAt,
       overrides: list,
       until: endOf(list),
     };
@@ -131,6 +137,10 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
     effective: (actor) => (lists.size === 0 ? actor : applyOverrides(actor, inForce(actorKey(actor.source, actor.id)))),
     *allInForce() {
       for (const override of overrides.values()) if (isInForce(override)) yield override;
+    },
+    *records() {
+      for (const override of overrides.values()) yield overrideRecord(override);
+      for (const entry of actors.values()) yield actorRecord(entry);
     },
   };
 }

@@ -4,7 +4,7 @@ import { createKnownActors } from "./directory-actors.js";
 import { createMarks } from "./directory-marks.js";
 import type { Override } from "./override.js";
 import { createRecordReader } from "./record-reader.js";
-import { actorKey, type Revocation, type ToldActor } from "./records.js";
+import { actorKey, type Revocation, revocationRecord, syncRecord, type ToldActor } from "./records.js";
 import { type Replica, sweepReplica } from "./replica.js";
 import type { RecordKind, StoreListener, StoreRecord } from "./store.js";
 import type { SyncState } from "./sync-state.js";
@@ -50,6 +50,7 @@ export interface DirectoryState {
 
 /** All that is known of actors, in memory: follows a store, and answers at once. */
 export interface Directory extends StoreListener {
+  records(): Iterable<StoreRecord>;
   byToken(tokenHash: string): Known | undefined;
   get(source: string, id: string): Known | undefined;
   /** The actors of a source, in no order, as they are when it is their turn. */
@@ -132,6 +133,12 @@ export function createDirectory({ clock, log }: DirectoryParts): Directory {
       setState({ ...state, loaded: true });
     },
     connected: (up) => setState({ ...state, connected: up }),
+    *records() {
+      // What was refused first: a token must not be let in meanwhile.
+      for (const revocation of marks.revocations.entries.values()) yield revocationRecord(revocation);
+      yield* known.records();
+      for (const source of marks.syncs.entries.keys()) yield syncRecord(source, marks.syncs.entries.get(source) ?? {});
+    },
     byToken: known.byToken,
     get: (source, id) => known.get(actorKey(source, id)),
     of: known.of,

@@ -118,7 +118,7 @@ export function createRecordReader(): RecordReader {
         features: sharedFeatures(of, () => check(granted, parseJson(of))),
         updatedAt: lastUpdate,
       };
-      return { told, ...rest };
+      return { told, ...rest, ...expiryOf(record) };
     },
     override(record) {
       const parsed = check(override, valueOf(record));

@@ -26,6 +26,8 @@ export interface ToldActor {
   readonly tokenTimes?: readonly number[] | undefined;
   /** Since when its source, though complete, does not list it; absent while it does. */
   readonly unlistedAt?: number | undefined;
+  /** When it is forgotten, ms since the epoch by the store's clock; absent: never. */
+  readonly expiresAt?: number | undefined;
 }
 
 /** Marks the form of the values. A process leaves alone what has another: a newer one wrote it. */
@@ -43,16 +45,14 @@ export function parseActorKey(key: string): { readonly source: string; readonly 
   return { source: key.slice(0, slash), id: key.slice(slash + 1) };
 }
 
-export function actorRecord(
-  { told, tokenHashes, tokenTimes, unlistedAt }: ToldActor,
-  options: { expiresAt?: number } = {},
-): StoreRecord {
+export function actorRecord({ told, tokenHashes, tokenTimes, unlistedAt, expiresAt }: ToldActor): StoreRecord {
   const { name, source, id, accessEnabled } = told;
   const updatedAt = told.updatedAt.getTime();
   // A text of its own: thousands of actors have the same, which is read once.
   const features = JSON.stringify(told.features);
   const value = { v: recordVersion, name, accessEnabled, updatedAt, tokenHashes, tokenTimes, unlistedAt, features };
-  return { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value), ...options };
+  const record = { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value) } as const;
+  return expiresAt === undefined ? record : { ...record, expiresAt };
 }
 
 export function actorRemoval(source: string, id: string): StoreRecord {

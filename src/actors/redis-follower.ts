@@ -15,7 +15,7 @@ export interface Follower {
   stop(): Promise<void>;
 }
 
-export interface FollowerParts extends Pick<ChangeReaderParts, "run" | "expireArgs"> {
+export interface FollowerParts extends Pick<ChangeReaderParts, "run" | "expireArgs" | "restore"> {
   /** Redis is away, or something is wrong with the data. */
   readonly onProblem: (error: unknown) => void;
 }
@@ -27,7 +27,7 @@ const retryMs = 100;
 /** How long the first telling is waited for while Redis does not answer. */
 const startMs = 1_000;
 
-export function createFollower({ run, expireArgs, onProblem }: FollowerParts): Follower {
+export function createFollower({ onProblem, ...parts }: FollowerParts): Follower {
   const nap = createNap();
   const stopping = new AbortController();
   const waiters = createWaiters();
@@ -41,19 +41,23 @@ export function createFollower({ run, expireArgs, onProblem }: FollowerParts): F
     up = next;
   }
 
+  /** Whether all was told there is to tell. */
+  async function catchUp(from: ChangeReader): Promise<boolean> {
+    try {
+      return await from.catchUp();
+    } catch (error) {
+      onProblem(error);
+      return false;
+    }
+  }
+
   async function follow(from: ChangeReader, onLoaded: () => void): Promise<void> {
     while (!stopping.signal.aborted) {
-      try {
-        await from.catchUp();
-        setUp(true);
-        onLoaded();
-        await nap.take(pollMs);
-      } catch (error) {
-        onProblem(error);
-        setUp(false);
-        waiters.release(false);
-        await nap.take(retryMs);
-      }
+      const caughtUp = await catchUp(from);
+      setUp(caughtUp);
+      if (caughtUp) onLoaded();
+      else waiters.release(false);
+      await nap.take(caughtUp ? pollMs : retryMs);
     }
   }
 
@@ -63,7 +67,7 @@ export function createFollower({ run, expireArgs, onProblem }: FollowerParts): F
       // Everything may be of another past than the one that the waiters wrote to, with numbers it has not come to.
       waiters.release(true, event === "changes" ? reader?.position() : Infinity);
     };
-    const from = createChangeReader({ listener, run, expireArgs, onTold });
+    const from = createChangeReader({ ...parts, listener, onTold });
     reader = from;
     return new Promise((resolve) => {
       const since = performance.now();

@@ -20,7 +20,7 @@ export interface ActorStoreKeys {
 export function createActorStoreKeys(prefix: string): ActorStoreKeys {
   const base = `${prefix}{${tag}}:`;
   return {
-    records: [`${base}changes`, `${base}expiry`, ...recordKinds.map((kind) => `${base}records:${kind}`)],
+    records: [`${base}changes`, `${base}expiry`, `${base}era`, ...recordKinds.map((kind) => `${base}records:${kind}`)],
     lease: (name) => `${base}lease:${name}`,
     permits: (name) => `${base}permits:${name}`,
     channel: (name) => `${base}channel:${name}`,

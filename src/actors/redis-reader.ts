@@ -1,14 +1,18 @@
 // Reading what is in Redis: everything once, then change by change, and everything again where changes are missing.
 
 import type { ScriptAnswer } from "../lib/redis-scripts.js";
+import type { Restore } from "./redis-restore.js";
 import { Answer, recordKinds } from "./scripts.js";
 import { maxRecords, type RecordKind, type StoreListener, type StoreRecord } from "./store.js";
 
 export interface ChangeReader {
   /** Number of the last change that the listener was told of. */
   position(): number;
-  /** Tells all there is to tell. Rejects while Redis is away: then what was told of is not lost. */
-  catchUp(): Promise<void>;
+  /**
+   * Tells all there is to tell. False: Redis has lost it, and another process gives it back. Rejects while Redis is away. In
+   * both cases what was told stays.
+   */
+  catchUp(): Promise<boolean>;
 }
 
 export interface ChangeReaderParts {
@@ -17,6 +21,7 @@ export interface ChangeReaderParts {
   readonly run: (script: "read" | "scan" | "expire", args: readonly string[]) => Promise<ScriptAnswer>;
   /** Arguments of the script that removes what has expired. */
   readonly expireArgs: () => readonly string[];
+  readonly restore: Restore;
   /** The position moved on, or everything was told. */
   readonly onTold: (event: "changes" | "everything") => void;
 }
@@ -24,15 +29,21 @@ export interface ChangeReaderParts {
 /** Records asked for at once when all are. */
 const scanCount = 250;
 
-export function createChangeReader({ listener, run, expireArgs, onTold }: ChangeReaderParts): ChangeReader {
+export function createChangeReader(parts: ChangeReaderParts): ChangeReader {
+  const { listener, run, expireArgs, restore, onTold } = parts;
   /** Id of the last change that was told; undefined: everything has to be told. */
   let position: string | undefined;
+  /** Name of the data that was told; empty: it has none yet. */
+  let era = "";
+  let knows = false;
 
   /** Tells all changes that Redis knows of by now. False: some that came after the last one told are missing. */
   async function readOn(): Promise<boolean> {
     for (;;) {
       const answer = await run("read", [position ?? "", String(maxRecords)]);
-      if (answer[0] === Answer.gone) return false;
+      // What has no name yet may get one.
+      if (answer[0] === Answer.gone || (era !== "" && answer[4] !== era)) return false;
+      era = String(answer[4]);
       const changes = readChanges(answer);
       if (changes.length > 0) {
         listener.changed(changes.map(({ record }) => record));
@@ -46,15 +57,24 @@ export function createChangeReader({ listener, run, expireArgs, onTold }: Change
     }
   }
 
-  async function tellEverything(): Promise<void> {
+  /** False: Redis has lost it, and another process gives it back. */
+  async function tellEverything(): Promise<boolean> {
     // Before anything else: what changes meanwhile is told afterwards, on top of what was found.
-    const start = String((await run("read", ["", "0"]))[2]);
+    let answer = await run("read", ["", "0"]);
+    if (answer[4] === "" && knows && listener.records !== undefined) {
+      if (!(await restore.restore(listener))) return false;
+      answer = await run("read", ["", "0"]);
+    }
+    const start = String(answer[2]);
+    era = String(answer[4]);
     listener.reloading();
     for (let kind = 0; kind < recordKinds.length; kind++) await tellKind(kind);
     position = start;
     if (!(await readOn())) throw new Error("changes were trimmed while everything was read");
     listener.reloaded();
+    knows = true;
     onTold("everything");
+    return true;
   }
 
   async function tellKind(index: number): Promise<void> {
@@ -77,10 +97,13 @@ export function createChangeReader({ listener, run, expireArgs, onTold }: Change
   return {
     position: () => (position === undefined ? 0 : Number(position.split("-")[0])),
     async catchUp() {
-      if (position !== undefined && (await readOn())) return;
+      if (position !== undefined && (await readOn())) {
+        if (era === "") era = (await restore.name()) ?? "";
+        return true;
+      }
       position = undefined;
       try {
-        await tellEverything();
+        return await tellEverything();
       } catch (error) {
         position = undefined;
         throw error;
@@ -91,7 +114,7 @@ export function createChangeReader({ listener, run, expireArgs, onTold }: Change
 
 function readChanges(answer: ScriptAnswer): readonly { readonly id: string; readonly record: StoreRecord }[] {
   const changes = [];
-  for (let at = 4; at < answer.length; at += 3) {
+  for (let at = 5; at < answer.length; at += 3) {
     const field = String(answer[at + 1]);
     const space = field.indexOf(" ");
     const record = readValue(field.slice(0, space) as RecordKind, field.slice(space + 1), String(answer[at + 2]));

@@ -4,6 +4,7 @@
 // KEYS of the scripts about records:
 //       changes  stream  every change: id `<number>-<nonce>`, one field "<kind> <key>" with the value; numbers have no gaps
 //       expiry   zset    "<number of the kind> <key>" of each record that expires → when
+//       era      string  names the data: a Redis that has lost all of it has none. Set by who follows, see redis-restore.ts
 //       hashes   one a kind, in the order of `recordKinds`: key → value
 // A value is "<when it expires, 0: never> <JSON>"; in changes, none is a removal.
 // The nonce is random with each write. So a process that comes back to a change it has seen knows whether the data is still the
@@ -30,25 +31,30 @@ export interface ActorScriptSettings {
   readonly maxChanges: number;
 }
 
+export type ActorScriptName = keyof ReturnType<typeof actorScripts>;
+
 /** The text of each script. `allow-oom`: what makes room also runs when Redis is full. */
 export function actorScripts({ maxChanges }: ActorScriptSettings) {
   const always = "#!lua flags=allow-oom";
   const reading = "#!lua flags=no-writes";
   return {
     /**
-     * Deadline, nonce, channel, the lease's value (empty: none), then number of the kind, key, when it expires (0: never), JSON
-     * (empty: removal) of each record. KEYS end with the lease's, where there is one. Tells the number of the last change.
+     * Deadline, nonce, channel, the lease's value (empty: none), 1 or 0 (only what is not there), then number of the kind, key,
+     * when it expires (0: never), JSON (empty: removal) of each record. KEYS end with the lease's, where there is one. Tells the
+     * number of the last change.
      */
     write: script("#!lua", recordKeys, standing, changing, trimming(maxChanges), writing),
     /** Nonce, channel, most records. Tells how many expired. */
     expire: script(always, recordKeys, standing, changing, trimming(maxChanges), expiring),
     /**
      * Id of the last change that is known (empty: only the id of the last one is asked for), most changes. Tells the id of the
-     * last change, 1 or 0 (something has expired), then id, field and value of each change that followed.
+     * last change, 1 or 0 (something has expired), the era, then id, field and value of each change that followed.
      */
     read: script(reading, recordKeys, standing, following),
     /** Number of a kind, cursor, COUNT. Tells the next cursor, then key and value of some records. */
     scan: script(reading, recordKeys, scanning),
+    /** Value of the lease, the last of KEYS (empty: none), new era. Tells the era; empty when somebody else has the lease. */
+    begin: script("#!lua", recordKeys, beginning),
     /** KEYS: lease. Deadline, value, ms. Tells 1 when it was free. */
     acquire: script("#!lua", "", acquiring),
     /** KEYS: lease. Value, ms. Tells 1 when it is still held. */
@@ -75,9 +81,9 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function text(number) return string.format('%d', number) end`;
 
 const recordKeys = `
-local changes, expiry = KEYS[1], KEYS[2]
+local changes, expiry, era = KEYS[1], KEYS[2], KEYS[3]
 local kinds = { ${recordKinds.map((kind) => `'${kind}'`).join(", ")} }
-local function hash_of(number) return KEYS[2 + number] end`;
+local function hash_of(number) return KEYS[3 + number] end`;
 
 const standing = `
 -- Id of the last change there ever was.
@@ -103,11 +109,11 @@ local function trim() call('XTRIM', changes, 'MAXLEN', '~', '${maxChanges}') end
 
 const writing = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
-local nonce, channel, lease = ARGV[2], ARGV[3], ARGV[4]
+local nonce, channel, lease, only_absent = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 if lease ~= '' and call('GET', KEYS[#KEYS]) ~= lease then return { ${Answer.lost}, now } end
-for i = 5, #ARGV, 4 do
-  local number, key, expires, json = tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local member, value = ARGV[i] .. ' ' .. key, ''
+local function put(member, number, key, expires, json)
+  if only_absent and call('HEXISTS', hash_of(number), key) == 1 then return end
+  local value = ''
   if json == '' then
     call('HDEL', hash_of(number), key)
   else
@@ -121,7 +127,10 @@ for i = 5, #ARGV, 4 do
   end
   change(nonce, number, key, value)
 end
-if #ARGV > 4 then
+for i = 6, #ARGV, 4 do
+  put(ARGV[i] .. ' ' .. ARGV[i + 1], tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+end
+if #ARGV > 5 then
   trim()
   wake(channel)
 end
@@ -148,7 +157,7 @@ return { ${Answer.done}, now, #due }`;
 const following = `
 local known, last = ARGV[1], last_id()
 local due = #call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', '0', '1')
-local answer = { ${Answer.done}, now, last, due }
+local answer = { ${Answer.done}, now, last, due, call('GET', era) or '' }
 if known == '' or known == last then return answer end
 local from = '-'
 if known ~= '0-0' then
@@ -169,6 +178,12 @@ local found = call('HSCAN', hash_of(tonumber(ARGV[1])), ARGV[2], 'COUNT', ARGV[3
 local answer = { ${Answer.done}, now, found[1] }
 for i = 1, #found[2] do answer[3 + i] = found[2][i] end
 return answer`;
+
+const beginning = `
+local holder = call('GET', KEYS[#KEYS])
+if holder and holder ~= ARGV[1] then return { ${Answer.done}, now, '' } end
+call('SET', era, ARGV[2], 'NX')
+return { ${Answer.done}, now, call('GET', era) }`;
 
 const acquiring = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end

@@ -30,6 +30,11 @@ export interface StoreListener {
   reloaded(): void;
   /** Whether changes made by others are heard of. While they are not, what is known goes on to be served. */
   connected(up: boolean): void;
+  /**
+   * What it was told of and would miss, as records. A store that processes share, and that has lost everything, is given this
+   * again by one of those who know it.
+   */
+  records?(): Iterable<StoreRecord>;
 }
 
 /** The right to do something that one process at a time may do. It ends `ttlMs` after it was taken or extended last. */

@@ -1,6 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
+import { createDirectory } from "../../src/actors/directory.js";
+import type { Override } from "../../src/actors/override.js";
+import { actorRecord, overrideRecord, revocationRecord, syncRecord } from "../../src/actors/records.js";
 import type { ActorStore, StoreRecord } from "../../src/actors/store.js";
+import { makeActor } from "../helpers/make-actor.js";
 import { type RedisServer, startCluster, startDurableRedis, startRedis, until } from "../helpers/redis.js";
 import { type OpenActorStore, openActorStore } from "../helpers/redis-actors.js";
 import { startTcpProxy } from "../helpers/tcp-proxy.js";
@@ -241,5 +245,118 @@ describe("a Redis store of actors that lost something", () => {
     expect(used.filter((name) => /^(keys|flush.*|scan|smembers|hgetall|hkeys|hvals)$/.test(name ?? ""))).toEqual([]);
     expect(await server.client.exists(`${one.prefix}{actors}:records:actors`, `${one.prefix}{actors}:expiry`)).toBe(0);
     expect(await server.client.pttl(`${one.prefix}{actors}:permits:lookups`)).toBeGreaterThan(0);
+  });
+});
+
+describe("a Redis store of actors that lost everything", () => {
+  const told = (id: string) => makeActor({ source: "portal", id });
+  const revocation = { tokenHash: "revoked", reason: "leaked", revokedBy: "ops", revokedAt: 1 };
+  const override: Override = {
+    source: "portal",
+    id: "a0",
+    subject: { kind: "access", enabled: false },
+    reason: "abuse",
+    setBy: "ops",
+    setAt: 1,
+  };
+
+  /** A process with a directory, as a gateway has it. */
+  async function startDirectory(endpoint: string, prefix: string) {
+    const open = await openActorStore(endpoint, { prefix, follows: false });
+    const directory = createDirectory({ clock: open.store });
+    const states: boolean[] = [];
+    directory.onChange((change) => change.kind === "state" && states.push(change.state.connected));
+    await open.store.follow(directory);
+    return { ...open, directory, states };
+  }
+
+  it("is given back what processes know, by one of them, while none of them forgets it", async () => {
+    await using server = await startRedis();
+    const prefix = `${randomUUID()}:`;
+    await using one = await startDirectory(server.endpoint, prefix);
+    await using two = await startDirectory(server.endpoint, prefix);
+    const count = 1_200;
+    const actors = Array.from({ length: count }, (_, index) =>
+      actorRecord({ told: told(`a${index}`), tokenHashes: [`t${index}`] }),
+    );
+    for (let at = 0; at < count; at += 400) await one.store.write(actors.slice(at, at + 400));
+    const ending = { told: told("ending"), tokenHashes: [], expiresAt: one.store.now() + 3_600_000 };
+    await one.store.write([
+      actorRecord(ending),
+      revocationRecord(revocation),
+      overrideRecord(override),
+      syncRecord("portal", { completedAt: 7 }),
+    ]);
+    // The data has its name, and both know it.
+    await until(async () => (await server.client.exists(`${prefix}{actors}:era`)) === 1);
+    await one.store.write([actor("portal/x", "garbage")]);
+    await until(async () => two.directory.count("portal") === count + 1);
+    const gone: string[] = [];
+    for (const { directory } of [one, two])
+      directory.onChange((change) => {
+        if (change.kind === "actor" && change.after === undefined) gone.push(change.id);
+      });
+
+    await server.kill();
+    await until(async () => two.states.at(-1) === false && one.states.at(-1) === false);
+    await server.start();
+    await server.ready();
+    // One that knows nothing does not make it so.
+    await using fresh = await startDirectory(server.endpoint, prefix);
+
+    await until(async () => fresh.directory.count("portal") === count + 1);
+    await until(async () => two.states.at(-1) === true && one.states.at(-1) === true);
+    expect(gone).toEqual([]);
+    for (const { directory } of [one, two, fresh]) {
+      expect(directory.byToken("t7")?.told).toEqual(told("a7"));
+      expect(directory.get("portal", "a0")?.actor.accessEnabled).toBe(false);
+      expect(directory.revocation("revoked")).toEqual(revocation);
+      expect(directory.sync("portal")).toEqual({ completedAt: 7 });
+      expect(directory.count("portal")).toBe(count + 1);
+    }
+    const restored = [one, two, fresh].flatMap(({ log }) => log.lines.filter(({ level }) => level === "warn"));
+    expect(restored).toMatchObject([{ fields: { records: count + 4 } }]);
+    const [expiresAt] = await server.client
+      .zrange(`${prefix}{actors}:expiry`, "0", "-1", "WITHSCORES")
+      .then((all) => all.slice(1));
+    expect(expiresAt).toBe(String(ending.expiresAt));
+    // And on it goes.
+    await two.store.write([actorRecord({ told: told("new"), tokenHashes: ["new"] })]);
+    await until(async () => fresh.directory.byToken("new") !== undefined && one.directory.byToken("new") !== undefined);
+  });
+
+  it("does not bring back what is there anew", async () => {
+    await using server = await startRedis();
+    const prefix = `${randomUUID()}:`;
+    await using proxy = await startTcpProxy(server.port);
+    await using one = await startDirectory(proxy.endpoint, prefix);
+    await one.store.write([actorRecord({ told: told("a"), tokenHashes: ["old"] })]);
+    await one.store.write([actorRecord({ told: told("b"), tokenHashes: ["b"] })]);
+    await proxy.refuse();
+    await server.client.flushall();
+    await using writer = await openActorStore(server.endpoint, { prefix, follows: false });
+    await writer.store.write([actorRecord({ told: told("a"), tokenHashes: ["new"] })]);
+    await proxy.accept();
+
+    await until(async () => one.states.at(-1) === true && one.directory.byToken("new") !== undefined);
+    expect(one.directory.byToken("old")).toBeUndefined();
+    expect(one.directory.byToken("b")?.id).toBe("b");
+  });
+
+  it("takes another's word where the data was named anew without it", async () => {
+    await using server = await startRedis();
+    const prefix = `${randomUUID()}:`;
+    await using proxy = await startTcpProxy(server.port);
+    await using one = await startDirectory(proxy.endpoint, prefix);
+    await one.store.write([actorRecord({ told: told("a"), tokenHashes: ["a"] })]);
+    await proxy.refuse();
+    await server.client.flushall();
+    await using other = await startDirectory(server.endpoint, prefix);
+    await other.store.write([actorRecord({ told: told("b"), tokenHashes: ["b"] })]);
+    await until(async () => (await server.client.exists(`${prefix}{actors}:era`)) === 1);
+    await proxy.accept();
+
+    await until(async () => one.directory.byToken("b") !== undefined && one.directory.byToken("a") === undefined);
+    expect(one.log.lines).toEqual([]);
   });
 });
