@@ -19,7 +19,7 @@ import type { Metrics } from "./telemetry/metrics.js";
 import type { UpstreamTarget } from "./upstream/upstream.js";
 import { createUpstreams } from "./upstream/upstreams.js";
 import { abandonedEvent, type EventStart } from "./usage/event.js";
-import { createLedger, sinkKey } from "./usage/ledger.js";
+import { createLedger, type LedgerOptions, sinkKey } from "./usage/ledger.js";
 import type { Sink } from "./usage/sink.js";
 import { createFileSink } from "./usage/sinks/file.js";
 import { createStdoutSink } from "./usage/sinks/stdout.js";
@@ -44,6 +44,7 @@ export interface RouteParts {
   readonly version: string;
   /** In place of the configured sinks. */
   readonly sinks?: readonly Sink[];
+  readonly ledger?: Partial<LedgerOptions>;
   readonly clock?: Clock;
 }
 
@@ -61,7 +62,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
   const sinks = parts.sinks ?? config.eventSinks.map(createSink);
   const outbox = createOutbox(config, { log }, sinks.map(sinkKey));
-  const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled });
+  const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);
   metrics.gauge("ledgerBacklog", ledger.backlog);
   const { readiness } = parts;
   const store = await createStore(config, { log, clock, metrics, readiness, outbox: sinks.length > 0 });

@@ -47,8 +47,9 @@ const step = oneof(
 );
 type Step = typeof step extends { generate: (...args: never[]) => { value: infer T } } ? T : never;
 
-export function describeQuotaStoreHistories(name: string, makeStore: MakeStore): void {
-  describe(`${name} through random histories`, () => {
+export function describeQuotaStoreHistories(name: string, makeStore: MakeStore, { together = false } = {}): void {
+  const describeTests = together ? describe.concurrent : describe;
+  describeTests(`${name} through random histories`, () => {
     it("is what follows from everything that happened", async () => {
       await check(
         asyncProperty(array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
@@ -174,7 +175,7 @@ async function takeStep({ store, model, advance, actors }: History, next: Step):
       model.renew(actor, requestId, next.reached);
     } else if (next.kind === "reserve") {
       const rules = inTime(next.rules, advance !== undefined);
-      const late = next.late ? { deadlineAt: store.now() - 1_000 } : {};
+      const late = next.late ? { deadlineAt: 0 } : {};
       const call = { requestId, actor, rules, deadlineAt, intent: "", ...late };
       const expected = model.reserve(call);
       const answer = await store.reserve(call);

@@ -47,7 +47,7 @@ describe("a limit of requests", () => {
     const url = `${gw.url}/openai/v1/chat/completions`;
     const first = await post(url, ask("hello"));
     expect(first.headers.get("ratelimit-policy")).toBe('"chat_completions";q=2;w=86400');
-    expect(first.headers.get("ratelimit")).toMatch(/^"chat_completions";r=1;t=86400$/);
+    expect(first.headers.get("ratelimit")).toMatch(/^"chat_completions";r=1;t=86[34]\d\d$/);
     expect(first.headers.get("x-ratelimit-remaining")).toBe("1");
     expect(first.headers.get("x-cody-resolved-model")).toBe("openai/gpt-4o");
     await post(url, ask("hello"));
@@ -55,7 +55,7 @@ describe("a limit of requests", () => {
     const refused = await post(url, ask("hello"));
     expect(refused.status).toBe(429);
     const wait = Number(refused.headers.get("retry-after"));
-    expect(wait).toBeGreaterThan(86_390);
+    expect(wait).toBeGreaterThan(86_300);
     expect(wait).toBeLessThanOrEqual(86_400);
     expect(refused.headers.get("x-should-retry")).toBe("false");
     expect(refused.headers.get("x-ratelimit-limit")).toBe("2");

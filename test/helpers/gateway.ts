@@ -86,6 +86,8 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     log: options.log ?? silentLog,
     version: "0.0.0-test",
     sinks: [sink],
+    // Soon enough not to be waited for, late enough to bring along what must not come twice.
+    ledger: { batchMs: 10 },
   });
 
   return {

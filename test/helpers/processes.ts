@@ -187,7 +187,7 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
       until(async () => {
         if (!isRunning()) throw new Error(`the gateway ended: ${log}`);
         return (await gateway.get("/readyz").catch(() => undefined))?.status === 200;
-      }, 20_000),
+      }),
     chat: (actor, { prompt = "hello", stream = false, signal } = {}) =>
       call("/openai/v1/chat/completions", {
         method: "POST",

@@ -83,8 +83,9 @@ export async function startCluster(...options: string[]): Promise<RedisCluster> 
   const cluster = [
     "--cluster-enabled",
     "yes",
+    // Long: a server that a test stops, or that the machine keeps waiting, is not taken for dead by the others.
     "--cluster-node-timeout",
-    "1000",
+    "30000",
     "--cluster-require-full-coverage",
     "no",
   ];
@@ -145,7 +146,9 @@ export async function startSentinel(): Promise<RedisSentinel> {
           () => false,
         ),
       );
-      await until(async () => (await replica.client.info("replication")).includes("role:master"));
+      // Clients lose their connection when a server changes its role.
+      const isPrimary = async () => (await replica.client.info("replication")).includes("role:master");
+      await until(() => isPrimary().catch(() => false));
     },
     async [Symbol.asyncDispose]() {
       await Promise.all([sentinel, replica, primary].map((server) => server[Symbol.asyncDispose]()));
@@ -236,7 +239,7 @@ async function startServer({ port, folder, options }: ServerPlace): Promise<Redi
 }
 
 /** Asks again and again, every 10 ms, until the answer is yes. */
-export async function until(question: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+export async function until(question: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
   for (const end = performance.now() + timeoutMs; !(await question()); await sleep(10))
     if (performance.now() > end) throw new Error(`not so after ${timeoutMs} ms: ${question.toString()}`);
 }

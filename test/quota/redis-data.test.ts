@@ -6,7 +6,7 @@ import { createQuotaKeys, shardCount, slotOf } from "../../src/quota/redis-keys.
 import { quotaScripts } from "../../src/quota/scripts.js";
 import { outboxScripts } from "../../src/usage/redis-outbox-scripts.js";
 import { type RedisServer, startRedis, until } from "../helpers/redis.js";
-import { type OpenStore, openStore, slots, units } from "../helpers/redis-quota.js";
+import { type OpenStore, openStore, patientMs, slots, units } from "../helpers/redis-quota.js";
 
 let server: RedisServer;
 beforeAll(async () => {
@@ -17,7 +17,7 @@ afterAll(() => server[Symbol.asyncDispose]());
 /** A store with a prefix that is told. */
 async function open(options: Parameters<typeof openStore>[1] = {}) {
   const prefix = `${randomUUID()}:`;
-  return { prefix, opened: await openStore(server.endpoint, { prefix, ...options }) };
+  return { prefix, opened: await openStore(server.endpoint, { prefix, timeoutMs: patientMs, ...options }) };
 }
 
 /** What the keys under a prefix are. */

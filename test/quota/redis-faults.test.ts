@@ -1,23 +1,30 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { UnavailableError } from "../../src/errors.js";
 import { type RedisServer, replicated, startDurableRedis, startRedis, startReplica, until } from "../helpers/redis.js";
-import { endsAtOnce, openStore, slots, timed, units, untilOpen, untilServed } from "../helpers/redis-quota.js";
+import {
+  endsAtOnce,
+  givenUpMs,
+  openStore,
+  patientMs,
+  slots,
+  soonMs,
+  timed,
+  units,
+  untilOpen,
+  untilServed,
+} from "../helpers/redis-quota.js";
 
 const away = { name: "UnavailableError", reason: "QUOTA_STORE_UNAVAILABLE" };
 
-describe("a Redis quota store whose server stands still", () => {
-  let server: RedisServer;
-  beforeAll(async () => {
-    server = await startRedis();
-  });
-  afterEach(() => server.thaw());
-  afterAll(() => server[Symbol.asyncDispose]());
-
+describe.concurrent("a Redis quota store whose server stands still", () => {
   it("charges nothing for calls that were given up, once the server goes on", async () => {
-    await using open = await openStore(server.endpoint);
-    const held = await open.hold([units(1_000, { amount: 3 })]);
+    await using server = await startRedis();
+    const prefix = `${randomUUID()}:`;
+    await using open = await openStore(server.endpoint, { prefix });
+    await using patient = await openStore(server.endpoint, { prefix, timeoutMs: patientMs, actor: open.actor });
+    const held = await patient.hold([units(1_000, { amount: 3 })]);
     server.freeze();
     const calls = [
       ...Array.from({ length: 200 }, () => open.reserve([units(1_000), slots(1_000)])),
@@ -28,17 +35,18 @@ describe("a Redis quota store whose server stands still", () => {
     expect(outcomes.every(({ status }) => status === "rejected")).toBe(true);
     server.thaw();
     await untilServed(open);
-    expect([await open.used(units(1_000)), await open.used(slots(1_000))]).toEqual([3, 0]);
-    expect(await open.commit(held, { units: 2 })).toMatchObject({ kind: "settled", states: [{ used: 2 }] });
+    expect([await patient.used(units(1_000)), await patient.used(slots(1_000))]).toEqual([3, 0]);
+    expect(await patient.commit(held, { units: 2 })).toMatchObject({ kind: "settled", states: [{ used: 2 }] });
   });
 
   it("lets no call wait longer than its timeout, and none at all once that is known", async () => {
+    await using server = await startRedis();
     await using open = await openStore(server.endpoint);
     server.freeze();
     const first = await Promise.all(Array.from({ length: 10 }, () => timed(() => open.reserve([units(1)]))));
     for (const { error, tookMs } of first) {
       expect(error).toBeInstanceOf(UnavailableError);
-      expect(tookMs).toBeLessThanOrEqual(110);
+      expect(tookMs).toBeLessThanOrEqual(givenUpMs);
     }
     for (const call of [
       () => open.reserve([units(1)]),
@@ -55,16 +63,18 @@ describe("a Redis quota store whose server stands still", () => {
   });
 
   it.each([300, 1_500])("is back within a second after %i ms of standstill", async (ms) => {
+    await using server = await startRedis();
     await using open = await openStore(server.endpoint);
     server.freeze();
     await untilOpen(open);
     await sleep(ms);
     server.thaw();
-    expect(await untilServed(open)).toBeLessThan(1_000);
+    expect(await untilServed(open)).toBeLessThan(soonMs);
     expect(open.ups).toEqual([true, false, true]);
   });
 
   it("notices by itself, also when nobody calls", async () => {
+    await using server = await startRedis();
     await using open = await openStore(server.endpoint);
     server.freeze();
     await until(async () => !open.store.state().up);
@@ -73,10 +83,10 @@ describe("a Redis quota store whose server stands still", () => {
   });
 });
 
-describe("a Redis quota store whose server forgets its scripts", () => {
+describe.concurrent("a Redis quota store whose server forgets its scripts", () => {
   it("goes on without an error", async () => {
     await using server = await startRedis();
-    await using open = await openStore(server.endpoint, { timeoutMs: 2_000 });
+    await using open = await openStore(server.endpoint, { timeoutMs: patientMs });
     const over = new AbortController();
     const flushing = (async () => {
       let times = 0;
@@ -95,7 +105,7 @@ describe("a Redis quota store whose server forgets its scripts", () => {
   });
 });
 
-describe("a Redis quota store whose server says that it cannot", () => {
+describe.concurrent("a Redis quota store whose server says that it cannot", () => {
   const states: readonly State[] = [
     {
       what: "is a replica",
@@ -140,14 +150,14 @@ describe("a Redis quota store whose server says that it cannot", () => {
     // A server that does not let us in says so when we connect.
     await until(async () => said.test(`${causes(error)}${JSON.stringify(open.log.lines)}`));
     await end(server.client);
-    expect(await untilServed(open)).toBeLessThan(1_000);
+    expect(await untilServed(open)).toBeLessThan(soonMs);
   });
 
   it("is not away because of one actor's damaged data", async () => {
     const prefix = `${randomUUID()}:`;
     await using server = await startRedis();
-    await using open = await openStore(server.endpoint, { prefix });
-    await using other = await openStore(server.endpoint, { prefix });
+    await using open = await openStore(server.endpoint, { prefix, timeoutMs: patientMs });
+    await using other = await openStore(server.endpoint, { prefix, timeoutMs: patientMs });
     await open.hold([units(1_000)]);
     const [key] = await server.client.keys(`${prefix}*:counters`);
     await server.client.set(String(key), "damaged");
@@ -160,10 +170,10 @@ describe("a Redis quota store whose server says that it cannot", () => {
   });
 });
 
-describe("a Redis quota store whose server is full", () => {
+describe.concurrent("a Redis quota store whose server is full", () => {
   it("refuses admissions as being away, and still ends what was admitted", async () => {
     await using server = await startRedis();
-    await using open = await openStore(server.endpoint, { leaseMs: 400 });
+    await using open = await openStore(server.endpoint, { leaseMs: 5_000, timeoutMs: patientMs });
     const rules = [units(100), slots(100)];
     const [committed, refunded, renewed, forgotten] = await Promise.all([1, 2, 3, 4].map(() => open.hold(rules)));
     await server.client.config("SET", "maxmemory", "1mb");
@@ -185,7 +195,7 @@ describe("a Redis quota store whose server is full", () => {
   });
 });
 
-describe("a Redis quota store whose server is killed", () => {
+describe.concurrent("a Redis quota store whose server is killed", () => {
   it("counts exactly what was asked, when it comes back with its append-only file", async () => {
     await using server = await startDurableRedis();
     await using open = await openStore(server.endpoint, { timeoutMs: 500 });
@@ -228,7 +238,7 @@ describe("a Redis quota store whose server is killed", () => {
     await until(loading);
     await expect(open.reserve([units(1)])).rejects.toMatchObject(away);
     await until(async () => !(await loading()));
-    expect(await untilServed(open)).toBeLessThan(1_000);
+    expect(await untilServed(open)).toBeLessThan(soonMs);
   });
 
   it("goes on with the replica that takes its place, without a restart", async () => {
@@ -236,14 +246,14 @@ describe("a Redis quota store whose server is killed", () => {
     await using replica = await startReplica(primary);
     const prefix = `${randomUUID()}:`;
     await using open = await openStore(replica.endpoint, { prefix, waits: false });
-    await using before = await openStore(primary.endpoint, { prefix });
+    await using before = await openStore(primary.endpoint, { prefix, timeoutMs: patientMs });
     await before.hold([units(10)]);
     await replicated(primary, replica);
     await expect(open.reserve([units(10)])).rejects.toMatchObject(away);
 
     await primary.kill();
     await replica.client.replicaof("NO", "ONE");
-    expect(await untilServed(open)).toBeLessThan(1_000);
+    expect(await untilServed(open)).toBeLessThan(soonMs);
     expect(await open.store.usage(before.actor, [units(10)])).toMatchObject([{ used: 1, held: 1 }]);
   });
 });

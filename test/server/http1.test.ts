@@ -2,7 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
 import { describe, expect, it } from "vitest";
 import { head, rawConnect, rawRequest } from "../helpers/raw-http.js";
-import { echo, type Serve, serve } from "./serve.js";
+import { echo, type Serve, serve, soonMs } from "./serve.js";
 
 /** Writes without end, as fast as it may, until the reader is gone. */
 const flood: Serve = (_req, res) =>
@@ -28,7 +28,7 @@ describe("the head of a request", () => {
     const crawl = setInterval(() => second.send("T"), 50);
     for (const connection of [first, second]) {
       expect(await connection.reply()).toMatchObject({ status: 408, headers: { connection: "close" } });
-      expect(await connection.ended).toBeLessThan(3000);
+      expect(await connection.ended).toBeLessThan(soonMs);
     }
     clearInterval(crawl);
     expect(served.refused).toEqual(["head_timeout", "head_timeout"]);
@@ -155,7 +155,7 @@ describe("the body of a request", () => {
     const connection = await rawConnect(served.port);
     connection.send(head("POST /a HTTP/1.1", ["Content-Length: 100"], "abc"));
     expect(await connection.reply()).toMatchObject({ status: 413 });
-    expect(await connection.ended).toBeLessThan(2000);
+    expect(await connection.ended).toBeLessThan(soonMs);
     await expect.poll(() => served.listener.requests).toBe(0);
   });
 
@@ -215,7 +215,7 @@ describe("a connection", () => {
     const connection = await rawConnect(served.port);
     connection.send(head("GET /a HTTP/1.1"));
     await connection.reply();
-    expect(await connection.ended).toBeLessThan(3000);
+    expect(await connection.ended).toBeLessThan(soonMs);
   });
 
   it("answers pipelined requests in order", async () => {

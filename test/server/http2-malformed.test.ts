@@ -15,7 +15,7 @@ import {
   windowUpdate,
 } from "../helpers/h2-frames.js";
 import { client, isReset, raw, request } from "./http2-client.js";
-import { serve } from "./serve.js";
+import { serve, soonMs } from "./serve.js";
 
 const malformedHeads: [string, [string, string][]][] = [
   ["a name in capitals", [...requestFields(), ["X-A", "a"]]],
@@ -89,7 +89,7 @@ describe("malformed HTTP/2", () => {
     const connection = await raw(served, [preface, settings(), settingsAck, ...bytes]);
     const answer = await connection.next((each) => each.type === type.goaway || each.type === type.reset);
     if (answer?.type === type.reset) return;
-    expect(await connection.ended).toBeLessThan(2000);
+    expect(await connection.ended).toBeLessThan(soonMs);
     expect(await request(client(served), { ":path": "/", ":method": "TRACE" })).toMatchObject({ status: 405 });
   });
 

@@ -16,7 +16,7 @@ import {
   windowUpdate,
 } from "../helpers/h2-frames.js";
 import { client, isReset, raw, request } from "./http2-client.js";
-import { serve } from "./serve.js";
+import { serve, soonMs } from "./serve.js";
 
 describe("an HTTP/2 connection", () => {
   it("is told the limits", async () => {
@@ -46,14 +46,14 @@ describe("an HTTP/2 connection", () => {
     const timer = setInterval(() => pinging.send(ping()), 30);
     const times = await Promise.all([silent.ended, pinging.ended]);
     clearInterval(timer);
-    expect(Math.max(...times)).toBeLessThan(1500);
+    expect(Math.max(...times)).toBeLessThan(soonMs);
     expect(served.cut).toEqual(["session_unused", "session_unused"]);
     expect(silent.frames.some((each) => each.type === type.goaway)).toBe(true);
   });
 
   it("that only sends the preface is closed", async () => {
     await using served = await serve({ limits: { headMs: 150 } });
-    expect(await (await raw(served, [preface])).ended).toBeLessThan(1500);
+    expect(await (await raw(served, [preface])).ended).toBeLessThan(soonMs);
   });
 
   it.each([
@@ -63,7 +63,7 @@ describe("an HTTP/2 connection", () => {
   ])("whose first request is %s is closed", async (_, bytes) => {
     await using served = await serve({ limits: { headMs: 150, lingerMs: 100 } });
     const connection = await raw(served, [preface, settings(), settingsAck, ...bytes]);
-    expect(await connection.ended).toBeLessThan(1500);
+    expect(await connection.ended).toBeLessThan(soonMs);
     expect(served.seen).toEqual([]);
   });
 

@@ -64,7 +64,7 @@ async function serveRpc(
   );
   const listener = createListener(
     { ...handler, http: (_req, res) => void res.writeHead(404).end(), log },
-    { limits: { sweepMs: 20, lingerMs: 200 } },
+    { limits: { sweepMs: 20, lingerMs: 1_000 } },
   );
   open.push(listener);
   const port = await listener.listen(0, "127.0.0.1");

@@ -39,6 +39,12 @@ export const echo: Serve = async (req, res, call) => {
   );
 };
 
+/** What a test does not set is far off, so that it is not what ended something. */
+const patient: Partial<ServerLimits> = { prefaceMs: 120_000, handshakeMs: 120_000, headMs: 120_000, bodyMs: 120_000 };
+
+/** Within this, what a test set has happened; what it did not set has not. Not less: the machine may have more to do. */
+export const soonMs = 30_000;
+
 /** A promise, and what resolves it. */
 export function deferred<T>(): { readonly promise: Promise<T>; resolve(value: T): void } {
   let resolve: ((value: T) => void) | undefined;
@@ -79,7 +85,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   const { http = echo, rpc = echo, isRpc = () => false, limits, ...rest } = options;
   const listener = createListener(
     { http: through(http), rpc: through(rpc), isRpc, log, observer },
-    { ...rest, limits: { sweepMs: 20, ...limits } },
+    { ...rest, limits: { ...patient, sweepMs: 20, ...limits } },
   );
   return {
     listener,

@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createListener } from "../../src/server/listener.js";
 import { silentLog } from "../helpers/log.js";
 import { head, rawConnect, rawRequest } from "../helpers/raw-http.js";
-import { serve } from "./serve.js";
+import { serve, soonMs } from "./serve.js";
 
 let folder: string;
 beforeAll(() => {
@@ -103,7 +103,7 @@ describe("with a certificate, the port", () => {
     const silent = await rawConnect(served.port);
     const plaintext = await rawConnect(served.port);
     plaintext.send(head("GET /a HTTP/1.1"));
-    expect(await silent.ended).toBeLessThan(2000);
+    expect(await silent.ended).toBeLessThan(soonMs);
     await plaintext.ended;
     expect(served.cut).toEqual(["handshake", "handshake"]);
     expect(served.seen).toEqual([]);
@@ -125,7 +125,7 @@ describe("with a certificate, the port", () => {
   ])("closes %s connections that are silent after the handshake", async (_, alpn, said) => {
     await using served = await serve({ tls: install("first", "first"), limits: { headMs: 150, lingerMs: 50 } });
     const connection = await rawConnect(served.port, { alpn });
-    expect(await connection.ended).toBeLessThan(2000);
+    expect(await connection.ended).toBeLessThan(soonMs);
     expect(connection.received).toContain(said);
   });
 
