@@ -87,6 +87,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     drain: { delayMs: values.drainDelayMs, timeoutMs: values.drainTimeoutMs },
     redisEndpoint: values.redisEndpoint,
     redisPrefix: values.redisPrefix,
+    dataDir: values.dataDir,
     workers: values.workers,
     tokenPepper: values.tokenPepper,
     allowAnonymous: values.allowAnonymous,
@@ -122,8 +123,13 @@ function openEnds(config: Config): string[] {
   if (config.staticActors.length === 0 && !config.allowAnonymous) {
     notices.push("no actors: every request will be refused; list actors in the file that CODY_GATEWAY_CONFIG names");
   }
-  if (config.redisEndpoint === undefined) {
-    notices.push("REDIS_ENDPOINT is not set: limits count in this process only, and start anew with it");
+  if (config.redisEndpoint !== undefined && config.dataDir !== undefined) {
+    notices.push("CODY_GATEWAY_DATA_DIR: no effect with REDIS_ENDPOINT, what is counted is kept in Redis");
+  }
+  if (config.redisEndpoint === undefined && config.dataDir === undefined) {
+    notices.push(
+      "neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits are in memory only, for this process, and start anew with it",
+    );
   }
   if (config.corsOrigins.length > 0) {
     notices.push("CODY_GATEWAY_CORS_ORIGINS: no effect yet, callers from browsers are not supported");

@@ -5,6 +5,7 @@ import { type Accounting, createAccounting } from "./gateway-accounting.js";
 import { createOutbox } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
+import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import { builtInRules } from "./models/built-in.js";
@@ -41,6 +42,8 @@ export interface RouteParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
+  /** That of the data directory, where there is one. */
+  readonly database: Database | undefined;
   readonly version: string;
   /** In place of the configured sinks. */
   readonly sinks?: readonly Sink[];
@@ -52,7 +55,7 @@ export interface RouteParts {
 const settleMs = 2_000;
 const flushMs = 5_000;
 
-/** Rejects with `ConfigError` when no configured upstream can be served. */
+/** Rejects with `ConfigError` when no configured upstream can be served, and as `createStore` does. */
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
   const { log, metrics, version, clock = systemClock } = parts;
   const targets = upstreamTargets(config, log);
@@ -64,8 +67,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const outbox = createOutbox(config, { log }, sinks.map(sinkKey));
   const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);
   metrics.gauge("ledgerBacklog", ledger.backlog);
-  const { readiness } = parts;
-  const store = await createStore(config, { log, clock, metrics, readiness, outbox: sinks.length > 0 });
+  const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const quota = createQuota(
     {
       store,

@@ -1,10 +1,12 @@
-// Which store limits are counted in: Redis for any number of processes, memory for one.
+// Which store limits are counted in: Redis for any number of processes; for one its memory, on disk where there is a place.
 
 import type { Config } from "./config.js";
 import type { Clock } from "./lib/clock.js";
+import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import { connectRedis, type RedisConnection } from "./lib/redis.js";
+import { createJournalQuotaStore } from "./quota/journal-store.js";
 import { createMemoryQuotaStore } from "./quota/memory-store.js";
 import { checkRedis } from "./quota/redis-check.js";
 import { createRedisQuotaStore } from "./quota/redis-store.js";
@@ -15,6 +17,8 @@ export interface StoreParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly metrics: Metrics;
+  /** That of the data directory, where there is one. */
+  readonly database: Database | undefined;
   /** Told whether the store can be asked. */
   readonly readiness: Readiness;
   /** Whether somebody reads what a store tells the outbox; otherwise it would only fill up. */
@@ -23,10 +27,25 @@ export interface StoreParts {
 
 const condition = "quota store";
 
-/** Resolves at once: a store that is away at the start is asked again until it is there. */
+/**
+ * Resolves at once: a store that is away at the start is asked again until it is there. Rejects with `DatabaseUnusableError`
+ * when what is on disk cannot be read.
+ */
 export async function createStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
   const { redisEndpoint } = config;
-  return redisEndpoint === undefined ? createMemoryQuotaStore(parts) : createSharedStore(redisEndpoint, config, parts);
+  if (redisEndpoint !== undefined) return createSharedStore(redisEndpoint, config, parts);
+  return parts.database ? createKeptStore(parts.database, parts) : createMemoryQuotaStore(parts);
+}
+
+async function createKeptStore(
+  database: Database,
+  { clock, log, metrics, readiness }: StoreParts,
+): Promise<QuotaStore> {
+  // Nobody reads the outbox yet: it would only grow. Holds carry the start of their event.
+  const store = await createJournalQuotaStore({ clock, database, log }, { outbox: false });
+  metrics.gauge("quotaStoreUp", () => (database.failure === undefined ? 1 : 0));
+  database.onState((failure) => readiness.set(condition, failure === undefined));
+  return store;
 }
 
 function createSharedStore(

@@ -8,6 +8,7 @@ import { createTokenHasher } from "./actors/token.js";
 import { createAuthenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
+import { loadPepper, openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
 import { type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
@@ -35,22 +36,25 @@ export interface Gateway {
   drain(options?: { readonly delayMs?: number; readonly timeoutMs?: number }): Promise<"clean" | "cut">;
 }
 
-export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness"> {
+export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" | "database"> {
   /** Where several processes serve: how to ask all of them for their metrics, given how to render this one's. */
   readonly gather?: (own: () => Promise<string>) => () => Promise<readonly string[]>;
 }
 
-/** Starts a gateway. Rejects when it cannot listen, or has no upstream. */
-export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
+/** Starts a gateway. Rejects when it cannot listen, has no upstream, or cannot use its data directory. */
+export async function startGateway(given: Config, parts: GatewayParts): Promise<Gateway> {
   const { log, version, clock = systemClock } = parts;
   const readiness = createReadiness();
   const metrics = createMetrics({ version, providers: providers.map(({ kind }) => kind) });
 
+  const database = await openData(given, log);
+  // What was made at the first start is as good as what was set.
+  const config = { ...given, tokenPepper: given.tokenPepper ?? (database && (await loadPepper(database))) };
   const hasher = createTokenHasher(config.tokenPepper ?? randomBytes(32).toString("base64url"));
   const staticSource = createStaticSource({ hasher }, config.staticActors);
   const anonymous = config.allowAnonymous ? [createAnonymousSource({ clock }, { burst: config.burst })] : [];
   const authenticator = createAuthenticator({ sources: createSources({ sources: [staticSource, ...anonymous] }) });
-  const route = await createRoute(config, { ...parts, metrics, readiness });
+  const route = await createRoute(config, { ...parts, metrics, readiness, database });
   const { accounting, targets, ...edge } = { ...route, authenticator, readiness };
 
   const gather = parts.gather?.(metrics.render);
@@ -83,6 +87,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
       const outcome = await main.listener.drain({ delayMs, timeoutMs });
       await route.close();
       await admin?.listener.close();
+      await database?.close();
       return outcome;
     },
   };

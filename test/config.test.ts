@@ -119,6 +119,17 @@ describe("loadConfig, environment", () => {
     });
   });
 
+  it("says what limits are kept in, where that is not Redis or a data directory alone", () => {
+    const notices = (env: Env): string => load({ ...key, ...env }).notices.join("\n");
+    const redis = { REDIS_ENDPOINT: "127.0.0.1:6379" };
+    const directory = { CODY_GATEWAY_DATA_DIR: "/data" };
+
+    expect(notices({})).toMatch(/neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits are in memory only/);
+    expect(notices(directory)).not.toMatch(/memory|DATA_DIR/);
+    expect(notices(redis)).not.toMatch(/memory|DATA_DIR/);
+    expect(notices({ ...redis, ...directory })).toMatch(/CODY_GATEWAY_DATA_DIR: no effect with REDIS_ENDPOINT/);
+  });
+
   it("says why what is set has no effect, and does not repeat values", () => {
     const { notices } = load({
       ...key,

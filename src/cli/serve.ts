@@ -8,6 +8,7 @@ import {
   watchConfig,
 } from "../config.js";
 import { type Gateway, startGateway } from "../gateway.js";
+import { DatabaseUnusableError } from "../lib/database-errors.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, type ProcessLog } from "./io.js";
@@ -34,6 +35,7 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
     return await serve({ gateway, config, load, log, io });
   } catch (error) {
     if (error instanceof ConfigError) return refuseConfig(io, error.problems);
+    if (error instanceof DatabaseUnusableError) return refuseConfig(io, [dataDirProblem(error)]);
     complain(io, whyNot(error, config));
     return exitCodes.failed;
   } finally {
@@ -80,6 +82,10 @@ function reject(problems: readonly Problem[], log: ProcessLog): void {
   for (const problem of problems) {
     log.error({ problem: formatProblem(problem) }, "configuration is wrong, the one before stays in effect");
   }
+}
+
+function dataDirProblem({ message }: DatabaseUnusableError): Problem {
+  return { source: "CODY_GATEWAY_DATA_DIR", message };
 }
 
 /** What an operator can do about a start that failed. */

@@ -79,6 +79,11 @@ const limits = {
     "Redis for limits and tokens: `host:port`, `redis://`, `rediss://`, `redis+sentinel://h1,h2/name`, `redis+cluster://h1,h2`. Unset: in this process only, one gateway.",
   ),
   redisPrefix: setting("CODY_GATEWAY_REDIS_PREFIX", as.text.prefault("cody-gateway:"), "Prefix of all keys in Redis."),
+  dataDir: setting(
+    "CODY_GATEWAY_DATA_DIR",
+    as.text.optional(),
+    "Directory of one process: what it counts without Redis is kept there, and a restart goes on with it. Unset: in memory only.",
+  ),
   workers: setting(
     "CODY_GATEWAY_WORKERS",
     as.integer(1, 256).prefault("1"),
@@ -333,10 +338,6 @@ export const ignored: readonly Ignored[] = [
   {
     names: gateway("ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL"),
     why: "notifications are not available yet",
-  },
-  {
-    names: gateway("DATA_DIR"),
-    why: "counters and events are not kept on disk yet: without Redis they are in memory only",
   },
   {
     names: gateway("ADMIN_TOKENS"),

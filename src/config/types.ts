@@ -28,6 +28,8 @@ export interface Config {
   readonly redisEndpoint: string | undefined;
   /** Prefix of all keys in Redis. */
   readonly redisPrefix: string;
+  /** Where limits are kept on disk without Redis; undefined: nowhere. */
+  readonly dataDir: string | undefined;
   /** Processes that share the port. */
   readonly workers: number;
   /** Key of the HMAC that stands for tokens; undefined: make one and keep it in the store. */

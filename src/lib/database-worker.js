@@ -141,6 +141,8 @@ function migrate(part, versions) {
   if (found > versions.length) {
     throw Object.assign(new Error(`${part}: version ${found}`), { code: "SQLITE_NEWER" });
   }
+  // So that it starts on a full disk too.
+  if (found === versions.length) return;
   for (const sql of versions.slice(found)) sqlite.exec(sql);
   sqlite.prepare("insert or replace into parts values(?, ?)").run([part, versions.length]);
 }

@@ -11,7 +11,7 @@ export interface JournalChangesOptions {
   /** How long requests of settled holds stay known, and how many at most, the newest. */
   readonly rememberMs: number;
   readonly maxRemembered: number;
-  /** Whether what becomes of requests is told the outbox. */
+  /** Whether the outbox is told how requests end. */
   readonly outbox: boolean;
 }
 
@@ -95,9 +95,7 @@ export function createJournalChanges(
     },
     held(hold) {
       pending.added.add(hold);
-      const { requestId: id, actor, intent } = hold;
-      tell("reserved", { id, actor: actor.name, intent });
-      changed(actor);
+      changed(hold.actor);
     },
     ended(hold) {
       const id = known.holds.get(hold);
@@ -107,7 +105,9 @@ export function createJournalChanges(
       pending.renewed.delete(hold);
       changed(hold.actor);
     },
-    settled: (how, { requestId: id, actor, outcome }) => tell(how, { id, actor, outcome }),
+    settled(how, { requestId: id, actor, outcome }) {
+      if (outcome !== "") tell(how, { id, actor, outcome });
+    },
     abandoned(found) {
       known.waiting++;
       pending.abandoned.push([++known.last.abandoned, found]);

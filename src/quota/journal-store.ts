@@ -20,7 +20,7 @@ export interface JournalQuotaStoreParts {
 export interface JournalQuotaStoreOptions extends MemoryQuotaStoreOptions {
   /** How long a call may wait for the disk. Default 1 s. */
   readonly timeoutMs?: number;
-  /** Whether what becomes of requests is written to the table `outbox`, for whoever reads and empties it. Default true. */
+  /** Whether it is written to the table `outbox` how requests end, for whoever reads and empties it. Default true. */
   readonly outbox?: boolean;
 }
 
@@ -146,14 +146,14 @@ function createFlush(
         break;
       }
     }
+    // Nobody is to wait for what does not come.
+    if (database.failure !== undefined) fail(database.failure);
     current = undefined;
     running = false;
-    // Nobody is to wait for what does not come.
-    if (database.failure !== undefined) next?.end(away(database.failure));
   }
 
   function fail(error: unknown): void {
-    if (!(error instanceof DatabaseAwayError)) log.error({ error }, "quota could not be written");
+    if (!(error instanceof DatabaseAwayError)) log.error({ err: error }, "quota could not be written");
     for (const waiting of [current, next]) waiting?.end(away(error));
     next = undefined;
   }

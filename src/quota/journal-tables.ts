@@ -36,10 +36,11 @@ export type ShareRow = readonly [
 /** `requests` of settled holds: those that were written together. */
 export type RequestRow = readonly [actor: string, requestId: string];
 
-/** `kind` of an entry of the outbox. Entries are JSON: `{ id, actor }`, and what the kind says below. */
+/**
+ * `kind` of an entry of the outbox: how a request ended. That it began, its hold tells. Entries are JSON: `{ id, actor }` of the
+ * request, and what the kind says below.
+ */
 export type OutboxKind =
-  /** `intent`. */
-  | "reserved"
   /** `outcome`. */
   | "finished"
   | "refunded"

@@ -1,7 +1,11 @@
 import { once } from "node:events";
+import { writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:net";
+import { join } from "node:path";
 import { describe, expect, it, vi } from "vitest";
 import { runServe } from "../../src/cli/serve.js";
+import { openDatabase } from "../../src/lib/database.js";
+import { dataDir } from "../helpers/data-dir.js";
 import { fakeIo } from "./fake-io.js";
 
 const token = "a token of twenty characters".replaceAll(" ", "-");
@@ -108,5 +112,25 @@ describe("serve", () => {
 
     expect(written.stderr).toMatch(/is taken by another process.*set PORT/);
     taken.close();
+  });
+
+  it("refuses a data directory that another process uses, and one that it cannot read", async () => {
+    await using dir = await dataDir();
+    const database = await openDatabase(dir.path);
+    const over = { ...env, CODY_GATEWAY_DATA_DIR: dir.path };
+    const start = async () => {
+      const { io, written } = fakeIo(over, { "/gw.yaml": actor(5) });
+      return [await runServe([], io), written.stderr];
+    };
+    expect(await start()).toEqual([
+      78,
+      expect.stringMatching(/CODY_GATEWAY_DATA_DIR: .*gateway\.db is in use by another process: stop that process, or/),
+    ]);
+    await database.close();
+    await writeFile(join(dir.path, "gateway.db"), "something else ".repeat(1_000));
+    expect(await start()).toEqual([
+      78,
+      expect.stringMatching(/CODY_GATEWAY_DATA_DIR: .*gateway\.db is damaged or no database: restore it from a backup/),
+    ]);
   });
 });

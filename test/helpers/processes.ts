@@ -63,8 +63,8 @@ export interface Fleet extends AsyncDisposable {
 }
 
 export interface FleetOptions {
-  /** REDIS_ENDPOINT of all. */
-  readonly redis: string;
+  /** REDIS_ENDPOINT of all. Default none. */
+  readonly redis?: string;
   /** Gateways started at once. Default 1. */
   readonly gateways?: number;
   /** Limits of chat completions by actor, as the configuration file has them. */
@@ -115,7 +115,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         CODY_GATEWAY_DRAIN_TIMEOUT: "2s",
         CODY_GATEWAY_EVENTS_SINKS: `file:${sink}`,
         CODY_GATEWAY_TOKEN_PEPPER: "a pepper that all gateways of the tests share",
-        REDIS_ENDPOINT: options.redis,
+        ...(options.redis !== undefined && { REDIS_ENDPOINT: options.redis }),
         OPENAI_API_KEY: "upstream-key-openai",
         CODY_GATEWAY_OPENAI_BASE_URL: `${upstream.url}/v1`,
         CODY_GATEWAY_OPENAI_ALLOWED_MODELS: "gpt-*,demo-*",

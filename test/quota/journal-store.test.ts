@@ -147,6 +147,15 @@ describe("a quota store after a restart", () => {
     expect([await actor.used(units(10)), await actor.used(slots(5))]).toEqual([3, 0]);
   });
 
+  it("tells of a request that was let in without it once, before and after", async () => {
+    await using journal = await journalStore();
+    const call = { requestId: "blind", actor: "test:a", deadlineAt: Infinity, used: {}, outcome: "end" };
+    expect(await journal.store.commit(call)).toEqual({ kind: "gone" });
+    await journal.restart();
+    expect(await journal.store.commit(call)).toEqual({ kind: "gone" });
+    expect(await journal.count("outbox")).toBe(1);
+  });
+
   it("forgets what a reset has closed", async () => {
     await using journal = await journalStore();
     const actor = await actorOn(journal);
@@ -184,27 +193,29 @@ describe("the database of a quota store", () => {
 });
 
 describe("the outbox of a quota store", () => {
-  it("has an entry for each thing that becomes of a request", async () => {
+  it("has one entry for the end of each request, unless there is nothing to tell", async () => {
     await using journal = await journalStore();
     const { store } = journal;
     const call = (requestId: string) => ({ requestId, actor: "test:a", deadlineAt: Infinity });
-    for (const id of ["1", "2", "3", "4"])
-      await store.reserve({ ...call(id), rules: [units(4)], intent: `begin "${id}"` });
-    await store.reserve({ ...call("5"), rules: [units(4)], intent: "refused" });
+    for (const id of ["1", "2", "3", "4", "5"])
+      await store.reserve({ ...call(id), rules: [units(5)], intent: `begin "${id}"` });
+    await store.reserve({ ...call("6"), rules: [units(5)], intent: "refused" });
     await store.commit({ ...call("1"), used: {}, outcome: "end of 1" });
     await store.refund({ ...call("2"), outcome: "end of 2" });
+    await store.refund({ ...call("5"), outcome: "" });
+    await store.commit({ ...call("blind"), used: {}, outcome: "let in without the store" });
+    await store.commit({ ...call("blind"), used: {}, outcome: "let in without the store" });
     await store.renew([{ ...call("3"), reached: true }]);
     await journal.advance(30_000);
     await store.reap(10);
     const rows = await journal.database.read<{ id: number; kind: string; entry: string }>("select * from outbox");
     const told = rows.map(({ id, kind, entry }) => [id, kind, JSON.parse(entry)]);
-    const reserved = (id: string) => [Number(id), "reserved", { id, actor: "test:a", intent: `begin "${id}"` }];
     expect(told).toEqual([
-      ...["1", "2", "3", "4"].map(reserved),
-      [5, "finished", { id: "1", actor: "test:a", outcome: "end of 1" }],
-      [6, "refunded", { id: "2", actor: "test:a", outcome: "end of 2" }],
-      [7, "abandoned", { id: "4", actor: "test:a", intent: 'begin "4"', charged: false }],
-      [8, "abandoned", { id: "3", actor: "test:a", intent: 'begin "3"', charged: true }],
+      [1, "finished", { id: "1", actor: "test:a", outcome: "end of 1" }],
+      [2, "refunded", { id: "2", actor: "test:a", outcome: "end of 2" }],
+      [3, "finished", { id: "blind", actor: "test:a", outcome: "let in without the store" }],
+      [4, "abandoned", { id: "4", actor: "test:a", intent: 'begin "4"', charged: false }],
+      [5, "abandoned", { id: "3", actor: "test:a", intent: 'begin "3"', charged: true }],
     ]);
   });
 });
