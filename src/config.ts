@@ -102,7 +102,11 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     maxTokensToSample: values.maxTokensToSample,
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     eventSinks: values.eventSinks,
-    events: { maxWaiting: values.eventsMaxWaiting, whenFull: values.eventsWhenFull },
+    events: {
+      maxWaiting: values.eventsMaxWaiting,
+      whenFull: values.eventsWhenFull,
+      httpHeaders: values.eventsHttpHeaders ?? {},
+    },
     log: { level: values.logLevel, format: values.logFormat },
     file: values.file,
     notices: [],

@@ -1,6 +1,6 @@
-// Where usage events wait for their sinks: in Redis, where limits are counted there too, else in memory.
+// Where usage events go, and where they wait for that: in Redis, where limits are counted there too, else in memory.
 
-import type { Config } from "./config.js";
+import type { Config, EventSinkConfig } from "./config.js";
 import type { Log } from "./lib/log.js";
 import { connectRedis } from "./lib/redis.js";
 import { createQuotaKeys } from "./quota/redis-keys.js";
@@ -8,6 +8,18 @@ import { actorKey } from "./quota/rules.js";
 import { createMemoryOutbox } from "./usage/memory-outbox.js";
 import type { Outbox } from "./usage/outbox.js";
 import { createRedisOutbox } from "./usage/redis-outbox.js";
+import type { Sink } from "./usage/sink.js";
+import { createFileSink } from "./usage/sinks/file.js";
+import { createHttpSink } from "./usage/sinks/http.js";
+import { createPostgresSink } from "./usage/sinks/postgres.js";
+import { createStdoutSink } from "./usage/sinks/stdout.js";
+
+/** A sink as it is configured. */
+export function createSink(sink: EventSinkConfig, { httpHeaders }: Config["events"]): Sink {
+  if (sink.kind === "stdout") return createStdoutSink();
+  if (sink.kind === "file") return createFileSink(sink.path);
+  return sink.kind === "http" ? createHttpSink(sink.url, { headers: httpHeaders }) : createPostgresSink(sink.url);
+}
 
 /** For sinks with these keys. */
 export function createOutbox(config: Config, { log }: { readonly log: Log }, sinks: readonly string[]): Outbox {

@@ -1,8 +1,8 @@
 // The middle of the composition: everything that a request passes between authentication and its event.
 
-import { availableUpstreams, type Config, type EventSinkConfig, type UpstreamConfig } from "./config.js";
+import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
 import { type Accounting, createAccounting } from "./gateway-accounting.js";
-import { createOutbox } from "./gateway-outbox.js";
+import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
@@ -22,8 +22,6 @@ import { createUpstreams } from "./upstream/upstreams.js";
 import { abandonedEvent, type EventStart } from "./usage/event.js";
 import { createLedger, type LedgerOptions, sinkKey } from "./usage/ledger.js";
 import type { Sink } from "./usage/sink.js";
-import { createFileSink } from "./usage/sinks/file.js";
-import { createStdoutSink } from "./usage/sinks/stdout.js";
 
 /** The route and what hangs on it. */
 export interface RouteOfRequests {
@@ -63,7 +61,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const served = targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models }));
   // Rules of the file come later: they take the place of the gateway's own.
   const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
-  const sinks = parts.sinks ?? config.eventSinks.map(createSink);
+  const sinks = parts.sinks ?? config.eventSinks.map((sink) => createSink(sink, config.events));
   const outbox = createOutbox(config, { log }, sinks.map(sinkKey));
   const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);
   metrics.gauge("ledgerBacklog", ledger.backlog);
@@ -115,8 +113,4 @@ function upstreamTargets(config: Config, log: Log): (UpstreamTarget & Pick<Upstr
     const provider = providers.find(({ kind }) => kind === upstream.kind) as Provider;
     return { ...upstream, provider, timeouts: { ...config.upstreamTimeouts, ...upstream.timeouts } };
   });
-}
-
-function createSink(sink: EventSinkConfig): Sink {
-  return sink.kind === "file" ? createFileSink(sink.path) : createStdoutSink();
 }

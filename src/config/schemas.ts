@@ -3,7 +3,7 @@
 
 import { z } from "zod";
 import { parseDuration } from "../lib/duration.js";
-import type { EventSinkConfig, StoreFailure } from "./types.js";
+import type { StoreFailure } from "./types.js";
 
 /** The longest time a timer can wait: 2^31 - 1 ms. */
 const maxTimerMs = 2_147_483_647;
@@ -125,27 +125,8 @@ export const logFormat = parsed("json or pretty", (words) => {
 
 export const whenFull = parsed("drop or deny", (word) => (word === "drop" || word === "deny" ? word : undefined));
 
-/** Comma separated. Sinks that are not available yet are told apart from what is no sink at all. */
-export const eventSinks = z.string().transform((words, context): readonly EventSinkConfig[] => {
-  const entries = split(words);
-  const refuse = (message: string): void => context.addIssue({ code: "custom", message });
-  if (entries.length === 0) refuse("expected stdout, file:<path> or none");
-  if (entries.includes("none") && entries.length > 1) refuse("expected none to stand alone");
-  return entries.flatMap((entry): EventSinkConfig[] => {
-    if (entry === "none") return [];
-    if (entry === "stdout") return [{ kind: "stdout" }];
-    if (/^file:./.test(entry)) return [{ kind: "file", path: entry.slice("file:".length) }];
-    const later = /^(https?|postgres(ql)?|bigquery)(:|$)/.exec(entry)?.[1];
-    refuse(
-      later
-        ? `the sink ${later} is not available yet: use stdout or file:<path>`
-        : "expected stdout, file:<path> or none",
-    );
-    return [];
-  });
-});
-
-function split(words: string): string[] {
+/** What stands between commas, without the white space around it. */
+export function split(words: string): string[] {
   return words
     .split(",")
     .map((entry) => entry.trim())

@@ -1,6 +1,7 @@
 // Every setting once. `--help`, `config show` and docs/configuration.md come from these entries.
 
 import type { z } from "zod";
+import * as sinks from "./event-sinks.js";
 import * as as from "./schemas.js";
 
 /** One environment variable. */
@@ -12,11 +13,13 @@ export interface Setting<T = unknown> {
   readonly sentence: string;
   /** Never shown; `NAME_FILE` names a file to read it from. */
   readonly secret: boolean;
+  /** Shows what is not secret of it, with `mask` in place of the rest; without it nothing is shown of a secret. */
+  readonly masked?: (text: string, mask: string) => string;
   /** Variables that are read when it is unset. */
   readonly fallbacks: readonly string[];
 }
 
-type Rest = { readonly fallbacks?: readonly string[] };
+type Rest = Partial<Pick<Setting, "fallbacks" | "masked">>;
 
 function setting<T>(name: string, schema: Setting<T>["schema"], sentence: string, rest: Rest = {}): Setting<T> {
   return { name, schema, sentence, secret: false, fallbacks: [], ...rest };
@@ -211,10 +214,16 @@ const upstreams = {
 };
 
 const telling = {
-  eventSinks: setting(
+  eventSinks: secret(
     "CODY_GATEWAY_EVENTS_SINKS",
-    as.eventSinks.prefault("stdout"),
-    "Where usage events go, comma separated: `stdout`, `file:<path>`; or `none`. One JSON object a line.",
+    sinks.eventSinks.prefault("stdout"),
+    "Where usage events go, comma separated: `stdout` and `file:<path>` (JSON lines), `http://…` or `https://…` (CloudEvents in batches), `postgres://…` (one table); or `none`.",
+    { masked: sinks.maskSinks },
+  ),
+  eventsHttpHeaders: secret(
+    "CODY_GATEWAY_EVENTS_HTTP_HEADERS",
+    sinks.headers.optional(),
+    "Headers for the HTTP sinks, one `name: value` a line: `authorization: Bearer …`.",
   ),
   eventsMaxWaiting: setting(
     "CODY_GATEWAY_EVENTS_MAX_WAITING",

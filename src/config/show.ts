@@ -91,8 +91,12 @@ export function showConfig(config: Config, env: Environment, readFile: ReadFile)
 }
 
 function showSetting(setting: Setting, env: Environment, readFile: ReadFile) {
-  const { name, secret } = setting;
+  const { name, secret, masked = () => mask } = setting;
   const found = findText(setting, env, readFile);
   if (found === undefined || "message" in found) return { name, value: defaultText(setting), from: "default" };
-  return { name, value: secret ? mask : found.text, from: found.from === name ? "environment" : found.from };
+  return {
+    name,
+    value: secret ? masked(found.text, mask) : found.text,
+    from: found.from === name ? "environment" : found.from,
+  };
 }

@@ -68,6 +68,8 @@ export interface Config {
     readonly maxWaiting: number | undefined;
     /** What happens then: the oldest are lost to sinks that are behind, or requests are refused. */
     readonly whenFull: "drop" | "deny";
+    /** For the HTTP sinks; secret. */
+    readonly httpHeaders: Readonly<Record<string, string>>;
   };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error" | "silent";
@@ -146,7 +148,11 @@ export interface ModelPrices {
   readonly cacheWritePerMillion: number | undefined;
 }
 
-export type EventSinkConfig = { readonly kind: "stdout" } | { readonly kind: "file"; readonly path: string };
+export type EventSinkConfig =
+  | { readonly kind: "stdout" }
+  | { readonly kind: "file"; readonly path: string }
+  /** `url` may hold secrets. */
+  | { readonly kind: "http" | "postgres"; readonly url: string };
 
 /** One thing that is wrong with the configuration. */
 export interface Problem {

@@ -1,5 +1,6 @@
 import { Agent, request } from "undici";
 import { CallError, callFailure } from "./call-error.js";
+import { readRetryAfterMs } from "./retry-after.js";
 
 /** A small request and its whole answer. */
 export interface HttpCall {
@@ -14,6 +15,8 @@ export interface HttpAnswer {
   readonly status: number;
   /** The body where it is JSON, else undefined. */
   readonly json: unknown;
+  /** When to come back, in ms from now, where it says so. */
+  readonly retryAfterMs: number | undefined;
 }
 
 /** Posts to one service: within a time, with a bounded answer, following no redirect. */
@@ -54,7 +57,12 @@ export function createHttpCaller(service: string, options: HttpCallerOptions = {
           signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
           dispatcher: agent,
         });
-        return { status: answer.statusCode, json: parse(await answer.body.text()) };
+        const retryAfter = [answer.headers["retry-after"]].flat()[0];
+        return {
+          status: answer.statusCode,
+          json: parse(await answer.body.text()),
+          retryAfterMs: readRetryAfterMs(retryAfter, Date.now()),
+        };
       } catch (error) {
         throw new CallError(service, callFailure(error).why);
       }

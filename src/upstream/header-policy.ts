@@ -1,6 +1,8 @@
 // Which headers of an upstream's answer the caller sees: an allow list, so that cookies, organisation ids and the
 // provider's own rate figures stay here.
 
+import { readRetryAfterMs } from "../lib/retry-after.js";
+
 const passed = new Set([
   "content-type",
   "content-encoding",
@@ -36,10 +38,8 @@ export function passedHeaders(headers: AnswerHeaders, but?: string): string[] {
 export function retryAfterSeconds(headers: AnswerHeaders, nowMs: number): number | undefined {
   const ms = Number(single(headers["retry-after-ms"]) ?? Number.NaN);
   if (ms >= 0) return cap(ms / 1000);
-  const value = single(headers["retry-after"]);
-  if (value === undefined) return undefined;
-  const seconds = /^\d+(\.\d+)?$/.test(value) ? Number(value) : (Date.parse(value) - nowMs) / 1000;
-  return Number.isNaN(seconds) ? undefined : cap(seconds);
+  const given = readRetryAfterMs(single(headers["retry-after"]), nowMs);
+  return given === undefined ? undefined : cap(given / 1000);
 }
 
 function cap(seconds: number): number {

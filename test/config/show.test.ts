@@ -69,6 +69,23 @@ describe("docs/configuration.md", () => {
 });
 
 describe("showConfig", () => {
+  it("masks what is secret of where events go, and shows the rest", () => {
+    const env = {
+      ANTHROPIC_API_KEY: "canary",
+      CODY_GATEWAY_EVENTS_SINKS:
+        "stdout, https://canary:canary@host/a?token=canary,postgres://user:canary@db:5432/usage",
+      CODY_GATEWAY_EVENTS_HTTP_HEADERS: "authorization: Bearer canary",
+    };
+    const shown = showConfig(
+      load(env, () => ""),
+      env,
+      () => "",
+    );
+    const value = shown.settings.find(({ name }) => name === "CODY_GATEWAY_EVENTS_SINKS")?.value;
+    expect(value).toBe("stdout, https://********@host/a?********,postgres://********@db:5432/usage");
+    expect(JSON.stringify(shown)).not.toContain("canary");
+  });
+
   it("says what is in effect and where it comes from", () => {
     const env = { ANTHROPIC_API_KEY: "key", PORT: "8080", CODY_GATEWAY_DRAIN_DELAY: "1m0s" };
 
@@ -105,6 +122,8 @@ notifications: [ { slack: canary } ]`;
     const secrets = describeSettings().filter(({ secret }) => secret);
     for (const { name } of secrets) env[name] = "canary-of-a-secret";
     env["REDIS_ENDPOINT"] = "redis://user:canary@redis:6379";
+    env["CODY_GATEWAY_EVENTS_SINKS"] = "http://canary:canary@h/?canary=canary,postgres://h/db?password=canary";
+    env["CODY_GATEWAY_EVENTS_HTTP_HEADERS"] = "authorization: canary";
     env["CODY_GATEWAY_ADMIN_TOKENS"] = "ann:operator:canary";
     env["SAMS_CLIENT_SECRET"] = "canary";
     const config = load(env, () => yaml);

@@ -11,8 +11,10 @@ import { LimitsService } from "../../gen/codygateway/v1/limits_pb.js";
 import { toConnectError } from "../../src/api/errors.js";
 import { GatewayError, type Reason } from "../../src/errors.js";
 import { toHttpError } from "../../src/http/errors.js";
+import { createQuotaKeys } from "../../src/quota/redis-keys.js";
 import { maxOpenFiles, serverLimits } from "../../src/server/limits.js";
 import { names } from "../../src/telemetry/names.js";
+import { createTable } from "../../src/usage/sinks/postgres-table.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { blocksOf, readText, tableBelow } from "./markdown.js";
 
@@ -49,6 +51,16 @@ describe("docs/operations.md", () => {
     expect(told.toSorted()).toEqual(fields.toSorted());
     // All but the reason, which a completed request does not have.
     expect(Object.keys(shown).toSorted()).toEqual(fields.filter((name) => name !== "reason").toSorted());
+  });
+
+  it("shows the table that the Postgres sink makes", () => {
+    const shown = blocksOf(text).find(({ language }) => language === "sql");
+    expect(shown?.text.trim()).toBe(`${createTable};`);
+  });
+
+  it("names the stream of parked events", () => {
+    const [shard] = createQuotaKeys("cody-gateway:").shards;
+    expect(text).toContain(`redis-cli XRANGE '${shard?.outbox}:parked' `);
   });
 
   it("tells the bounds of the server", () => {
