@@ -5,7 +5,7 @@ import type { Known } from "./directory.js";
 import { applyOverrides, type Override } from "./override.js";
 import type { RecordReader } from "./record-reader.js";
 import { actorKey, actorRecord, overrideRecord, type ToldActor } from "./records.js";
-import { createReplicaMap, type Replica } from "./replica.js";
+import { createReplicaMap, type Place, type Replica } from "./replica.js";
 import type { StoreRecord } from "./store.js";
 import { createTokenIndex } from "./token-index.js";
 
@@ -39,7 +39,7 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
   const actors = createReplicaMap<ActorEntry>();
   const overrides = createReplicaMap<Override>();
   const lists = createLists();
-  const tokens = createTokenIndex((key) => actors.get(key)?.told.updatedAt.getTime() ?? 0);
+  const tokens = createTokenIndex(laterTold);
   const counts = new Map<string, number>();
 
   function count(source: string, change: number): void {
@@ -65,17 +65,17 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
       overrides: list,
       until: endOf(list),
     };
-    actors.set(key, entry);
+    const place = actors.set(key, entry);
     if (before === undefined) count(source, 1);
-    tokens.replace(key, before?.tokenHashes ?? [], tokenHashes);
+    tokens.replace(place, before?.tokenHashes ?? [], tokenHashes);
     onActor(entry, before, entry);
     return entry;
   }
 
   /** The entry, with overrides that have ended taken off. */
-  function current(key: string): Known | undefined {
-    const entry = actors.get(key);
-    return entry === undefined || entry.until > clock.now() ? entry : put(key, entry);
+  function current(entry: ActorEntry | undefined): Known | undefined {
+    if (entry === undefined || entry.until === Infinity || entry.until > clock.now()) return entry;
+    return put(actorKey(entry.source, entry.id), entry);
   }
 
   function isInForce({ expiresAt = Infinity }: Override): boolean {
@@ -101,18 +101,19 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
   return {
     counts,
     inForce,
-    get: current,
+    get: (key) => current(actors.get(key)),
     actors: {
       entries: actors,
       set(record) {
         put(record.key, read.actor(record));
       },
       delete(key) {
-        const before = actors.get(key);
-        if (before === undefined) return;
+        const place = actors.place(key);
+        if (place === undefined) return;
+        const before = place.value;
         actors.delete(key);
         count(before.source, -1);
-        tokens.replace(key, before.tokenHashes, []);
+        tokens.replace(place, before.tokenHashes, []);
         onActor(before, before);
       },
     },
@@ -124,13 +125,11 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
         if (before !== undefined) replaceOverride(key, before, undefined);
       },
     },
-    byToken(tokenHash) {
-      const key = tokens.get(tokenHash);
-      return key === undefined ? undefined : current(key);
-    },
+    byToken: (tokenHash) => current(tokens.get(tokenHash)?.value),
     *of(source) {
       for (const key of actors.keys()) {
-        const known = actors.get(key)?.source === source ? current(key) : undefined;
+        const entry = actors.get(key);
+        const known = entry?.source === source ? current(entry) : undefined;
         if (known !== undefined) yield known;
       }
     },
@@ -143,6 +142,13 @@ export function createKnownActors(clock: { now(): number }, read: RecordReader, 
       for (const entry of actors.values()) yield actorRecord(entry);
     },
   };
+}
+
+/** Of actors that claim one token: the one told of last, then the one whose id comes first. */
+function laterTold(one: Place<ActorEntry>, other: Place<ActorEntry>): Place<ActorEntry> {
+  const [a, b] = [one.value, other.value];
+  const later = a.told.updatedAt.getTime() - b.told.updatedAt.getTime();
+  return later > 0 || (later === 0 && actorKey(a.source, a.id) < actorKey(b.source, b.id)) ? one : other;
 }
 
 function endOf(overrides: readonly Override[]): number {

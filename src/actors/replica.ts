@@ -26,12 +26,20 @@ export interface Retold {
 export interface ReplicaMap<V> extends Retold {
   readonly size: number;
   get(key: string): V | undefined;
-  set(key: string, value: V): void;
+  /** Returns where the value is as long as it is not deleted. */
+  set(key: string, value: V): Place<V>;
+  /** Where the value is; undefined: there is none. */
+  place(key: string): Place<V> | undefined;
   delete(key: string): void;
   values(): Iterable<V>;
 }
 
-interface Entry<V> {
+/** A place that holds the newest value of a key. */
+export interface Place<V> {
+  readonly value: V;
+}
+
+interface Entry<V> extends Place<V> {
   value: V;
   telling: number;
 }
@@ -45,14 +53,17 @@ export function createReplicaMap<V>(): ReplicaMap<V> {
     },
     get: (key) => entries.get(key)?.value,
     set(key, value) {
-      const entry = entries.get(key);
-      if (entry === undefined) {
-        entries.set(key, { value, telling });
-        return;
+      const known = entries.get(key);
+      if (known === undefined) {
+        const entry = { value, telling };
+        entries.set(key, entry);
+        return entry;
       }
-      entry.value = value;
-      entry.telling = telling;
+      known.value = value;
+      known.telling = telling;
+      return known;
     },
+    place: (key) => entries.get(key),
     keep(key) {
       const entry = entries.get(key);
       if (entry !== undefined) entry.telling = telling;

@@ -1,47 +1,53 @@
-/** Which actor a token belongs to, by the token's hash and the actor's key. */
-export interface TokenIndex {
-  get(tokenHash: string): string | undefined;
-  /** The tokens of `key` were `before` and are `after`. */
-  replace(key: string, before: readonly string[], after: readonly string[]): void;
+/** Whose a token is, by the token's hash. `T` stands for who has tokens. */
+export interface TokenIndex<T extends object> {
+  get(tokenHash: string): T | undefined;
+  /** The tokens of `owner` were `before` and are `after`. */
+  replace(owner: T, before: readonly string[], after: readonly string[]): void;
 }
 
 /**
- * Of several actors that claim a token, the one told of last has it, then the one whose key comes first: every process must
- * come to the same answer, whatever the order in which it heard of them.
+ * Where several claim a token, it is `better` that says who has it: every process must come to the same answer, whatever the
+ * order in which it heard of them.
  */
-export function createTokenIndex(updatedAt: (key: string) => number): TokenIndex {
-  // One string where one actor claims the token, which is nearly always.
-  const claims = new Map<string, string | readonly string[]>();
+export function createTokenIndex<T extends object>(better: (one: T, other: T) => T): TokenIndex<T> {
+  const owners = new Map<string, T>();
+  /** All who claim a token, where they are several, which is nearly never. */
+  const claims = new Map<string, readonly T[]>();
 
-  function drop(tokenHash: string, key: string): void {
-    const claim = claims.get(tokenHash);
-    if (claim === key) claims.delete(tokenHash);
-    else if (Array.isArray(claim)) {
-      const left = claim.filter((each) => each !== key);
-      claims.set(tokenHash, left.length === 1 ? (left[0] as string) : left);
-    }
+  function setClaims(tokenHash: string, all: readonly T[]): void {
+    const [first, ...others] = all;
+    if (first === undefined) owners.delete(tokenHash);
+    else owners.set(tokenHash, first);
+    if (others.length === 0) claims.delete(tokenHash);
+    else claims.set(tokenHash, all);
   }
 
-  function add(tokenHash: string, key: string): void {
-    const claim = claims.get(tokenHash);
-    if (claim === undefined) claims.set(tokenHash, key);
-    else if (typeof claim !== "string") claims.set(tokenHash, [...claim.filter((each) => each !== key), key]);
-    else if (claim !== key) claims.set(tokenHash, [claim, key]);
+  function claimsOf(tokenHash: string): readonly T[] {
+    const owner = owners.get(tokenHash);
+    return claims.get(tokenHash) ?? (owner === undefined ? [] : [owner]);
+  }
+
+  function drop(tokenHash: string, owner: T): void {
+    const left = claimsOf(tokenHash).filter((each) => each !== owner);
+    setClaims(tokenHash, left);
+  }
+
+  function add(tokenHash: string, owner: T): void {
+    if (owners.has(tokenHash)) setClaims(tokenHash, [...claimsOf(tokenHash).filter((each) => each !== owner), owner]);
+    else owners.set(tokenHash, owner);
   }
 
   return {
     get(tokenHash) {
-      const claim = claims.get(tokenHash);
-      if (claim === undefined || typeof claim === "string") return claim;
-      return claim.reduce((best, key) => {
-        const later = updatedAt(key) - updatedAt(best);
-        return later > 0 || (later === 0 && key < best) ? key : best;
-      });
+      // What is better may change with what is told of them.
+      return claims.size === 0
+        ? owners.get(tokenHash)
+        : (claims.get(tokenHash)?.reduce(better) ?? owners.get(tokenHash));
     },
-    replace(key, before, after) {
+    replace(owner, before, after) {
       // Nearly always the same: then what is there need not be made anew.
-      for (const tokenHash of before) if (!after.includes(tokenHash)) drop(tokenHash, key);
-      for (const tokenHash of after) if (!before.includes(tokenHash)) add(tokenHash, key);
+      for (const tokenHash of before) if (!after.includes(tokenHash)) drop(tokenHash, owner);
+      for (const tokenHash of after) if (!before.includes(tokenHash)) add(tokenHash, owner);
     },
   };
 }
