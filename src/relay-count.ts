@@ -38,7 +38,8 @@ export async function relayCount(parts: RelayParts & { tokenizer: Tokenizer }, c
         return countedHere(reply);
       },
     },
-    emit: (event, failure) => parts.emit(own === undefined ? event : withoutStatus(event), failure),
+    // Where it is counted here, no upstream has answered.
+    emit: (event, end) => parts.emit(own === undefined ? event : { ...event, upstreamStatus: undefined }, end),
   };
   const answer = createAnswer(parts, call, { data: (chunk) => chunks.push(chunk) });
   await relay(counting, call, answer.reply);
@@ -88,10 +89,4 @@ function withInner(part: Part, path: string): { readonly part: Part; readonly pa
 function countedHere(reply: Reply): Exchange {
   reply.whole(200, [], Buffer.alloc(0));
   return { kind: "answered", streamError: false, usage: {}, status: 200, upstreamMs: 0, firstByteMs: undefined };
-}
-
-/** No upstream has answered. */
-function withoutStatus<T extends { readonly upstreamStatus?: number }>(event: T): T {
-  const { upstreamStatus: _, ...rest } = event;
-  return rest as T;
 }

@@ -63,8 +63,6 @@ export interface Plan {
   /** What is reserved; undefined for what is free. */
   readonly quota: QuotaRequest | undefined;
   readonly upstream: UpstreamRequest;
-  /** What its event says, whatever becomes of it. */
-  readonly event: EventStart;
 }
 
 /** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
@@ -163,12 +161,10 @@ interface PlanParts {
 
 function plan(parts: PlanParts): Plan {
   const { request, route, api, body, stream } = parts;
-  const event = eventStart(request, parts);
   return {
-    event,
     route,
     provider: parts.provider,
-    quota: api.free ? undefined : quotaRequest(parts, event),
+    quota: api.free ? undefined : quotaRequest(parts),
     upstream: {
       upstream: route.upstream,
       api,
@@ -183,7 +179,7 @@ function plan(parts: PlanParts): Plan {
   };
 }
 
-function quotaRequest({ request, route, api, body }: PlanParts, event: EventStart): QuotaRequest {
+function quotaRequest({ request, route, provider, api, body, stream }: PlanParts): QuotaRequest {
   return {
     requestId: request.id,
     actor: request.actor,
@@ -195,7 +191,7 @@ function quotaRequest({ request, route, api, body }: PlanParts, event: EventStar
       return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent, {}).maxOutputTokens };
     },
     price: (usage) => priceOf(route, usage),
-    intent: JSON.stringify(event),
+    intent: () => JSON.stringify(eventStart(request, { route, provider, upstream: { stream } })),
   };
 }
 
@@ -204,10 +200,10 @@ export function priceOf(route: Route, usage: Usage): number | undefined {
   return route.prices && microdollars(usage, route.prices);
 }
 
-/** `planned` undefined: it was refused before it was known where it would go. */
+/** `plan` undefined: it was refused before it was known where it would go. */
 export function eventStart(
   request: RelayRequest,
-  planned: { readonly route: Route; readonly provider: Provider; readonly stream: boolean } | undefined,
+  plan: (Pick<Plan, "route" | "provider"> & { readonly upstream: Pick<UpstreamRequest, "stream"> }) | undefined,
 ): EventStart {
   const ageMs = performance.now() - request.arrivedAt;
   return {
@@ -215,12 +211,10 @@ export function eventStart(
     time: new Date(Date.now() - ageMs).toISOString(),
     actor: { id: request.actor.id, source: request.actor.source },
     feature: request.feature,
-    ...(planned && {
-      model: planned.route.name,
-      provider: planned.provider.kind,
-      upstream: planned.route.upstream,
-    }),
+    model: plan?.route.name,
+    provider: plan?.provider.kind,
+    upstream: plan?.route.upstream,
     edge: request.edge,
-    stream: planned?.stream ?? false,
+    stream: plan?.upstream.stream ?? false,
   };
 }

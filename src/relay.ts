@@ -1,8 +1,8 @@
 // THE route of one request: limits, upstream, settlement, event. Both edges come through here, typed RPCs and HTTP.
 
-import { randomUUID } from "node:crypto";
 import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
+import { uniqueId } from "./lib/ids.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
 import { type ApiPath, type Ask, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
@@ -62,7 +62,8 @@ const fullRetryMs = 5_000;
  * began; then nothing was charged.
  */
 export async function relay(parts: RelayParts, received: RelayRequest, reply: RelayReply): Promise<void> {
-  const request = { ...received, id: uniqueId(received.id) };
+  // With the caller's id alone, a caller who sends one twice would be counted once.
+  const request = { ...received, id: `${received.id}.${uniqueId()}` };
   let plan: Plan | undefined;
   let hold: Hold | undefined;
   let event: UsageEvent | undefined;
@@ -95,11 +96,6 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
   }
 }
 
-/** What quota and events know a request by. With the caller's id alone, a caller who sends one twice would be counted once. */
-function uniqueId(id: string): string {
-  return `${id}.${randomUUID().slice(-12)}`;
-}
-
 /** A request counts once its caller received the beginning of a good answer; everything else is free. */
 function isCharged(exchange: Exchange): boolean {
   if (exchange.kind === "answered") return exchange.status !== undefined && exchange.status < 300;
@@ -122,17 +118,34 @@ function eventOf(
   failure: unknown,
 ): UsageEvent {
   const durationMs = performance.now() - request.arrivedAt;
-  const sentAfterMs = durationMs - (exchange?.upstreamMs ?? 0);
+  const { upstreamMs = 0, firstByteMs } = exchange ?? {};
+  const start = eventStart(request, plan);
+  const { outcome, reason } = ending(exchange, failure);
+  // Laid out in one go: an object that is put together from parts is a slow one, here and wherever it goes.
   return {
-    ...(plan?.event ?? eventStart(request, undefined)),
-    ...ending(exchange, failure),
-    ...(exchange?.status !== undefined && { upstreamStatus: exchange.status }),
+    id: start.id,
+    time: start.time,
+    actor: start.actor,
+    feature: start.feature,
+    model: start.model,
+    provider: start.provider,
+    upstream: start.upstream,
+    edge: start.edge,
+    stream: start.stream,
+    outcome,
+    reason,
+    upstreamStatus: exchange?.status,
     usage: exchange?.usage ?? {},
     charged: plan?.quota !== undefined && exchange !== undefined && isCharged(exchange),
-    durationMs,
-    upstreamMs: exchange?.upstreamMs ?? 0,
-    ...(exchange?.firstByteMs !== undefined && { firstByteMs: sentAfterMs + exchange.firstByteMs }),
+    durationMs: toMicroseconds(durationMs),
+    upstreamMs: toMicroseconds(upstreamMs),
+    firstByteMs: firstByteMs === undefined ? undefined : toMicroseconds(durationMs - upstreamMs + firstByteMs),
   };
+}
+
+/** Further digits would only make events longer. */
+function toMicroseconds(ms: number): number {
+  return Math.round(ms * 1000) / 1000;
 }
 
 function ending(exchange: Exchange | undefined, failure: unknown): Pick<UsageEvent, "outcome" | "reason"> {

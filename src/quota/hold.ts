@@ -1,12 +1,12 @@
 import { UnavailableError } from "../errors.js";
 import { count, type Expectation } from "./estimates.js";
-import type { Amounts, Hold, LimitState, Outcome } from "./quota.js";
+import type { Amounts, Hold, LimitState } from "./quota.js";
 import type { Refusals } from "./refusals.js";
 import type { LiveHold, Renewals } from "./renewal.js";
 import type { Report } from "./report.js";
 import type { Retries } from "./retries.js";
 import type { LimitRule } from "./rules.js";
-import { leaseMs, type QuotaStore, type Rule, rememberMs, type Settlement } from "./store.js";
+import { type LazyText, leaseMs, type QuotaStore, type Rule, rememberMs, type Settlement, textOf } from "./store.js";
 
 /** A request that was admitted, in the words of the store. */
 export interface Admitted {
@@ -17,14 +17,9 @@ export interface Admitted {
   readonly limits: readonly LimitRule[];
   /** The same as rules, with what it holds. */
   readonly rules: readonly Rule[];
-  readonly intent: string;
+  readonly intent: LazyText;
   /** Absent when nothing of the request had to be guessed. */
   readonly expectation: Expectation | undefined;
-}
-
-function textOf(outcome: Outcome, told: boolean): string {
-  if (!told) return "";
-  return typeof outcome === "string" ? outcome : outcome();
 }
 
 /** What holds are settled with. */
@@ -59,14 +54,12 @@ export const unlimitedHold: Hold = {
 export function createHold(parts: SettlementParts, admitted: Admitted, states: readonly LimitState[]): Hold {
   const { requestId, actor, limits, expectation } = admitted;
   const live: LiveHold = { requestId, actor, reached: false };
-  let current = states;
   let settling: Promise<void> | undefined;
-  let told = parts.store.tellsOutbox;
   parts.renewals.add(live);
 
   function finish(answer: Settlement): void {
     parts.renewals.remove(live);
-    if (answer.kind === "settled") current = parts.report.states(limits, answer.states);
+    if (answer.kind === "settled") hold.states = parts.report.states(limits, answer.states);
     parts.refusals.settled(actor);
   }
 
@@ -75,7 +68,7 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
       const answer = await inTime(parts, call);
       finish(answer);
       if (answer.kind !== "gone") return;
-      told = true;
+      hold.told = true;
       parts.onLost(requestId);
     } catch {
       parts.retries.add({
@@ -90,25 +83,23 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
     }
   }
 
-  return {
-    get states() {
-      return current;
-    },
-    get told() {
-      return told;
-    },
+  // Plain members, not accessors: those of an object literal cost as much as all the rest of it.
+  const hold: { -readonly [K in keyof Hold]: Hold[K] } = {
+    states,
+    told: parts.store.tellsOutbox,
     reached: () => parts.renewals.reached(live),
     commit(amounts, outcome) {
       if (settling === undefined) expectation?.learn(amounts);
       const used = usedByKey(limits, amounts);
-      const call = { requestId, actor, used, outcome: textOf(outcome, told) };
+      const call = { requestId, actor, used, outcome: hold.told ? textOf(outcome) : "" };
       return (settling ??= settle((deadlineAt) => parts.store.commit({ ...call, deadlineAt })));
     },
     refund(outcome) {
-      const call = { requestId, actor, outcome: textOf(outcome, told) };
+      const call = { requestId, actor, outcome: hold.told ? textOf(outcome) : "" };
       return (settling ??= settle((deadlineAt) => parts.store.refund({ ...call, deadlineAt })));
     },
   };
+  return hold;
 }
 
 /**
@@ -131,7 +122,7 @@ export function createBlindHold(parts: SettlementParts, admitted: Admitted, give
     reached: () => undefined,
     commit(amounts, outcome) {
       if (!settled) admitted.expectation?.learn(amounts);
-      const text = textOf(outcome, told);
+      const text = told ? textOf(outcome) : "";
       return once(async () => {
         await charge(parts, admitted, amounts, text);
         giveBack();
@@ -139,7 +130,7 @@ export function createBlindHold(parts: SettlementParts, admitted: Admitted, give
     },
     refund(outcome) {
       if (!settled) giveBack();
-      const text = textOf(outcome, told);
+      const text = told ? textOf(outcome) : "";
       return once(() => cancel(parts, admitted, text));
     },
   };

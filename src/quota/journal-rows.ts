@@ -4,7 +4,7 @@ import type { Statement } from "../lib/database.js";
 import type { Counter, Share } from "./counters.js";
 import { type HoldRow, put, type RequestRow, type ShareRow, type WindowRow } from "./journal-tables.js";
 import type { ActorState, HoldState } from "./memory-store.js";
-import type { RuleState } from "./store.js";
+import { type RuleState, textOf } from "./store.js";
 
 /** What is in the database, or under way to it. */
 export interface KnownRows {
@@ -78,7 +78,7 @@ export function createRowWriter({ actors, windows, holds, settled, last }: Known
 
   function holdRow({ requestId, intent, shares, answer }: HoldState): HoldRow {
     const states = answer.kind === "admitted" ? answer.states : [];
-    return [requestId, intent, shares.map((share, index) => shareRow(share, states[index]))];
+    return [requestId, textOf(intent), shares.map((share, index) => shareRow(share, states[index]))];
   }
 
   return {

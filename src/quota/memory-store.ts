@@ -11,8 +11,9 @@ import {
 } from "./counters.js";
 import { createDueList, type Due } from "./due-list.js";
 import { createSettledIds, type SettledIds } from "./settled-ids.js";
-import type { AbandonedHold, QuotaStore, Reservation, ReserveCall, SettleCall, Settlement } from "./store.js";
+import type { AbandonedHold, LazyText, QuotaStore, Reservation, ReserveCall, SettleCall, Settlement } from "./store.js";
 import * as store from "./store.js";
+import { textOf } from "./store.js";
 import { type Refused, refusalBy } from "./verdict.js";
 
 export interface MemoryQuotaStoreOptions {
@@ -40,7 +41,7 @@ interface Admission {
   readonly actor: ActorState;
   readonly answer: Reservation;
   readonly shares: readonly Share[];
-  readonly intent: string;
+  readonly intent: LazyText;
 }
 
 /** A live hold; `dueAt` is the end of its lease. */
@@ -107,7 +108,7 @@ export function createMemoryQuotaStore(
 
   function abandon(found: HoldState, now: number): void {
     const { requestId, actor, reached: charged, intent } = found;
-    const told = { requestId, actor: actor.name, charged, intent };
+    const told = { requestId, actor: actor.name, charged, intent: textOf(intent) };
     abandoned.push(told);
     end(found, charged ? {} : undefined, now);
     changes?.abandoned(told);
@@ -137,7 +138,9 @@ export function createMemoryQuotaStore(
     const shares = hold(actor.counters, rules, now);
     if (shares === undefined) return refusalBy(rules, statesOf(actor.counters, rules, now), now) as Refused;
     const answer = { kind: "admitted", states: statesOfShares(actor.counters, shares, now) } as const;
-    add({ requestId, actor, answer, shares, intent: call.intent }, now);
+    // Changes are written down, so the text is needed.
+    const intent = changes === undefined ? call.intent : textOf(call.intent);
+    add({ requestId, actor, answer, shares, intent }, now);
     return answer;
   }
 

@@ -9,7 +9,7 @@ import { createRenewals } from "./renewal.js";
 import { createReport } from "./report.js";
 import { createRetries } from "./retries.js";
 import { actorKey, type LimitRule, limitsFor, limitsOf, toRule } from "./rules.js";
-import type { AbandonedHold, QuotaStore } from "./store.js";
+import type { AbandonedHold, LazyText, QuotaStore } from "./store.js";
 import { startSweep } from "./sweep.js";
 import { refusalBy } from "./verdict.js";
 
@@ -59,11 +59,8 @@ export interface QuotaRequest {
   /** What so many tokens cost in microdollars. Absent or undefined: not known, then learned from what requests cost. */
   price?(tokens: { readonly inputTokens: number; readonly outputTokens: number }): number | undefined;
   /** Start of the usage event. Opaque. */
-  readonly intent: string;
+  readonly intent: LazyText;
 }
-
-/** How a request ended, for the outbox: a text, or what makes one where the store tells the outbox. */
-export type Outcome = string | (() => string);
 
 /** What one request has reserved of its actor's limits and not settled yet. */
 export interface Hold {
@@ -80,9 +77,9 @@ export interface Hold {
   /** The request is on its way to the upstream: should this process die now, the hold is charged, not refunded. */
   reached(): void;
   /** Settles the hold at what was used and frees its slot. Safe to call twice; never throws. */
-  commit(used: Amounts, outcome: Outcome): Promise<void>;
+  commit(used: Amounts, outcome: LazyText): Promise<void>;
   /** Settles the hold at nothing and frees its slot. Safe to call twice; never throws. */
-  refund(outcome: Outcome): Promise<void>;
+  refund(outcome: LazyText): Promise<void>;
 }
 
 /** The rules, on any store. */

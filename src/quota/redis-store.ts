@@ -149,7 +149,7 @@ export function createRedisQuotaStore(
     async reserve(call): Promise<Reservation> {
       const { requestId, rules, intent } = call;
       const actor = keys.of(call.actor);
-      const entry = JSON.stringify({ id: requestId, actor: call.actor, intent });
+      const entry = JSON.stringify({ id: requestId, actor: call.actor, intent: store.textOf(intent) });
       const args = [told, actor.hash, requestId, entry];
       for (const rule of rules)
         args.push(rule.key, String(rule.limit), windowArg(rule), rule.kind === "in_flight" ? "1" : String(rule.amount));

@@ -73,7 +73,14 @@ export interface ReserveCall {
   /** ms since the epoch by the store's clock (see `now`) after which the call must have no effect. */
   readonly deadlineAt: number;
   /** Start of the usage event, written to the outbox together with the counters. Opaque to the store. */
-  readonly intent: string;
+  readonly intent: LazyText;
+}
+
+/** A text, or what makes it where it is needed. */
+export type LazyText = string | (() => string);
+
+export function textOf(text: LazyText): string {
+  return typeof text === "string" ? text : text();
 }
 
 export interface SettleCall {

@@ -30,14 +30,14 @@ export interface Metrics {
 export interface ObservedRequest {
   readonly edge: string;
   readonly feature: string;
-  readonly provider?: string;
-  readonly model?: string;
+  readonly provider?: string | undefined;
+  readonly model?: string | undefined;
   readonly outcome: string;
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   readonly usage: ObservedUsage;
   readonly durationMs: number;
   readonly upstreamMs: number;
-  readonly firstByteMs?: number;
+  readonly firstByteMs?: number | undefined;
 }
 
 interface ObservedUsage {

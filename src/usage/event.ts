@@ -11,20 +11,20 @@ export interface UsageEvent {
   readonly time: string;
   readonly outcome: Outcome;
   /** Why, in a stable word of `errors.ts`; absent when completed. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   readonly actor: { readonly id: string; readonly source: string };
   readonly feature: string;
   /** Gateway model name as resolved; absent when the request named none that may be used. */
-  readonly model?: string;
+  readonly model?: string | undefined;
   /** How the upstream speaks: `anthropic`, `openai`, … */
-  readonly provider?: string;
+  readonly provider?: string | undefined;
   /** Where it was sent: the configured name. */
-  readonly upstream?: string;
+  readonly upstream?: string | undefined;
   /** Which surface it came in by. */
   readonly edge: "sourcegraph" | "sdk" | "rpc";
   readonly stream: boolean;
   /** Status the upstream answered, when it did. */
-  readonly upstreamStatus?: number;
+  readonly upstreamStatus?: number | undefined;
   /** As the upstream reported it; fields it did not report are absent. */
   readonly usage: Usage;
   /** True when the request was charged to the actor's limits. */
@@ -34,7 +34,7 @@ export interface UsageEvent {
   /** Milliseconds of those spent waiting on the upstream. */
   readonly upstreamMs: number;
   /** Milliseconds from the request's arrival to the first byte of the answer, when there was one. */
-  readonly firstByteMs?: number;
+  readonly firstByteMs?: number | undefined;
 }
 
 /** What an event says of a request before it is sent. */
