@@ -93,7 +93,12 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     allowAnonymous: values.allowAnonymous,
     staticActors: file.staticActors,
     burst: { percentage: values.burstPercentage, windowMs: values.burstWindowMs },
-    sources: { maxStaleMs: values.maxStaleMs, cacheTtlMs: values.cacheTtlMs },
+    sources: {
+      syncIntervalMs: values.syncIntervalMs,
+      shrinkGuard: values.shrinkGuard / 100,
+      maxStaleMs: values.maxStaleMs,
+      cacheTtlMs: values.cacheTtlMs,
+    },
     quotaStoreFailure: { ...eachFeature(values.quotaStoreFailure), ...file.quotaStoreFailure },
     upstreams,
     upstreamTimeouts: { connectMs, firstByteMs, idleMs, totalMs },

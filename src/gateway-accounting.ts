@@ -14,8 +14,19 @@ export interface Accounting extends Pick<RelayParts, "began" | "emit"> {
   close(): void;
 }
 
-export function createAccounting(parts: { log: Log; metrics: Metrics; ledger: Ledger }): Accounting {
-  const { log, metrics, ledger } = parts;
+export interface AccountingParts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly ledger: Ledger;
+  /** An actor was refused something that it may be granted by now at its source. Must not throw. */
+  readonly onRefused?: (actor: { readonly source: string; readonly id: string }) => void;
+}
+
+/** What a refusal may be out of date about. */
+const granted: ReadonlySet<string | undefined> = new Set(["QUOTA_EXCEEDED", "FEATURE_NOT_GRANTED"]);
+
+export function createAccounting(parts: AccountingParts): Accounting {
+  const { log, metrics, ledger, onRefused } = parts;
   const denials = createDenialLog(log);
   const known = new WeakSet<object>();
 
@@ -26,6 +37,7 @@ export function createAccounting(parts: { log: Log; metrics: Metrics; ledger: Le
       metrics.inFlight(event.edge, event.feature, -1);
       metrics.requestObserved(event);
       if (!told) ledger.emit(event);
+      if (granted.has(event.reason)) onRefused?.(event.actor);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
       else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
       else log.info(withCause(event, failure), "request");

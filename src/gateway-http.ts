@@ -1,5 +1,6 @@
 // The HTTP half of the composition: which routes there are.
 
+import type { Sources } from "./actors/sources.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
@@ -57,6 +58,7 @@ export interface HttpParts {
   readonly relay: RelayParts;
   readonly quota: Quota;
   readonly authenticator: Authenticator;
+  readonly sources: Sources;
   readonly models: ModelDirectory;
 }
 

@@ -1,7 +1,7 @@
 // The middle of the composition: everything that a request passes between authentication and its event.
 
 import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
-import { type Accounting, createAccounting } from "./gateway-accounting.js";
+import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { type Clock, systemClock } from "./lib/clock.js";
@@ -36,7 +36,7 @@ export interface RouteOfRequests {
   close(): Promise<void>;
 }
 
-export interface RouteParts {
+export interface RouteParts extends Pick<AccountingParts, "onRefused"> {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
@@ -79,7 +79,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     { storeFailure: config.quotaStoreFailure },
   );
   const tokenizer = createTokenizer();
-  const accounting = createAccounting({ log, metrics, ledger });
+  const accounting = createAccounting({ ...parts, ledger });
 
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
 

@@ -11,6 +11,7 @@ import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
 import { Health } from "../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import type { Sources } from "./actors/sources.js";
 import { completions } from "./api/completions.js";
 import { createErrorInterceptor } from "./api/errors.js";
 import { health } from "./api/health.js";
@@ -36,6 +37,7 @@ export interface RpcParts {
   readonly relay: RelayParts & { readonly tokenizer: Tokenizer };
   readonly quota: Quota;
   readonly authenticator: Authenticator;
+  readonly sources: Sources;
   readonly models: ModelDirectory;
   readonly readiness: Readiness;
   /** Told of every call that failed, with the error before it was made fit for callers. */

@@ -1,14 +1,11 @@
 // Builds the gateway: its parts, in the order of the route a request takes.
 
-import { randomBytes } from "node:crypto";
-import { createAnonymousSource } from "./actors/sources/anonymous.js";
-import { createStaticSource, type StaticActor } from "./actors/sources/static.js";
-import { createSources } from "./actors/sources.js";
-import { createTokenHasher } from "./actors/token.js";
+import type { StaticActor } from "./actors/sources/static.js";
 import { createAuthenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
-import { loadPepper, openData } from "./gateway-data.js";
+import { createActors } from "./gateway-actors.js";
+import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
 import { type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
@@ -42,20 +39,18 @@ export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" |
 }
 
 /** Starts a gateway. Rejects when it cannot listen, has no upstream, or cannot use its data directory. */
-export async function startGateway(given: Config, parts: GatewayParts): Promise<Gateway> {
+export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
   const { log, version, clock = systemClock } = parts;
   const readiness = createReadiness();
   const metrics = createMetrics({ version, providers: providers.map(({ kind }) => kind) });
 
-  const database = await openData(given, log);
-  // What was made at the first start is as good as what was set.
-  const config = { ...given, tokenPepper: given.tokenPepper ?? (database && (await loadPepper(database))) };
-  const hasher = createTokenHasher(config.tokenPepper ?? randomBytes(32).toString("base64url"));
-  const staticSource = createStaticSource({ hasher }, config.staticActors);
-  const anonymous = config.allowAnonymous ? [createAnonymousSource({ clock }, { burst: config.burst })] : [];
-  const authenticator = createAuthenticator({ sources: createSources({ sources: [staticSource, ...anonymous] }) });
-  const route = await createRoute(config, { ...parts, metrics, readiness, database });
-  const { accounting, targets, ...edge } = { ...route, authenticator, readiness };
+  const database = await openData(config, log);
+  const onRefused: RouteParts["onRefused"] = (actor) => sources.refused(actor);
+  const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused });
+  const actors = await createActors(config, { log, clock, metrics, readiness, database, quota: route.quota });
+  const { sources, syncs } = actors;
+  const authenticator = createAuthenticator({ sources });
+  const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness };
 
   const gather = parts.gather?.(metrics.render);
   const operators = diagnosticsRoutes({
@@ -63,6 +58,7 @@ export async function startGateway(given: Config, parts: GatewayParts): Promise<
     ready: readiness.ready,
     missing: readiness.missing,
     secret: config.diagnosticsSecret,
+    syncs,
     metrics: gather ? async () => mergeMetrics(await gather()) : metrics.render,
   });
   const apart = config.adminPort !== undefined;
@@ -81,10 +77,11 @@ export async function startGateway(given: Config, parts: GatewayParts): Promise<
     url: urlOf(main.port),
     port: main.port,
     adminUrl: urlOf(admin?.port ?? main.port),
-    setStaticActors: staticSource.update,
+    setStaticActors: actors.setStaticActors,
     async drain({ delayMs = config.drain.delayMs, timeoutMs = config.drain.timeoutMs } = {}) {
       readiness.set("serving", false);
       const outcome = await main.listener.drain({ delayMs, timeoutMs });
+      await actors.close();
       await route.close();
       await admin?.listener.close();
       await database?.close();

@@ -9,6 +9,7 @@ export const versions: readonly string[] = [
     kind text not null, key text not null, value text not null, expires_at integer, primary key(kind, key)
   ) strict, without rowid;
   create index actor_records_expiry on actor_records(expires_at) where expires_at is not null;`,
+  "create table actor_kept(name text not null primary key, value text not null) strict, without rowid;",
 ];
 
 export interface Rows {
@@ -19,6 +20,10 @@ export interface Rows {
   write(records: readonly StoreRecord[], options: { readonly later: boolean }): Promise<boolean>;
   /** All records, in slices. What is written meanwhile is not told again as it was before. */
   read(): AsyncIterable<readonly StoreRecord[]>;
+  /** What is kept under this name for good. */
+  kept(name: string): Promise<string | undefined>;
+  /** Rejects when the disk takes nothing. */
+  keep(name: string, value: string): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -74,6 +79,12 @@ export function createRows(database: Database, onFailure: (error: unknown) => vo
         if (records.length > 0) yield records;
       }
     },
+    async kept(name) {
+      const [row] = await database.read<{ value: string }>("select value from actor_kept where name = ?", [name]);
+      return row?.value;
+    },
+    keep: (name, value) =>
+      database.write([{ sql: "insert or ignore into actor_kept(name, value) values(?, ?)", params: [name, value] }]),
     async close() {
       stopListening();
       await writeWaiting();

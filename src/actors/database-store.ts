@@ -76,6 +76,17 @@ export async function createDatabaseActorStore(parts: DatabaseActorStoreParts): 
         throw new UnavailableError("ACTOR_STORE_UNAVAILABLE", "actor store is unavailable", retryAfterMs);
       apply(records);
     },
+    async keep(name, value) {
+      try {
+        const known = await rows.kept(name);
+        if (known !== undefined) return known;
+        await rows.keep(name, value);
+        return (await rows.kept(name)) ?? value;
+      } catch (cause) {
+        noteFailure(cause);
+        throw new UnavailableError("ACTOR_STORE_UNAVAILABLE", "actor store is unavailable", retryAfterMs, { cause });
+      }
+    },
     async close() {
       clearInterval(clears);
       local.stop();

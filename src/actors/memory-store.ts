@@ -6,6 +6,7 @@ import { type ActorStore, checkRecords, maxRecords, type StoreListener, type Sto
 export function createMemoryActorStore({ clock }: { readonly clock: Clock }): ActorStore {
   /** What was written before anybody listened. Afterwards the listener has it all, and it need not be kept twice. */
   const untold = new Map<string, StoreRecord>();
+  const kept = new Map<string, string>();
   const local = createLocal(clock, apply);
   let listener: StoreListener | undefined;
 
@@ -48,6 +49,11 @@ export function createMemoryActorStore({ clock }: { readonly clock: Clock }): Ac
       local.check(lease);
       apply(changes);
       await turn();
+    },
+    async keep(name, value) {
+      const known = kept.get(name) ?? value;
+      kept.set(name, known);
+      return known;
     },
     async close() {
       local.stop();

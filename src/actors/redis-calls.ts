@@ -16,7 +16,7 @@ import { type ActorStoreKeys, actorsSlot } from "./redis-keys.js";
 import { type ActorScriptName, Answer, actorScripts, recordKinds } from "./scripts.js";
 import { type ActorStore, type Lease, LeaseLostError, type StoreRecord } from "./store.js";
 
-export interface RedisCalls extends Pick<ActorStore, "now" | "acquire" | "holder" | "take"> {
+export interface RedisCalls extends Pick<ActorStore, "now" | "acquire" | "holder" | "take" | "keep"> {
   /** Runs a script about records without a lease. Rejects with what went wrong. */
   records(script: ActorScriptName, args: readonly string[]): Promise<ScriptAnswer>;
   /** Resolves to the number of the last change. With `onlyAbsent` what is there stays. */
@@ -128,6 +128,7 @@ export function createRedisCalls(
       const args = [deadline(), String(perSecond), String(burst)];
       return (await run("take", [keys.permits(name)], args))[2] === 1;
     },
+    keep: async (name, value) => String((await run("keep", [keys.kept(name)], [deadline(), value]))[2]),
     publish(channel, message) {
       runner.run(callOf("publish", [keys.changed], [channel, message])).catch(note);
     },

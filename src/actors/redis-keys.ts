@@ -12,6 +12,7 @@ export interface ActorStoreKeys {
   readonly records: readonly string[];
   lease(name: string): string;
   permits(name: string): string;
+  kept(name: string): string;
   channel(name: string): string;
   /** The channel that tells of changes. */
   readonly changed: string;
@@ -23,6 +24,7 @@ export function createActorStoreKeys(prefix: string): ActorStoreKeys {
     records: [`${base}changes`, `${base}expiry`, `${base}era`, ...recordKinds.map((kind) => `${base}records:${kind}`)],
     lease: (name) => `${base}lease:${name}`,
     permits: (name) => `${base}permits:${name}`,
+    kept: (name) => `${base}kept:${name}`,
     channel: (name) => `${base}channel:${name}`,
     changed: `${base}changed`,
   };

@@ -46,7 +46,7 @@ export function createRedisActorStore(
   const keys = createActorStoreKeys(prefix);
   const onChange = (): void => onState?.(state());
   const calls = createRedisCalls({ redis, keys, log, onChange }, { timeoutMs, maxChanges });
-  const { now, acquire, holder, take, publish } = calls;
+  const { now, acquire, holder, take, keep, publish } = calls;
   const restore = createRestore({
     acquire,
     fill: async (records, lease) => void (await calls.put(records, lease, { onlyAbsent: true })),
@@ -69,6 +69,7 @@ export function createRedisActorStore(
     acquire,
     holder,
     take,
+    keep,
     state,
     follow: (listener) => follower.start(listener),
     async write(records, lease) {

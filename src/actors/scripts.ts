@@ -67,6 +67,8 @@ export function actorScripts({ maxChanges }: ActorScriptSettings) {
     publish: script(always, "", publishing),
     /** KEYS: bucket. Deadline, permits a second, burst. Tells 1 when one was taken. */
     take: script("#!lua", "", taking),
+    /** KEYS: name. Deadline, value. Tells the value that is kept. */
+    keep: script("#!lua", "", keeping),
   } as const;
 }
 
@@ -217,3 +219,8 @@ call('HSET', KEYS[1], 'permits', string.format('%.6f', permits - taken), 'at', t
 -- By then it is full, which it is as well when it is not there.
 call('PEXPIRE', KEYS[1], text(math.min(burst / rate * 1000, 1e12) + 1000))
 return { ${Answer.done}, now, taken }`;
+
+const keeping = `
+if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
+call('SET', KEYS[1], ARGV[2], 'NX')
+return { ${Answer.done}, now, call('GET', KEYS[1]) }`;

@@ -19,6 +19,8 @@ export interface Source {
    * end cannot list. Throws when it breaks off.
    */
   list?(signal: AbortSignal): AsyncIterable<ListedPage>;
+  /** What who shows a token of its form that belongs to nobody is told, where clients know a text. */
+  readonly denial?: string;
   /** After what time an actor that is in use is asked for anew, ms; absent: the sync sees to it. */
   readonly staleAfterMs?: number;
   /** How long after its last update an actor may not be refreshed on its own request, ms. */

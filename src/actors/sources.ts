@@ -1,41 +1,126 @@
 import { UnauthenticatedError, UnavailableError } from "../errors.js";
-import type { Actor } from "./actor.js";
-import type { FoundActor, Source } from "./source.js";
+import type { Log } from "../lib/log.js";
+import type { Actor, Feature } from "./actor.js";
+import type { Directory, Known } from "./directory.js";
+import { createFreshness, type FreshnessOptions } from "./freshness.js";
+import { createJudge, type Judgement } from "./judge.js";
+import { createLookups, type LookupOutcome, type OwnedToken } from "./lookups.js";
+import { createRefreshes, type Refreshed, type RefreshQuery } from "./refresh.js";
+import { createRemember } from "./remember.js";
+import type { Source } from "./source.js";
+import { createSourceWatch, type SourceHealth } from "./source-health.js";
+import type { ActorStore } from "./store.js";
+import type { TokenHasher } from "./token.js";
 
 /** All sources, in the order in which they are asked. */
 export interface Sources {
+  readonly all: readonly Source[];
   /**
    * The actor `token` belongs to. Throws `UnauthenticatedError` when it belongs to nobody, `UnavailableError` when the
-   * source that owns it cannot say.
+   * source that owns it cannot say and nothing usable is known.
    */
   find(token: string | undefined): Promise<Actor>;
+  /** Whether the actor is older than it should be, and served all the same. */
+  isStale(known: Known): boolean;
+  /**
+   * Asks the source anew for the actor that holds `token`, for that actor. Undefined: its source is never asked. Throws
+   * `RecentlyRefreshedError` within the cool-down, and what `find` throws.
+   */
+  refreshFor(token: string | undefined): Promise<Refreshed | undefined>;
+  /** The same for an operator, whatever the cool-down. Throws `SyncRefusedError` when the source cannot be asked. */
+  refresh(query: RefreshQuery): Promise<Refreshed>;
+  /** The actor was refused something that its source may have granted by now. */
+  refused(actor: Pick<Actor, "source" | "id">): void;
+  /** How the source fares with its back end, as this process sees it. */
+  health(source: string): SourceHealth;
+  /** Something else asked the source: tells what came of it. Undefined: it answered. */
+  asked(source: string, error: unknown): void;
+  close(): void;
 }
 
-/** Time a source has to say whose a token is. */
-const lookupTimeoutMs = 5_000;
+export interface SourcesParts {
+  readonly sources: readonly Source[];
+  readonly store: ActorStore;
+  readonly directory: Directory;
+  readonly hasher: TokenHasher;
+  readonly log: Log;
+  /** This process, as others see it. */
+  readonly process: string;
+  /** Whether hashes of tokens can be relied on: before, nobody but local sources is asked. Default: always. */
+  readonly isReady?: () => boolean;
+  /** The length of a window changed, and the source promises that it then begins anew. Must not throw. */
+  readonly onIntervalChanged?: (actor: Actor, feature: Feature) => void;
+  /** What came of each look-up. Must not throw. */
+  readonly onLookup?: (source: string, outcome: LookupOutcome) => void;
+}
 
 // Making a signal with a timer costs more than a look-up in memory.
 const never = new AbortController().signal;
+/** When callers may try again while the gateway is not ready. */
+const notReadyRetryMs = 2_000;
 
-export function createSources(parts: { sources: readonly Source[] }): Sources {
+export function createSources(parts: SourcesParts, options: FreshnessOptions): Sources {
+  const { sources, store, directory, isReady = () => true } = parts;
+  const { onIntervalChanged = () => {}, onLookup = () => {} } = parts;
+  const freshness = createFreshness({ sources, directory, now: store.now }, options);
+  const judge = createJudge({ ...parts, freshness });
+  const watches = new Map(sources.map(({ name }) => [name, createSourceWatch(store.now)]));
+  const watchOf = (source: string) => watches.get(source) ?? createSourceWatch(store.now);
+  const remember = createRemember({ ...parts, onIntervalChanged }, options);
+  const lookups = createLookups({ ...parts, remember, watchOf, onOutcome: onLookup });
+  const refreshes = createRefreshes({ sources, directory, lookups, judge, now: store.now });
+
+  /** What the source says, asked now. */
+  async function ask(owned: OwnedToken): Promise<Actor> {
+    if (!isReady()) throw new UnavailableError("SOURCE_UNAVAILABLE", "the gateway is starting", notReadyRetryMs);
+    const answer = await lookups.ask(owned, (known) => freshness.of(known, owned.tokenHash) !== "expired");
+    if (answer.kind === "nobody") throw nobody(owned.source);
+    return answer.known.actor;
+  }
+
   return {
+    all: sources,
     async find(token) {
-      const source = parts.sources.find((each) => each.owns(token));
-      if (!source) throw unknown(token);
-      let found: FoundActor | undefined;
-      try {
-        found = await source.lookup(token, source.local ? never : AbortSignal.timeout(lookupTimeoutMs));
-      } catch (cause) {
-        throw new UnavailableError("SOURCE_UNAVAILABLE", "the token's source cannot be asked", 5_000, { cause });
+      const judged = judge(token);
+      if (judged.kind === "known") {
+        const { owned, known, freshness: age } = judged;
+        if (age === "expired") return ask(owned);
+        if (age === "stale") lookups.refreshSoon(owned);
+        else refreshes.comes(owned, known);
+        return known.actor;
       }
-      if (!found) throw unknown(token);
-      return found.actor;
+      if (judged.kind === "local") {
+        const found = await judged.source.lookup(token, never);
+        if (found) return directory.effective(found.actor);
+      }
+      if (judged.kind === "unheard") return ask(judged.owned);
+      throw refusalOf(judged, token);
     },
+    isStale: (known) => freshness.of(known) !== "fresh",
+    async refreshFor(token) {
+      const refreshed = await refreshes.forHolder(token);
+      if (refreshed && !refreshed.known) throw refusalOf(judge(token), token);
+      return refreshed;
+    },
+    refresh: refreshes.now,
+    refused: refreshes.wanted,
+    health: (source) => watchOf(source).health(),
+    asked(source, error) {
+      if (error === undefined) watchOf(source).succeeded();
+      else watchOf(source).failed(error);
+    },
+    close: lookups.close,
   };
 }
 
-function unknown(token: string | undefined): UnauthenticatedError {
-  return token === undefined
-    ? new UnauthenticatedError("TOKEN_MISSING", "Cody Gateway access not enabled")
-    : new UnauthenticatedError("TOKEN_INVALID", "token not from source: no source found for token");
+/** Why nobody is found. The texts are those that existing clients know. */
+function refusalOf(judged: Judgement, token: string | undefined): UnauthenticatedError {
+  if (judged.kind === "nobody") return nobody(judged.owned.source);
+  if (judged.kind === "revoked") return new UnauthenticatedError("TOKEN_INVALID", "access token is revoked");
+  if (token === undefined) return new UnauthenticatedError("TOKEN_MISSING", "Cody Gateway access not enabled");
+  return new UnauthenticatedError("TOKEN_INVALID", "token not from source: no source found for token");
+}
+
+function nobody({ name, denial = "access token denied: nobody has it" }: Source): UnauthenticatedError {
+  return new UnauthenticatedError("TOKEN_INVALID", `${name}: failed to validate access token: ${denial}`);
 }

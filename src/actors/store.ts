@@ -73,6 +73,8 @@ export interface ActorStore {
   holder(name: string): Promise<string | undefined>;
   /** Takes one of `perSecond` permits of this name that all processes share; false when none is left. */
   take(name: string, options: { readonly perSecond: number; readonly burst: number }): Promise<boolean>;
+  /** What is kept under this name for good, the same for all processes: `value`, if there was nothing. */
+  keep(name: string, value: string): Promise<string>;
   /** Sends a message to all processes that listen; nobody keeps it. Lost while the store cannot be asked. */
   publish(channel: string, message: string): void;
   /** Calls back, never before it returns, with each message from now on, also with those of this process. Returns how to stop. */

@@ -13,9 +13,16 @@ export interface TokenHasher {
   fromSha256(hex: string): string;
 }
 
+/** A hasher whose pepper may come later. */
+export interface KeyedTokenHasher extends TokenHasher {
+  /** Takes another pepper: hashes made before are of no use any more. */
+  rekey(pepper: string): void;
+}
+
 /** HMAC-SHA-256 over the token's SHA-256, so that who knows only the SHA-256 can be recognised too. */
-export function createTokenHasher(pepper: string): TokenHasher {
-  const keyed = (digest: Buffer): string => createHmac("sha256", pepper).update(digest).digest("base64url");
+export function createTokenHasher(pepper: string): KeyedTokenHasher {
+  let key = pepper;
+  const keyed = (digest: Buffer): string => createHmac("sha256", key).update(digest).digest("base64url");
   // A request asks for the same token several times in a row.
   let last: { token: string; hash: string } | undefined;
   return {
@@ -24,6 +31,10 @@ export function createTokenHasher(pepper: string): TokenHasher {
       return last.hash;
     },
     fromSha256: (hex) => keyed(Buffer.from(hex, "hex")),
+    rekey(next) {
+      key = next;
+      last = undefined;
+    },
   };
 }
 

@@ -1,35 +1,50 @@
-import { Code, ConnectError, type ServiceImpl } from "@connectrpc/connect";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import type { ServiceImpl } from "@connectrpc/connect";
 import type { LimitsService } from "../../gen/codygateway/v1/limits_pb.js";
+import type { Actor } from "../actors/actor.js";
+import type { Sources } from "../actors/sources.js";
+import { bearerToken } from "../auth/credentials.js";
 import { actorOf } from "../auth/interceptor.js";
 import type { Quota } from "../quota/quota.js";
 import { tightest } from "../quota/tightest.js";
 import { toFeatureEnum, toRateLimit } from "./rate-limit.js";
 
+export interface LimitsParts {
+  readonly quota: Quota;
+  readonly sources: Pick<Sources, "refreshFor">;
+}
+
 /** What the calling actor has left. */
-export function limits(parts: { quota: Quota }): ServiceImpl<typeof LimitsService> {
+export function limits({ quota, sources }: LimitsParts): ServiceImpl<typeof LimitsService> {
   return {
     async getLimits(_req, context) {
-      const actor = actorOf(context.values);
-      const byFeature = await parts.quota.limits(actor);
-      return {
-        features: [...byFeature].map(([feature, states]) => {
-          const state = tightest(states);
-          const main = state && toRateLimit(state);
-          const inFlight = states.find(({ unit }) => unit === "in_flight");
-          return {
-            feature: toFeatureEnum(feature),
-            ...(main && { rateLimit: main }),
-            rateLimits: states.flatMap((each) => toRateLimit(each) ?? []),
-            ...(inFlight && { inFlightLimit: inFlight.limit }),
-            inFlight: inFlight?.used ?? 0,
-            allowedModels: [...(actor.features[feature]?.models ?? [])],
-          };
-        }),
-      };
+      return { features: await featuresOf(actorOf(context.values)) };
     },
 
-    refreshLimits() {
-      throw new ConnectError("RefreshLimits is not available yet", Code.Unimplemented);
+    async refreshLimits(_req, context) {
+      const token = bearerToken(context.requestHeader.get("authorization") ?? undefined);
+      const known = (await sources.refreshFor(token))?.known;
+      return {
+        features: await featuresOf(known?.actor ?? actorOf(context.values)),
+        ...(known && { refreshTime: timestampFromDate(known.told.updatedAt) }),
+      };
     },
   };
+
+  async function featuresOf(actor: Actor) {
+    const byFeature = await quota.limits(actor);
+    return [...byFeature].map(([feature, states]) => {
+      const state = tightest(states);
+      const main = state && toRateLimit(state);
+      const inFlight = states.find(({ unit }) => unit === "in_flight");
+      return {
+        feature: toFeatureEnum(feature),
+        ...(main && { rateLimit: main }),
+        rateLimits: states.flatMap((each) => toRateLimit(each) ?? []),
+        ...(inFlight && { inFlightLimit: inFlight.limit }),
+        inFlight: inFlight?.used ?? 0,
+        allowedModels: [...(actor.features[feature]?.models ?? [])],
+      };
+    });
+  }
 }

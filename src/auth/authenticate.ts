@@ -11,12 +11,13 @@ export interface Authenticator {
   authenticate(token: string | undefined): Promise<Actor>;
 }
 
-export function createAuthenticator(parts: { sources: Sources }): Authenticator {
+export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "refused"> }): Authenticator {
   return {
     async authenticate(token) {
       const actor = await parts.sources.find(token);
-      if (!actor.accessEnabled) throw new AccessDisabledError();
-      return actor;
+      if (actor.accessEnabled) return actor;
+      parts.sources.refused(actor);
+      throw new AccessDisabledError();
     },
   };
 }

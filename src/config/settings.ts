@@ -125,6 +125,16 @@ const actors = {
     as.boolean.prefault("false"),
     "Whether requests without a token are served, as one actor with small limits.",
   ),
+  syncIntervalMs: setting(
+    "CODY_GATEWAY_SOURCES_SYNC_INTERVAL",
+    as.timeout.prefault("2m"),
+    "Time from one sync of all actors of a source to the next.",
+  ),
+  shrinkGuard: setting(
+    "CODY_GATEWAY_SOURCES_SHRINK_GUARD",
+    as.percentage.prefault("20%"),
+    "A sync that would remove more than this share of a source's actors, and more than 10, or all, removes none until an operator allows it.",
+  ),
   maxStaleMs: setting(
     "CODY_GATEWAY_SOURCES_MAX_STALE",
     as.duration.prefault("24h"),
@@ -306,7 +316,7 @@ export const ignored: readonly Ignored[] = [
   },
   {
     names: [
-      ...gateway("DOTCOM_*", "ENTERPRISE_PORTAL_URL", "SOURCES_SYNC_INTERVAL", "SOURCES_SHRINK_GUARD", "ENVIRONMENT"),
+      ...gateway("DOTCOM_*", "ENTERPRISE_PORTAL_URL", "ENVIRONMENT"),
       "SAMS_URL",
       "SAMS_API_URL",
       "SAMS_CLIENT_ID",

@@ -41,6 +41,10 @@ export interface Config {
   /** The short windows that come with the limits of existing actors. */
   readonly burst: Burst;
   readonly sources: {
+    /** Time from one sync to the next. */
+    readonly syncIntervalMs: number;
+    /** Share of a source's actors that a sync may remove, 0 to 1. */
+    readonly shrinkGuard: number;
     /** How long a known actor is served when its source cannot be asked. */
     readonly maxStaleMs: number;
     /** How long an actor is served without asking its source again. */

@@ -1,17 +1,20 @@
 // Whether the gateway lives, is ready, what it counts, and which version it is.
 
 import { hash, timingSafeEqual } from "node:crypto";
+import type { Syncs } from "../actors/sync.js";
 import { bearerToken } from "../auth/credentials.js";
 import { problemErrors, sourcegraphErrors } from "./errors.js";
 import { type HttpRoute, header, send } from "./http.js";
+import { syncAll } from "./sync-all.js";
 
 export interface DiagnosticsParts {
   readonly version: string;
   ready(): boolean;
   /** What is missing, when not ready. */
   missing(): readonly string[];
-  /** Bearer of `/-/healthz`; undefined: the route does not exist. */
+  /** Bearer of `/-/healthz` and `/-/actor/…`; undefined: these routes do not exist. */
   readonly secret: string | undefined;
+  readonly syncs: Pick<Syncs, "sync">;
   /** Metrics in the Prometheus text format. */
   metrics(): Promise<string>;
 }
@@ -36,21 +39,33 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
       if (parts.ready()) send(res, 200, plain, "ok\n");
       else send(res, 503, { ...plain, "retry-after": "5" }, "not ready\n");
     }),
-    ...(parts.secret === undefined ? [] : [get("/-/healthz", healthz(parts, parts.secret))]),
+    ...(parts.secret === undefined ? [] : secretRoutes(parts, parts.secret)),
     get("/metrics", async ({ res }) => {
       send(res, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" }, await parts.metrics());
     }),
   ];
 }
 
-/** The existing gateway's health check, with its answers (wire.md 1.10). */
-function healthz(parts: DiagnosticsParts, secret: string): HttpRoute["handle"] {
-  return async ({ req, res }) => {
-    const shown = bearerToken(header(req, "authorization"));
-    if (shown === undefined || !sameSecret(shown, secret)) return send(res, 401, {}, "");
-    if (parts.ready()) return send(res, 200, plain, "healthz: ok");
-    send(res, 500, plain, `healthz: ${parts.missing().join(", ")}`);
-  };
+/** Those of the existing gateway that ask for the secret, with its answers (wire.md 1.10). It took any method. */
+function secretRoutes(parts: DiagnosticsParts, secret: string): HttpRoute[] {
+  const guarded = (path: string, handle: HttpRoute["handle"]): HttpRoute[] =>
+    (["GET", "POST"] as const).map((method) => ({
+      method,
+      path,
+      errors: sourcegraphErrors,
+      async handle(call) {
+        const shown = bearerToken(header(call.req, "authorization"));
+        if (shown === undefined || !sameSecret(shown, secret)) return send(call.res, 401, {}, "");
+        await handle(call);
+      },
+    }));
+  return [
+    ...guarded("/-/healthz", async ({ res }) => {
+      if (parts.ready()) send(res, 200, plain, "healthz: ok");
+      else send(res, 500, plain, `healthz: ${parts.missing().join(", ")}`);
+    }),
+    ...guarded("/-/actor/sync-all-sources", syncAll(parts.syncs)),
+  ];
 }
 
 /** Compared in a time that does not tell how much of it is right. */

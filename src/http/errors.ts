@@ -6,10 +6,12 @@ import {
   ModelNotAllowedError,
   QuotaExceededError,
   type Reason,
+  RecentlyRefreshedError,
   TooManyInFlightError,
   UnavailableError,
   UpstreamError,
 } from "../errors.js";
+import { formatGoDuration } from "../lib/duration.js";
 import { JsonSyntaxError } from "../lib/json.js";
 import type { ErrorShape, HttpError } from "./http.js";
 import { rateLimitHeaders } from "./rate-limit.js";
@@ -68,6 +70,8 @@ function messageOf(error: GatewayError): string {
   if (error instanceof FeatureNotGrantedError) return `no access to feature ${error.feature}`;
   if (error instanceof QuotaExceededError || error instanceof TooManyInFlightError) return limitText(error);
   if (error instanceof UpstreamError) return upstreamText(error);
+  if (error instanceof RecentlyRefreshedError)
+    return `actor was recently updated - try again in ${formatGoDuration(wholeSeconds(error.retryAfterMs) * 1_000)}`;
   return error.message;
 }
 
@@ -104,7 +108,8 @@ function headersOf(error: GatewayError): Record<string, string> {
       ...(seconds > longestSdkWait && { "x-should-retry": "false" }),
     };
   }
-  if (error instanceof UnavailableError) return { "retry-after": String(Math.ceil(error.retryAfterMs / 1000)) };
+  if (error instanceof UnavailableError || error instanceof RecentlyRefreshedError)
+    return { "retry-after": String(wholeSeconds(error.retryAfterMs)) };
   if (error instanceof UpstreamError && error.details.retryAfterSeconds !== undefined)
     return { "retry-after": String(error.details.retryAfterSeconds) };
   if (error.reason === "MESSAGE_TOO_LARGE") return { "x-should-retry": "false" };
@@ -113,16 +118,24 @@ function headersOf(error: GatewayError): Record<string, string> {
 
 /** Whole seconds, rounded up: after them the same request passes. */
 function secondsUntil(time: Date): number {
-  return Math.min(Math.max(1, Math.ceil((time.getTime() - Date.now()) / 1000)), maxRetryAfter);
+  return wholeSeconds(time.getTime() - Date.now());
 }
 
-/** How existing Sourcegraph instances read errors: JSON with one text, and plain text for limits (wire.md 1.2, 4.5). */
+function wholeSeconds(ms: number): number {
+  return Math.min(Math.max(1, Math.ceil(ms / 1000)), maxRetryAfter);
+}
+
+/** How existing Sourcegraph instances read errors: JSON with one text, and plain text for limits (wire.md 1.2, 1.8, 4.5). */
 export const sourcegraphErrors: ErrorShape = {
-  contentType: (error) => (error.status === 429 ? "text/plain; charset=utf-8" : "application/json"),
-  body: (error) => `${error.status === 429 ? error.message : JSON.stringify({ error: error.message })}\n`,
+  contentType: (error) => (isOfLimit(error) ? "text/plain; charset=utf-8" : "application/json"),
+  body: (error) => `${isOfLimit(error) ? error.message : JSON.stringify({ error: error.message })}\n`,
   streamFrame: (error) =>
     sseError({ type: "error", error: { type: error.reason.toLowerCase(), message: error.message } }),
 };
+
+function isOfLimit({ status, reason }: HttpError): boolean {
+  return status === 429 && reason !== "RECENTLY_REFRESHED";
+}
 
 /** Errors of routes that are nobody's format: https://www.rfc-editor.org/rfc/rfc9457 */
 export const problemErrors: ErrorShape = {

@@ -1,6 +1,7 @@
 // The routes of existing Sourcegraph instances and Cody clients (wire.md 1, 14).
 
 import type { Actor, Feature } from "../actors/actor.js";
+import type { Sources } from "../actors/sources.js";
 import type { Authenticator } from "../auth/authenticate.js";
 import { bearerToken } from "../auth/credentials.js";
 import { InvalidRequestError } from "../errors.js";
@@ -29,6 +30,7 @@ export interface SourcegraphParts {
   readonly relay: RelayParts;
   readonly quota: Quota;
   readonly authenticator: Authenticator;
+  readonly sources: Pick<Sources, "refreshFor">;
 }
 
 export interface SourcegraphOptions {
@@ -100,21 +102,27 @@ function limitsRoute(parts: SourcegraphParts): HttpRoute {
   };
 }
 
-/** Empty 200 for actors whose source cannot be asked again, which is every source there is. */
+/** Empty 200 once the actor's source was asked, also where it cannot be. */
 function refreshRoute(parts: SourcegraphParts): HttpRoute {
   return {
     method: "POST",
     path: "/v1/limits/refresh",
     errors: sourcegraphErrors,
     async handle(call) {
+      // First: who was refused may have access by now.
+      await parts.sources.refreshFor(tokenOf(call));
       await callerOf(parts.authenticator, call);
       send(call.res, 200, {}, "");
     },
   };
 }
 
-function callerOf(authenticator: Authenticator, { req }: HttpCall): Promise<Actor> {
-  return authenticator.authenticate(bearerToken(header(req, "authorization")));
+function callerOf(authenticator: Authenticator, call: HttpCall): Promise<Actor> {
+  return authenticator.authenticate(tokenOf(call));
+}
+
+function tokenOf({ req }: HttpCall): string | undefined {
+  return bearerToken(header(req, "authorization"));
 }
 
 function featureOf(

@@ -1,7 +1,8 @@
 // The metrics of several processes as one: https://prometheus.io/docs/instrumenting/exposition_formats/
 
-/** Gauges of which the largest is told: of the others, and of counters and histograms, the sum. */
-const largest = /lag|_info$|start_time|uptime|max_fds|heap_size_limit/;
+/** Gauges of which the largest is told, and the smallest: of the others, and of counters and histograms, the sum. */
+const largest = /lag|_info$|start_time|uptime|max_fds|heap_size_limit|actors_known$|sync_age|sync_held$/;
+const smallest = /_up$/;
 
 /** Adds up texts in the Prometheus format that come from processes of one kind. */
 export function mergeMetrics(texts: readonly string[]): string {
@@ -34,5 +35,6 @@ function add(series: Map<string, Map<string, number>>, metric: string, line: str
   const values = series.get(metric) as Map<string, number>;
   const before = values.get(key);
   if (before === undefined) values.set(key, value);
-  else values.set(key, largest.test(metric) ? Math.max(before, value) : before + value);
+  else if (largest.test(metric)) values.set(key, Math.max(before, value));
+  else values.set(key, smallest.test(metric) ? Math.min(before, value) : before + value);
 }

@@ -1,7 +1,7 @@
 import { collectDefaultMetrics, Registry } from "prom-client";
 import { createTupleMap } from "../lib/tuple-map.js";
 import { names } from "./names.js";
-import { type Counter, createCounter, createHistogram, type Histogram } from "./series.js";
+import { type Counter, createCounter, createHistogram, gaugeText, type Histogram } from "./series.js";
 
 /** What the gateway counts, for /metrics. Label values are closed sets: what is not known counts as `other`. */
 export interface Metrics {
@@ -12,6 +12,10 @@ export interface Metrics {
   /** A request began (1) or ended (-1). */
   inFlight(surface: string, feature: string, change: 1 | -1): void;
   quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
+  /** Counts a look-up of an actor at its source. */
+  sourceAsked(source: string, outcome: "found" | "nobody" | "failed" | "limited"): void;
+  /** Counts a sync that this process did. */
+  syncEnded(source: string, outcome: "succeeded" | "held" | "failed" | "canceled"): void;
   eventsHandled(sink: string, result: "delivered" | "retried" | "parked" | "lost", count: number): void;
   /** What the server does on its own. */
   readonly server: {
@@ -21,10 +25,15 @@ export interface Metrics {
     failed(): void;
   };
   /** Reads a number whenever metrics are asked for. */
-  gauge(name: "ledgerBacklog" | "connections" | "quotaStoreUp", read: () => number): void;
+  gauge(name: PlainGauge, read: () => number): void;
+  /** The same for one number of each source. */
+  gaugeOf(name: SourceGauge, read: () => Iterable<readonly [source: string, value: number]>): void;
   /** Everything in the Prometheus text format, version 0.0.4. */
   render(): Promise<string>;
 }
+
+type PlainGauge = "ledgerBacklog" | "connections" | "quotaStoreUp" | "actorStoreUp";
+type SourceGauge = "actorsKnown" | "sourceUp" | "syncAge" | "syncHeld";
 
 /** A usage event, as far as it is counted. */
 export interface ObservedRequest {
@@ -74,7 +83,9 @@ export function createMetrics(options: { readonly version: string; readonly prov
   const info = createCounter(names.info, "gauge");
   info.at(options.version).add(1);
   const tokens = createTokenCounters();
-  const gauges = new Map<"ledgerBacklog" | "connections" | "quotaStoreUp", () => number>();
+  const lookups = createCounter(names.sourceLookups);
+  const syncs = createCounter(names.sourceSyncs);
+  const gauges = new Map<PlainGauge | SourceGauge, () => Iterable<readonly [label: string, value: number]>>();
 
   const bundleOf = (event: ObservedRequest): Bundle => {
     const surface = known(surfaces, event.edge);
@@ -124,14 +135,14 @@ export function createMetrics(options: { readonly version: string; readonly prov
       cut: (reason) => cuts.at(reason).add(1),
       failed: () => handlerFailures.at().add(1),
     },
-    gauge: (name, read) => void gauges.set(name, read),
+    sourceAsked: (source, outcome) => lookups.at(source, outcome).add(1),
+    syncEnded: (source, outcome) => syncs.at(source, outcome).add(1),
+    gauge: (name, read) => void gauges.set(name, () => [["", read()]]),
+    gaugeOf: (name, read) => void gauges.set(name, read),
     async render() {
       const ofRequests = [requests, duration, overhead, firstByte, upstream, tokens, inFlight, decisions];
-      const counted = [...ofRequests, events, refusals, cuts, handlerFailures, info];
-      const read = [...gauges].map(([name, value]) => {
-        const { name: title, help } = names[name];
-        return `# HELP ${title} ${help}\n# TYPE ${title} gauge\n${title} ${value()}\n`;
-      });
+      const counted = [...ofRequests, lookups, syncs, events, refusals, cuts, handlerFailures, info];
+      const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
       return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");
     },
   };

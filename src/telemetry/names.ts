@@ -91,5 +91,36 @@ export const names = {
     help: "1 while the quota store can be asked, 0 while it is away. Not there for limits in memory.",
     labels: [],
   },
+  sourceLookups: {
+    name: `${prefix}source_lookups_total`,
+    help: "Look-ups of single actors: found, nobody, failed, or limited: not made, to spare the source.",
+    labels: ["source", "outcome"],
+  },
+  sourceSyncs: {
+    name: `${prefix}source_syncs_total`,
+    help: "Syncs of this process that ended: succeeded, held by the shrink guard, failed or canceled.",
+    labels: ["source", "outcome"],
+  },
+  actorsKnown: { name: `${prefix}actors_known`, help: "Actors that are known.", labels: ["source"] },
+  sourceUp: {
+    name: `${prefix}source_up`,
+    help: "1 while the source answers or was not asked yet, 0 while it fails. Known actors are served all the same.",
+    labels: ["source"],
+  },
+  syncAge: {
+    name: `${prefix}source_sync_age_seconds`,
+    help: "Time since the last sync began that had the whole listing.",
+    labels: ["source"],
+  },
+  syncHeld: {
+    name: `${prefix}source_sync_held`,
+    help: "1 while the shrink guard keeps actors that the source no longer lists.",
+    labels: ["source"],
+  },
+  actorStoreUp: {
+    name: `${prefix}actor_store_up`,
+    help: "1 while the store of actors can be asked, 0 while it is away. Not there for actors in memory.",
+    labels: [],
+  },
   info: { name: `${prefix}build_info`, help: "1, with the gateway's version.", labels: ["version"] },
 } as const satisfies Record<string, MetricName>;

@@ -72,6 +72,15 @@ export function createHistogram(metric: MetricName & { readonly buckets: readonl
   });
 }
 
+/** Numbers that are read when they are asked for, one for each value of the metric's only label. */
+export function gaugeText(metric: MetricName, values: Iterable<readonly [label: string, value: number]>): string {
+  const { name, help, labels } = metric;
+  const lines = [...values].map(
+    ([label, value]) => `${name}${labels.length > 0 ? braces(labels, [label]) : ""} ${value}`,
+  );
+  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...lines, ""].join("\n");
+}
+
 interface Child<T> {
   readonly child: T;
   lines(): string[];

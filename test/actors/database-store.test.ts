@@ -85,6 +85,20 @@ describe("a database store of actors that is started again", () => {
     expect(two.log.lines).toEqual([]);
   });
 
+  it("has what was kept, which another directory has not", async () => {
+    await using dir = await dataDir();
+    await using another = await dataDir();
+    {
+      await using first = await open(dir.path);
+      await first.store.keep("pepper", "first");
+    }
+
+    await using again = await open(dir.path);
+    await using other = await open(another.path);
+    expect(await again.store.keep("pepper", "second")).toBe("first");
+    expect(await other.store.keep("pepper", "second")).toBe("second");
+  });
+
   it("knows many, and tells them in slices", async () => {
     await using dir = await dataDir();
     {

@@ -9,38 +9,15 @@ import { UnavailableError } from "../../src/errors.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { recordingLog } from "../helpers/log.js";
 import { scriptedSource } from "../helpers/scripted-source.js";
+import { allOfTime, pass, settled } from "../helpers/time.js";
 
-// All of time is the test's, turns of the event loop too: it passes in `settled` and `pass`.
+// All of time is the test's: it passes in `settled` and `pass`.
 beforeEach(() => {
-  vi.useFakeTimers({
-    toFake: [
-      "setTimeout",
-      "clearTimeout",
-      "setInterval",
-      "clearInterval",
-      "setImmediate",
-      "clearImmediate",
-      "Date",
-      "performance",
-    ],
-  });
+  vi.useFakeTimers({ toFake: [...allOfTime] });
 });
 afterEach(() => {
   vi.useRealTimers();
 });
-
-const pass = (ms: number) => vi.advanceTimersByTimeAsync(ms);
-
-/** What becomes of the promise, with as little time passing as it needs. */
-async function settled<T>(promise: Promise<T>): Promise<T> {
-  let done = false;
-  const end = (): void => {
-    done = true;
-  };
-  promise.then(end, end);
-  while (!done) await pass(1);
-  return promise;
-}
 
 const intervalMs = 120_000;
 

@@ -1,44 +1,42 @@
 import { describe, expect, it } from "vitest";
 import type { Actor } from "../../src/actors/actor.js";
-import type { Source } from "../../src/actors/source.js";
-import { createSources } from "../../src/actors/sources.js";
 import { createAuthenticator } from "../../src/auth/authenticate.js";
 import { bearerToken } from "../../src/auth/credentials.js";
+import { UnauthenticatedError } from "../../src/errors.js";
+import { makeActor } from "../helpers/make-actor.js";
 
-const actor: Actor = { id: "a", name: "A", source: "s", accessEnabled: true, features: {}, updatedAt: new Date(0) };
-
-function source(name: string, prefix: string, lookup: Source["lookup"]): Source {
-  return { name, kind: "test", owns: (token) => token?.startsWith(prefix) === true, lookup };
-}
-
-function authenticator(...sources: Source[]) {
-  return createAuthenticator({ sources: createSources({ sources }) });
+function authenticator(find: (token: string | undefined) => Promise<Actor>) {
+  const refused: string[] = [];
+  const sources = {
+    find,
+    refused: ({ source, id }: Pick<Actor, "source" | "id">) => void refused.push(`${source}/${id}`),
+  };
+  return { ...createAuthenticator({ sources }), refused };
 }
 
 describe("authenticate", () => {
-  it("asks the first source that owns the token, and no other", async () => {
-    const first = source("first", "x", async () => ({ actor, tokens: undefined }));
-    const second = source("second", "", async () => {
-      throw new Error("asked");
-    });
-    await expect(authenticator(first, second).authenticate("x1")).resolves.toBe(actor);
+  it("gives the actor that the sources find", async () => {
+    const actor = makeActor();
+    const { authenticate, refused } = authenticator(async (token) =>
+      token === "x" ? actor : makeActor({ id: "other" }),
+    );
+
+    expect(await authenticate("x")).toBe(actor);
+    expect(refused).toEqual([]);
   });
 
-  it("refuses an actor whose access is disabled", async () => {
-    const disabled = source("s", "x", async () => ({ actor: { ...actor, accessEnabled: false }, tokens: undefined }));
-    await expect(authenticator(disabled).authenticate("x1")).rejects.toMatchObject({ reason: "ACCESS_DISABLED" });
+  it("refuses an actor whose access is disabled, and says so to the sources", async () => {
+    const { authenticate, refused } = authenticator(async () => makeActor({ accessEnabled: false }));
+
+    await expect(authenticate("x")).rejects.toMatchObject({ reason: "ACCESS_DISABLED" });
+    expect(refused).toEqual(["static/acme"]);
   });
 
-  it("tells an unknown token from a missing one, and both from a source that cannot say", async () => {
-    const nobody = source("s", "x", async () => undefined);
-    const away = source("s", "y", async () => {
-      throw new Error("connection refused");
-    });
-    const { authenticate } = authenticator(nobody, away);
-    await expect(authenticate(undefined)).rejects.toMatchObject({ reason: "TOKEN_MISSING" });
-    await expect(authenticate("x1")).rejects.toMatchObject({ reason: "TOKEN_INVALID" });
-    await expect(authenticate("z1")).rejects.toMatchObject({ reason: "TOKEN_INVALID" });
-    await expect(authenticate("y1")).rejects.toMatchObject({ reason: "SOURCE_UNAVAILABLE" });
+  it("passes on why there is no actor", async () => {
+    const error = new UnauthenticatedError("TOKEN_INVALID", "nobody's");
+    const { authenticate } = authenticator(async () => Promise.reject(error));
+
+    await expect(authenticate("x")).rejects.toBe(error);
   });
 });
 

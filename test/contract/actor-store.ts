@@ -230,6 +230,12 @@ export function describeActorStore(name: string, make: MakeActorStores): void {
       await until(async () => (await store.take("lookups", rate)) || undefined);
     });
 
+    it("keeps under a name what was given for it first", async () => {
+      expect(await store.keep("pepper", "first 🙂")).toBe("first 🙂");
+      expect(await store.keep("pepper", "second")).toBe("first 🙂");
+      expect(await store.keep("other", "third")).toBe("third");
+    });
+
     it("carries messages to all who listen to the channel, in order", async () => {
       const heard: string[] = [];
       const others: string[] = [];
@@ -299,6 +305,15 @@ export function describeSharedActorStore(name: string, make: MakeActorStores): v
         await two.write([removal("nothing")]);
         expect(listener.get("actors", "a")).toBe(String(at));
       }
+    });
+
+    it("keeps one value under a name, whoever gives it first", async () => {
+      await using data = await make();
+      await using stores = await openAll(data, 3);
+
+      const kept = await Promise.all(stores.all.map((store, index) => store.keep("pepper", `of ${index}`)));
+
+      expect(new Set(kept).size).toBe(1);
     });
 
     it("shares leases and permits, and a message reaches the other process", async () => {

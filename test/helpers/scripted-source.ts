@@ -63,7 +63,6 @@ export function scriptedSource(name = "portal", rest: Partial<Source> = {}): Scr
     set(id, overrides = {}, tokens = [tokenOf(id)]) {
       actors.set(id, { actor: makeActor({ id, name: id, source: name, ...overrides }), tokens });
     },
-    ...rest,
   };
-  return source;
+  return Object.assign(source, rest);
 }
