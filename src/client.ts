@@ -11,6 +11,7 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
+import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
 import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
 import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
 import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
@@ -34,6 +35,11 @@ export interface GatewayClientOptions {
 export interface GatewayClient {
   readonly completions: Client<typeof CompletionsService>;
   readonly limits: Client<typeof LimitsService>;
+}
+
+/** Creates a client of the administration. `token` is an admin credential. Leaving a stream's loop early cancels the call. */
+export function createAdminClient(options: GatewayClientOptions): Client<typeof ActorAdminService> {
+  return cancellingClient(ActorAdminService, transportOf(options));
 }
 
 /** Creates a client. Leaving a stream's loop early, by `break` or by an error, cancels the call. */

@@ -81,6 +81,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     adminPort: values.adminPort,
     tls: tlsCertFile && tlsKeyFile ? { certFile: tlsCertFile, keyFile: tlsKeyFile } : undefined,
     corsOrigins: values.corsOrigins ?? [],
+    adminTokens: values.adminTokens ?? [],
     diagnosticsSecret: values.diagnosticsSecret,
     maxBodyBytes: values.maxBodyBytes,
     maxMessageBytes: values.maxMessageBytes,

@@ -9,10 +9,12 @@ export type Reason =
   | "TOKEN_INVALID"
   | "CREDENTIALS_MALFORMED"
   | "ACCESS_DISABLED"
+  | "ROLE_MISSING"
   | "FEATURE_NOT_GRANTED"
   | "MODEL_NOT_ALLOWED"
   | "CAPABILITY_MISSING"
   | "INVALID_REQUEST"
+  | "NOT_FOUND"
   | "MESSAGE_TOO_LARGE"
   | "QUOTA_EXCEEDED"
   | "TOO_MANY_IN_FLIGHT"
@@ -69,6 +71,26 @@ export class AccessDisabledError extends GatewayError {
   override readonly name = "AccessDisabledError";
   constructor() {
     super("ACCESS_DISABLED", "Cody Gateway access not enabled");
+  }
+}
+
+/** The admin credential is good, but not for this. */
+export class RoleMissingError extends GatewayError {
+  override readonly name = "RoleMissingError";
+  constructor(readonly role: string) {
+    super("ROLE_MISSING", "the admin credential lacks the role");
+  }
+}
+
+/** What the request names does not exist. */
+export class NotFoundError extends GatewayError {
+  override readonly name = "NotFoundError";
+  constructor(
+    message: string,
+    /** What kind of thing it would be, and its name: `source/acme`. Never a token. */
+    readonly resource: string,
+  ) {
+    super("NOT_FOUND", message);
   }
 }
 

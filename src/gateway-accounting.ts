@@ -4,11 +4,12 @@ import { GatewayError } from "./errors.js";
 import { JsonSyntaxError } from "./lib/json.js";
 import type { Log } from "./lib/log.js";
 import type { RelayParts } from "./relay.js";
+import type { RelayWatch } from "./relay-watch.js";
 import { createDenialLog } from "./telemetry/denials.js";
 import type { Metrics } from "./telemetry/metrics.js";
 import type { Ledger } from "./usage/ledger.js";
 
-export interface Accounting extends Pick<RelayParts, "began" | "emit"> {
+export interface Accounting extends Pick<RelayParts, "began" | "admitted" | "emit"> {
   /** A request failed at an edge. What the route has told already is not told again. */
   failed(surface: string, fields: object, error: unknown): void;
   close(): void;
@@ -20,24 +21,29 @@ export interface AccountingParts {
   readonly ledger: Ledger;
   /** An actor was refused something that it may be granted by now at its source. Must not throw. */
   readonly onRefused?: (actor: { readonly source: string; readonly id: string }) => void;
+  /** Told of each request, for those who look on. */
+  readonly watch: RelayWatch;
 }
 
 /** What a refusal may be out of date about. */
 const granted: ReadonlySet<string | undefined> = new Set(["QUOTA_EXCEEDED", "FEATURE_NOT_GRANTED"]);
 
 export function createAccounting(parts: AccountingParts): Accounting {
-  const { log, metrics, ledger, onRefused } = parts;
+  const { log, metrics, ledger, onRefused, watch } = parts;
   const denials = createDenialLog(log);
   const known = new WeakSet<object>();
 
   return {
     began: ({ edge, feature }) => metrics.inFlight(edge, feature, 1),
-    emit(event, { failure, told }) {
+    admitted: watch.admitted,
+    emit(event, end) {
+      const { failure, told } = end;
       if (isObject(failure)) known.add(failure);
       metrics.inFlight(event.edge, event.feature, -1);
       metrics.requestObserved(event);
       if (!told) ledger.emit(event);
       if (granted.has(event.reason)) onRefused?.(event.actor);
+      watch.ended(event, end);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
       else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
       else log.info(withCause(event, failure), "request");

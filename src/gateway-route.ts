@@ -36,7 +36,7 @@ export interface RouteOfRequests {
   close(): Promise<void>;
 }
 
-export interface RouteParts extends Pick<AccountingParts, "onRefused"> {
+export interface RouteParts extends Pick<AccountingParts, "onRefused" | "watch"> {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
@@ -84,7 +84,16 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
 
   return {
-    relay: { tokenizer, catalogue, upstreams, quota, full, began: accounting.began, emit: accounting.emit },
+    relay: {
+      tokenizer,
+      catalogue,
+      upstreams,
+      quota,
+      full,
+      began: accounting.began,
+      admitted: accounting.admitted,
+      emit: accounting.emit,
+    },
     quota,
     models: createModelDirectory({ catalogue, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,

@@ -12,13 +12,16 @@ import { Health } from "../gen/grpc/health/v1/health_pb.js";
 import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import type { Sources } from "./actors/sources.js";
+import { admin } from "./api/admin.js";
 import { completions } from "./api/completions.js";
 import { createErrorInterceptor } from "./api/errors.js";
 import { health } from "./api/health.js";
 import { limits } from "./api/limits.js";
 import { reflection } from "./api/reflection.js";
+import { createAdminInterceptor } from "./auth/admin-interceptor.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import { createAuthInterceptor } from "./auth/interceptor.js";
+import type { Administration } from "./gateway-admin.js";
 import type { Readiness } from "./lib/readiness.js";
 import type { Tokenizer } from "./models/tokenizer.js";
 import type { Quota } from "./quota/quota.js";
@@ -26,12 +29,22 @@ import type { RelayParts } from "./relay.js";
 import type { ModelDirectory } from "./relay-models.js";
 
 /** Services for actors, and the one for operators. */
-const ours = [CompletionsService, EmbeddingsService, LimitsService, AttributionService, ActorAdminService] as const;
+const forCallers = [CompletionsService, EmbeddingsService, LimitsService, AttributionService] as const;
 const standard = [Health, ServerReflection, ServerReflectionAlpha] as const;
-const all: readonly DescService[] = [...ours, ...standard];
+const servicesFor: Readonly<Record<Audience, readonly DescService[]>> = {
+  callers: forCallers,
+  operators: [ActorAdminService],
+  both: [...forCallers, ActorAdminService],
+};
 
-/** Services that need no token: health and reflection tell nothing about anybody; administration has no methods yet. */
+/**
+ * Services that no actor's token opens: health and reflection tell nothing about anybody, administration has credentials of
+ * its own.
+ */
 const open = new Set([...standard, ActorAdminService].map(({ typeName }) => typeName));
+
+/** Largest message of an administration RPC. */
+const maxAdminBytes = 1024 * 1024;
 
 export interface RpcParts {
   readonly relay: RelayParts & { readonly tokenizer: Tokenizer };
@@ -40,6 +53,7 @@ export interface RpcParts {
   readonly sources: Sources;
   readonly models: ModelDirectory;
   readonly readiness: Readiness;
+  readonly administration: Pick<Administration, "admins" | "parts">;
   /** Told of every call that failed, with the error before it was made fit for callers. */
   readonly onFailed: (
     error: unknown,
@@ -47,25 +61,33 @@ export interface RpcParts {
   ) => void;
 }
 
+/** For whom the services of a port are. */
+export type Audience = "callers" | "operators" | "both";
+
 /** First is outermost: errors, authentication, validation. */
 export function rpcInterceptors(parts: RpcParts): Interceptor[] {
   return [
     createErrorInterceptor(parts.onFailed),
     createAuthInterceptor({ authenticator: parts.authenticator }, { open }),
+    createAdminInterceptor(parts.administration),
     createValidateInterceptor(),
   ];
 }
 
 /** Registers all services. What later work brings answers `unimplemented`. */
-export function rpcRoutes(parts: RpcParts): (router: ConnectRouter) => void {
-  const names = new Set(all.map(({ typeName }) => typeName));
-  const describe = reflection(all);
+export function rpcRoutes(parts: RpcParts, audience: Audience): (router: ConnectRouter) => void {
+  const served = [...servicesFor[audience], ...standard];
+  const names = new Set(served.map(({ typeName }) => typeName));
+  const describe = reflection(served);
   return (router) => {
-    router.service(CompletionsService, completions(parts));
-    router.service(LimitsService, limits(parts));
-    router.service(EmbeddingsService, {});
-    router.service(AttributionService, {});
-    router.service(ActorAdminService, {});
+    if (audience !== "operators") {
+      router.service(CompletionsService, completions(parts));
+      router.service(LimitsService, limits(parts));
+      router.service(EmbeddingsService, {});
+      router.service(AttributionService, {});
+    }
+    if (audience !== "callers")
+      router.service(ActorAdminService, admin(parts.administration.parts), { readMaxBytes: maxAdminBytes });
     router.service(Health, health(parts, names));
     router.service(ServerReflection, describe);
     router.service(ServerReflectionAlpha, describe);

@@ -5,10 +5,11 @@ import { createAuthenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
 import { createActors } from "./gateway-actors.js";
+import { createAdministration } from "./gateway-admin.js";
 import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
-import { type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
+import { type Audience, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
 import { diagnosticsRoutes, versionPath } from "./http/diagnostics.js";
 import type { HttpRoute } from "./http/http.js";
 import { createRouter } from "./http/router.js";
@@ -33,7 +34,7 @@ export interface Gateway {
   drain(options?: { readonly delayMs?: number; readonly timeoutMs?: number }): Promise<"clean" | "cut">;
 }
 
-export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" | "database"> {
+export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" | "database" | "onRefused" | "watch"> {
   /** Where several processes serve: how to ask all of them for their metrics, given how to render this one's. */
   readonly gather?: (own: () => Promise<string>) => () => Promise<readonly string[]>;
 }
@@ -45,12 +46,18 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const metrics = createMetrics({ version, providers: providers.map(({ kind }) => kind) });
 
   const database = await openData(config, log);
+  // The route tells of requests before those who listen exist; no request comes before they do.
   const onRefused: RouteParts["onRefused"] = (actor) => sources.refused(actor);
-  const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused });
+  const watch: RouteParts["watch"] = {
+    admitted: (...told) => administration.watch.admitted(...told),
+    ended: (...told) => administration.watch.ended(...told),
+  };
+  const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused, watch });
   const actors = await createActors(config, { log, clock, metrics, readiness, database, quota: route.quota });
   const { sources, syncs } = actors;
+  const administration = createAdministration(config, { log, clock, actors, route });
   const authenticator = createAuthenticator({ sources });
-  const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness };
+  const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration };
 
   const gather = parts.gather?.(metrics.render);
   const operators = diagnosticsRoutes({
@@ -64,12 +71,13 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const apart = config.adminPort !== undefined;
   const open = apart ? operators.filter(({ path }) => path === versionPath) : operators;
   const onFailed: RpcParts["onFailed"] = (error, call) => accounting.failed("rpc", call, error);
-  const listen = (routes: readonly HttpRoute[], rpc: RpcParts | undefined, port: number) =>
-    startListener({ routes, rpc, accounting, log, metrics }, config, port);
+  const listen = (routes: readonly HttpRoute[], audience: Audience, port: number) =>
+    startListener({ routes, rpc: { ...edge, onFailed }, audience, accounting, log, metrics }, config, port);
 
-  const main = await listen([...callerRoutes(edge, targets, config), ...open], { ...edge, onFailed }, config.port);
+  const routes = [...callerRoutes(edge, targets, config), ...open];
+  const main = await listen(routes, apart ? "callers" : "both", config.port);
   main.listener.hardStop.addEventListener("abort", route.abort, { once: true });
-  const admin = apart ? await listen(operators, undefined, config.adminPort ?? 0) : undefined;
+  const admin = apart ? await listen(operators, "operators", config.adminPort ?? 0) : undefined;
   metrics.gauge("connections", () => main.listener.connections);
   const urlOf = (port: number): string => `${config.tls ? "https" : "http"}://${reachable(config.host)}:${port}`;
 
@@ -81,6 +89,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     async drain({ delayMs = config.drain.delayMs, timeoutMs = config.drain.timeoutMs } = {}) {
       readiness.set("serving", false);
       const outcome = await main.listener.drain({ delayMs, timeoutMs });
+      await administration.close();
       await actors.close();
       await route.close();
       await admin?.listener.close();
@@ -90,25 +99,24 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   };
 }
 
-/** One port with these HTTP routes and, where given, the RPCs. */
+/** One port with these HTTP routes, and the RPCs for these people. */
 async function startListener(
   parts: Pick<RouteParts, "log" | "metrics"> & {
     readonly routes: readonly HttpRoute[];
-    readonly rpc: RpcParts | undefined;
+    readonly rpc: RpcParts;
+    readonly audience: Audience;
     readonly accounting: Pick<Accounting, "failed">;
   },
   config: Config,
   port: number,
 ) {
-  const { routes, rpc, accounting, log, metrics } = parts;
+  const { routes, rpc, audience, accounting, log, metrics } = parts;
   const router = createRouter(routes, ({ error, ...fields }) => accounting.failed("http", fields, error));
   const shutdown = new AbortController();
-  const handler = rpc
-    ? createRpcHandler(
-        { routes: rpcRoutes(rpc), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
-        { maxMessageBytes: config.maxMessageBytes },
-      )
-    : { rpc: () => {}, isRpc: () => false };
+  const handler = createRpcHandler(
+    { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
+    { maxMessageBytes: config.maxMessageBytes },
+  );
   const listener = createListener(
     { ...handler, http: router.handle, log, observer: metrics.server },
     { tls: config.tls },

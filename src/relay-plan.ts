@@ -63,6 +63,8 @@ export interface Plan {
   /** What is reserved; undefined for what is free. */
   readonly quota: QuotaRequest | undefined;
   readonly upstream: UpstreamRequest;
+  /** The model as the caller named it. */
+  readonly asked: string;
 }
 
 /** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
@@ -86,7 +88,8 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
   const { stream } = asked;
-  return plan({ request, route, provider, api, at, body, unasked, stream, headers: ask.headers });
+  const called = { asked: asked.model, stream };
+  return plan({ request, route, provider, api, at, body, unasked, ...called, headers: ask.headers });
 }
 
 function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
@@ -104,8 +107,8 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   // Whatever `provider_options` said: the end user is the gateway's to name.
   const endUser = `${request.actor.id}:${ask.endUser}`;
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
-  const { stream } = ask;
-  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, stream, headers: {} });
+  const called = { asked: ask.request.model, stream: ask.stream };
+  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
 }
 
 function typedRoute({ catalogue }: Planner, { model, input }: CompleteRequest, allowed: readonly string[]): Route {
@@ -126,7 +129,8 @@ function planCount(
   const api = own ?? { ...typedApi(provider, asked, route.model), free: true as const };
   const encoded = own?.count?.encode(asked, route.model) ?? api.typed?.encode(asked, route.model, false);
   const body = Buffer.from(JSON.stringify(encoded));
-  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, stream: false, headers: {} });
+  const called = { asked: asked.model, stream: false };
+  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
 }
 
 /** The API that the typed RPCs use for this request to this provider. Throws `InvalidRequestError` when there is none. */
@@ -148,6 +152,7 @@ function isTyped(api: Api): api is Api & { readonly typed: TypedApi } {
 
 interface PlanParts {
   readonly request: RelayRequest;
+  readonly asked: string;
   readonly route: Route;
   readonly provider: Provider;
   readonly api: Api;
@@ -162,6 +167,7 @@ interface PlanParts {
 function plan(parts: PlanParts): Plan {
   const { request, route, api, body, stream } = parts;
   return {
+    asked: parts.asked,
     route,
     provider: parts.provider,
     quota: api.free ? undefined : quotaRequest(parts),

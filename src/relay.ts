@@ -23,6 +23,8 @@ export interface RelayRequest {
   readonly timeoutMs: number | undefined;
   /** When it arrived, by `performance.now()`. */
   readonly arrivedAt: number;
+  /** By which way it came: the path of its HTTP route or RPC. */
+  readonly path: string;
 }
 
 /** Who receives the answer. Exactly one of `finish` and `fail` is called, unless `relay` throws or the caller left. */
@@ -42,12 +44,19 @@ export interface RelayParts extends Planner {
   readonly full: () => boolean;
   /** Told of each request as it comes in. Must not throw. */
   readonly began: (request: RelayRequest) => void;
+  /** Told of each that is admitted, with the limits it is charged to. Must not throw. */
+  readonly admitted: (request: RelayRequest, plan: Plan, limits: readonly LimitState[]) => void;
   /** Takes the one event of each request. Must not throw. */
   readonly emit: (event: UsageEvent, end: RelayEnd) => void;
 }
 
 /** What else is to know of a request's end. */
 export interface RelayEnd {
+  readonly request: RelayRequest;
+  /** Undefined when it was refused before it was known where it would go. */
+  readonly plan: Plan | undefined;
+  /** The limits it was charged to, as they stand after settlement. */
+  readonly limits: readonly LimitState[];
   /** What `relay` throws. */
   readonly failure: unknown;
   /** The settlement carried the event to the outbox: it is not to be put there again. */
@@ -73,6 +82,7 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
     plan = planOf(parts, request);
     if (parts.full()) throw new UnavailableError("OVERLOADED", "usage events cannot be kept", fullRetryMs);
     hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
+    parts.admitted(request, plan, hold.states);
     reply.admitted(plan.route, hold.states);
 
     const exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
@@ -92,7 +102,10 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
     }
     throw error;
   } finally {
-    if (event) parts.emit(event, { failure, told: hold?.told ?? false });
+    if (event) {
+      const limits = hold?.states ?? [];
+      parts.emit(event, { request, plan, limits, failure, told: hold?.told ?? false });
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 // What a directory knows of tokens, syncs and watchers beside the actors.
 
+import type { AuditEntry } from "./audit.js";
 import type { DirectoryChange } from "./directory.js";
 import type { RecordReader } from "./record-reader.js";
 import type { Revocation } from "./records.js";
@@ -12,6 +13,7 @@ export interface Marks {
   readonly syncs: Replica & { readonly entries: ReplicaMap<SyncState> };
   /** The entries are when each ends. */
   readonly unknown: Replica & { readonly entries: ReplicaMap<number> };
+  readonly audit: Replica & { readonly entries: ReplicaMap<AuditEntry> };
   readonly watchers: Replica & { readonly entries: ReplicaMap<number> };
 }
 
@@ -34,6 +36,7 @@ export function createMarks(
     ),
     syncs: createMark(read.sync, (source, state) => tell({ kind: "sync", source, state })),
     watchers: createMark(readEnd, () => undefined),
+    audit: createMark(read.audit, () => undefined),
     unknown: {
       ...unknown,
       set(record) {

@@ -1,5 +1,6 @@
 import type { Log } from "../lib/log.js";
 import type { Actor } from "./actor.js";
+import type { AuditEntry } from "./audit.js";
 import { createKnownActors } from "./directory-actors.js";
 import { createMarks } from "./directory-marks.js";
 import type { Override } from "./override.js";
@@ -70,6 +71,8 @@ export interface Directory extends StoreListener {
   isUnknown(tokenHash: string): boolean;
   /** How the source's sync stands, as told last. */
   sync(source: string): SyncState | undefined;
+  /** What operators wrote, in no order. */
+  audit(): Iterable<AuditEntry>;
   /** Whether somebody, in any process, watches the activity. */
   isWatched(): boolean;
   state(): DirectoryState;
@@ -153,6 +156,7 @@ export function createDirectory({ clock, log }: DirectoryParts): Directory {
     },
     isUnknown: (tokenHash) => (marks.unknown.entries.get(tokenHash) ?? 0) > clock.now(),
     sync: (source) => marks.syncs.entries.get(source),
+    audit: () => marks.audit.entries.values(),
     isWatched() {
       for (const end of marks.watchers.entries.values()) if (end > clock.now()) return true;
       return false;

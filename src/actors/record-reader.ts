@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "./actor.js";
+import type { AuditEntry } from "./audit.js";
 import { type Override, type OverrideSubject, overrideName } from "./override.js";
 import { parseActorKey, type Revocation, recordVersion, type ToldActor } from "./records.js";
 import type { StoreRecord } from "./store.js";
@@ -11,6 +12,7 @@ export interface RecordReader {
   override(record: StoreRecord): Override;
   revocation(record: StoreRecord): Revocation;
   sync(record: StoreRecord): SyncState;
+  audit(record: StoreRecord): AuditEntry;
   /** For kinds whose value says nothing. */
   plain(record: StoreRecord): void;
 }
@@ -59,6 +61,20 @@ const subject: z.ZodType<OverrideSubject> = z.discriminatedUnion("kind", [
 
 const override = z.object({ subject, reason: z.string(), setBy: z.string(), setAt: time });
 const revocation = z.object({ reason: z.string(), revokedBy: z.string(), revokedAt: time });
+
+const audited = z.record(z.string(), z.unknown());
+const audit: z.ZodType<Omit<AuditEntry, "id">> = z.object({
+  at: time,
+  admin: z.string(),
+  rpc: z.string(),
+  requestId: z.string(),
+  reason: z.string(),
+  actor: z.object({ source: z.string(), id: z.string() }).exactOptional(),
+  source: z.string().exactOptional(),
+  before: audited.exactOptional(),
+  after: audited.exactOptional(),
+  error: z.string().exactOptional(),
+});
 
 const counts = z.object({
   pages: amount,
@@ -131,6 +147,7 @@ export function createRecordReader(): RecordReader {
       return { tokenHash: record.key, ...check(revocation, valueOf(record)), ...expiryOf(record) };
     },
     sync: (record) => check(sync, valueOf(record)),
+    audit: (record) => ({ id: record.key, ...check(audit, valueOf(record)) }),
     plain: (record) => void valueOf(record),
   };
 }

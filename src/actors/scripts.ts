@@ -24,6 +24,7 @@ export const recordKinds = [
   "unknown",
   "syncs",
   "watchers",
+  "audit",
 ] as const satisfies readonly RecordKind[];
 
 export interface ActorScriptSettings {

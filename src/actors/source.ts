@@ -4,6 +4,8 @@ import type { Actor } from "./actor.js";
 export interface Source {
   /** True for a source that answers from memory: it is asked at every request, and nothing of it is kept. */
   readonly local?: true;
+  /** All its actors, with their tokens hashed: only of a `local` source. */
+  readonly known?: () => Iterable<{ readonly actor: Actor; readonly tokenHashes: readonly string[] }>;
   /** Short and stable: stored with each cached actor and on each usage event. */
   readonly name: string;
   /** What it is, for people to read: `Enterprise Portal`. */

@@ -3,9 +3,10 @@
 /**
  * What a record is about. `actors`: an actor as its source told of it; `overrides`: what an operator set in place of that;
  * `revocations`: tokens that are refused whatever their source says; `unknown`: tokens that belong to nobody, for a short
- * while; `syncs`: how far each source's sync is, and how the last one ended; `watchers`: who watches the activity.
+ * while; `syncs`: how far each source's sync is, and how the last one ended; `watchers`: who watches the activity; `audit`: what
+ * operators wrote.
  */
-export type RecordKind = "actors" | "overrides" | "revocations" | "unknown" | "syncs" | "watchers";
+export type RecordKind = "actors" | "overrides" | "revocations" | "unknown" | "syncs" | "watchers" | "audit";
 
 /** One record. Of the same kind and key, the later takes the place of the earlier. */
 export interface StoreRecord {

@@ -84,6 +84,7 @@ function callOf(request: CompleteRequest, context: HandlerContext): Omit<TypedCa
     edge: "rpc",
     timeoutMs: context.timeoutMs(),
     arrivedAt: performance.now(),
+    path: new URL(context.url).pathname,
     signal: context.signal,
   };
 }

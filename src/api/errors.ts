@@ -12,9 +12,11 @@ import {
   GatewayError,
   InvalidRequestError,
   ModelNotAllowedError,
+  NotFoundError,
   QuotaExceededError,
   type Reason,
   RecentlyRefreshedError,
+  RoleMissingError,
   SyncRefusedError,
   TooManyInFlightError,
   UnavailableError,
@@ -26,10 +28,12 @@ const codes: Readonly<Record<Reason, Code>> = {
   TOKEN_INVALID: Code.Unauthenticated,
   CREDENTIALS_MALFORMED: Code.Unauthenticated,
   ACCESS_DISABLED: Code.PermissionDenied,
+  ROLE_MISSING: Code.PermissionDenied,
   FEATURE_NOT_GRANTED: Code.PermissionDenied,
   MODEL_NOT_ALLOWED: Code.InvalidArgument,
   CAPABILITY_MISSING: Code.InvalidArgument,
   INVALID_REQUEST: Code.InvalidArgument,
+  NOT_FOUND: Code.NotFound,
   MESSAGE_TOO_LARGE: Code.ResourceExhausted,
   QUOTA_EXCEEDED: Code.ResourceExhausted,
   TOO_MANY_IN_FLIGHT: Code.ResourceExhausted,
@@ -64,7 +68,8 @@ export function toConnectError(error: unknown): ConnectError {
   return connectError;
 }
 
-function messageOf(error: GatewayError): string {
+/** The text that the caller of an RPC gets. */
+export function messageOf(error: GatewayError): string {
   if (error.reason === "UPSTREAM_REFUSED_KEY") return "internal error";
   if (error instanceof ModelNotAllowedError) return `model ${JSON.stringify(error.model)} is not allowed`;
   return error.message;
@@ -97,6 +102,8 @@ function metadataOf(error: GatewayError): Record<string, string> {
   if (error instanceof ModelNotAllowedError) return { model: error.model };
   if (error instanceof FeatureNotGrantedError) return { feature: error.feature };
   if (error instanceof SyncRefusedError) return { source: error.source };
+  if (error instanceof RoleMissingError) return { role: error.role };
+  if (error instanceof NotFoundError) return { resource: error.resource };
   if (error instanceof UpstreamError) return { provider: error.details.upstream };
   if (error instanceof TooManyInFlightError)
     return { limit: String(error.limit.limit), in_flight: String(error.limit.used) };

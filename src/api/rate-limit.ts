@@ -28,11 +28,26 @@ export function fromFeatureEnum(feature: Feature): FeatureName {
   return feature === Feature.EMBEDDINGS ? "embeddings" : "chat_completions";
 }
 
+export function toUnitEnum(unit: UnitName): Unit {
+  return unitEnum[unit];
+}
+
+/** The unit an enum value stands for; unspecified is requests. */
+export function fromUnitEnum(unit: Unit): UnitName {
+  if (unit === Unit.TOKENS) return "tokens";
+  return unit === Unit.MICRO_DOLLARS ? "microdollars" : "requests";
+}
+
+/** `RateLimit.name`. */
+export function limitName({ feature, burst }: Pick<LimitState, "feature" | "burst">): string {
+  return burst ? `${feature}_burst` : feature;
+}
+
 /** A limit as a message; undefined for in-flight limits, which have fields of their own. */
 export function toRateLimit(state: LimitState): RateLimit | undefined {
   if (state.unit === "in_flight") return undefined;
   return create(RateLimitSchema, {
-    name: state.burst ? `${state.feature}_burst` : state.feature,
+    name: limitName(state),
     feature: featureEnum[state.feature],
     unit: unitEnum[state.unit],
     models: [...(state.models ?? [])],

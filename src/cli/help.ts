@@ -8,12 +8,38 @@ const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["token license <key> [--json]", "Print the slk_ token of a licence key."],
   ["token pat <token> [--json]", "Print the sgd_ token of a Sourcegraph personal access token."],
   ["token admin <name> [--role viewer|operator] [--json]", "Make a token for an administrator."],
+  ["admin sources [--watch]", "Show the sources of actors and how their syncs stand."],
+  ["admin sync [source] [--dry-run] [--allow-shrink]", "Sync one source, or all, now."],
+  ["admin actors [--source s] [--text t] [--over-limit] [--overridden] [--disabled]", "List actors."],
+  ["admin actor <source/id>", "Show an actor: limits, usage, overrides, tokens."],
+  ["admin refresh <source/id>", "Ask an actor's source for it now."],
+  [
+    "admin usage <source/id> [--feature f] [--watch] [--reset]",
+    "Show what an actor used, or start a feature's count anew.",
+  ],
+  [
+    "admin explain <source/id> [--feature f] [--model m] [--tokens n]",
+    "Say whether a request would be let in, and why.",
+  ],
+  ["admin override [source/id] [access|limits|models ...]", "Show, set or (--clear) remove overrides."],
+  ["admin revoke <token> [--expires 30d] [--lift]", "Refuse a token everywhere, or (--lift) no longer."],
+  ["admin audit [--admin a] [--rpc r] [--since 24h]", "Show who changed what."],
+  ["admin watch [source/id] [--source s] [--feature f]", "Show decisions and finished requests as they happen."],
   ["version [--json]", "Print the version."],
   ["help [command]", "Print this, or what a command takes."],
 ];
 
 const notes: Readonly<Record<string, string>> = {
   token: "A key or token given as - is read from standard input, and so stays out of the shell's history.",
+  admin:
+    "CODY_GATEWAY_URL and CODY_GATEWAY_ADMIN_TOKEN say where the gateway is and who asks. --json prints the messages of the API,\n" +
+    "one a line. In place of source/id, --token - reads one of the actor's tokens from standard input. What changes something\n" +
+    "needs --reason. Overrides:\n\n" +
+    "  override acme/1 access off --reason 'unpaid'\n" +
+    "  override acme/1 limits chat_completions 500/24h 2000000tokens/30d --in-flight 20 --expires 7d --reason 'trial'\n" +
+    "  override acme/1 models chat_completions 'anthropic/*' --reason 'contract'\n" +
+    "  override acme/1 --clear limits/chat_completions --reason 'trial over'\n\n" +
+    "Exit codes: 1 failed, 2 usage, 3 held by the shrink guard, 69 gateway unreachable.",
   config: "Exit code 78 when the configuration is wrong.",
 };
 

@@ -12,6 +12,7 @@ const commands: Readonly<Record<string, Run>> = {
   serve: async (args, io) => (await import("./serve.js")).runServe(args, io),
   demo: async (args, io) => (await import("./demo.js")).runDemo(args, io),
   token: async (args, io) => (await import("./token.js")).runToken(args, io),
+  admin: async (args, io) => (await import("./admin.js")).runAdmin(args, io),
   config: async (args, io) => (await import("./config.js")).runConfig(args, io),
   version: runVersion,
   help: runHelp,

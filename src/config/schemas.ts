@@ -2,6 +2,7 @@
 // a secret in the wrong place.
 
 import { z } from "zod";
+import type { AdminToken } from "../auth/admin.js";
 import { parseDuration } from "../lib/duration.js";
 import type { StoreFailure } from "./types.js";
 
@@ -97,6 +98,22 @@ export const redisEndpoint = parsed(
       /^redis\+cluster:\/\/[^\s/]+\/?$/,
     ];
     return forms.some((form) => form.test(words)) ? words : undefined;
+  },
+);
+
+/** `name:role:sha256hex`, comma separated, as `cody-gateway token admin` prints it. */
+export const adminTokens = parsed(
+  "name:role:sha256hex, comma separated, each name once; role viewer or operator: cody-gateway token admin makes one",
+  (words): readonly AdminToken[] | undefined => {
+    const entries = split(words).map((entry) =>
+      /^([A-Za-z0-9._@-]{1,64}):(viewer|operator):([0-9a-f]{64})$/i.exec(entry),
+    );
+    const names = new Set(entries.map((entry) => entry?.[1]));
+    if (entries.length === 0 || names.has(undefined) || names.size < entries.length) return undefined;
+    return entries.map((entry) => {
+      const [, name, role, sha256] = entry as unknown as [string, string, AdminToken["role"], string];
+      return { name, role: role.toLowerCase() as AdminToken["role"], sha256: sha256.toLowerCase() };
+    });
   },
 );
 

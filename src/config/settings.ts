@@ -48,6 +48,11 @@ const listening = {
     as.origins.optional(),
     "Origins that may call from a browser, comma separated. Unset: none.",
   ),
+  adminTokens: setting(
+    "CODY_GATEWAY_ADMIN_TOKENS",
+    as.adminTokens.optional(),
+    "Who may administer the gateway: `name:role:sha256hex`, comma separated; role `viewer` or `operator`. `cody-gateway token admin` makes one.",
+  ),
   diagnosticsSecret: secret(
     "CODY_GATEWAY_DIAGNOSTICS_SECRET",
     as.headerSecret.optional(),
@@ -357,10 +362,6 @@ export const ignored: readonly Ignored[] = [
   {
     names: gateway("ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL"),
     why: "notifications are not available yet",
-  },
-  {
-    names: gateway("ADMIN_TOKENS"),
-    why: "the administration RPCs are not available yet",
   },
 ];
 

@@ -3,6 +3,7 @@
 import type { Feature } from "../actors/actor.js";
 import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
+import type { AdminToken } from "../auth/admin.js";
 
 /** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */
 export interface Config {
@@ -15,6 +16,8 @@ export interface Config {
   readonly tls: { readonly certFile: string; readonly keyFile: string } | undefined;
   /** Origins that may call from a browser; `*` is any. */
   readonly corsOrigins: readonly string[];
+  /** Who may call the administration, beside holders of SAMS tokens. */
+  readonly adminTokens: readonly AdminToken[];
   /** Bearer of `/-/healthz` and `/-/actor/…`; undefined: nobody may. */
   readonly diagnosticsSecret: string | undefined;
   /** Largest HTTP request body, decoded. */

@@ -101,6 +101,7 @@ function apiRoute(
           },
           timeoutMs: sdkTimeout(header(req, "x-stainless-timeout"), header(req, "x-timeout-ms")),
           arrivedAt: call.arrivedAt,
+          path: call.path,
         },
         createHttpReply(call, surface.errors),
       );

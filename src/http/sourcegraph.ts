@@ -82,6 +82,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
           },
           timeoutMs,
           arrivedAt: call.arrivedAt,
+          path: call.path,
         },
         createHttpReply(call, sourcegraphErrors),
       );

@@ -26,7 +26,7 @@ export interface RedisConnection {
 }
 
 /** What a connection is for; `CLIENT LIST` shows it. */
-export type RedisRole = "quota" | "actors" | "messages" | "outbox" | "events" | "admin";
+export type RedisRole = "quota" | "actors" | "messages" | "outbox" | "events" | "admin" | "totals";
 
 export interface RedisParts {
   readonly log?: Pick<Log, "info" | "warn">;

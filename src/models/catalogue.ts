@@ -36,7 +36,8 @@ export interface ModelRequest {
 
 /** Whether a model may be used, and where it leads. */
 export type Decision =
-  | { readonly kind: "allowed"; readonly route: Route }
+  /** `certain`: the name leads nowhere else. */
+  | { readonly kind: "allowed"; readonly route: Route; readonly certain: boolean }
   /** `name` is the gateway name that was asked for, `entries` what may be used in its place, for people to read. */
   | { readonly kind: "refused"; readonly name: string; readonly entries: readonly string[] };
 
@@ -147,9 +148,9 @@ export function createCatalogue(
         const targets = forLanguage(virtual.targets, languageId);
         const open = targets.filter((target) => isOpenTarget(virtual, target, allowed, surface));
         const chosen = chooseByWeight(open, random);
-        if (chosen) return { kind: "allowed", route: chosen.route };
+        if (chosen) return { kind: "allowed", route: chosen.route, certain: open.length === 1 };
       } else if (found && isOpen(found.to, found.model, allowed)) {
-        return { kind: "allowed", route: routeTo(found.to, found.model) };
+        return { kind: "allowed", route: routeTo(found.to, found.model), certain: true };
       }
       const asked = found ? [found.to] : served;
       const entries = asked.flatMap((to) => lists.shared(to.entries, allowed, to.name));

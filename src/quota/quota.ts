@@ -9,9 +9,9 @@ import { createRenewals } from "./renewal.js";
 import { createReport } from "./report.js";
 import { createRetries } from "./retries.js";
 import { actorKey, type LimitRule, limitsFor, limitsOf, toRule } from "./rules.js";
-import type { AbandonedHold, LazyText, QuotaStore } from "./store.js";
+import type { AbandonedHold, LazyText, QuotaStore, Rule } from "./store.js";
 import { startSweep } from "./sweep.js";
-import { refusalBy } from "./verdict.js";
+import { heldAmount, refusalBy } from "./verdict.js";
 
 /** Where one limit of an actor stands, as callers are told. */
 export interface LimitState {
@@ -96,8 +96,15 @@ export interface Quota {
   explain(request: Omit<QuotaRequest, "requestId" | "intent">): Promise<Explanation>;
   /** Where all limits of the actor stand, by feature; features without access are absent. Consumes nothing. */
   limits(actor: Actor): Promise<ReadonlyMap<Feature, readonly LimitState[]>>;
-  /** Zeroes the actor's counters of a feature; returns what was used of each unit, of several limits the most. */
-  reset(actor: Actor, feature: Feature): Promise<Readonly<Partial<Record<Unit, number>>>>;
+  /**
+   * Zeroes the actor's counters of a feature, or only those of some limits; returns what was used of each unit, of several
+   * limits the most.
+   */
+  reset(
+    actor: Actor,
+    feature: Feature,
+    only?: (limit: Pick<LimitState, "burst">) => boolean,
+  ): Promise<Readonly<Partial<Record<Unit, number>>>>;
   /** Drops what this process remembers of the actor's refusals: its limits or usage were changed elsewhere. */
   forget(actor: Pick<Actor, "source" | "id">): void;
   /**
@@ -109,8 +116,18 @@ export interface Quota {
 
 /** A dry decision. */
 export interface Explanation {
-  readonly states: readonly LimitState[];
+  /** The limits that the request would be counted in. Empty where none applies, and where access is refused altogether. */
+  readonly limits: readonly ExplainedLimit[];
   /** What `reserve` would throw; undefined when it would admit. */
+  readonly refusal: GatewayError | undefined;
+}
+
+/** Where one limit stands, and whether it would let the request pass. */
+export interface ExplainedLimit {
+  readonly state: LimitState;
+  /** Units that the request would hold. */
+  readonly requested: number;
+  /** What the request would be told if this were the only limit. */
   readonly refusal: GatewayError | undefined;
 }
 
@@ -180,15 +197,26 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       try {
         limits = limitsFor(request.actor, request.feature, request.model);
       } catch (error) {
-        if (error instanceof GatewayError) return { states: [], refusal: error };
+        if (error instanceof GatewayError) return { limits: [], refusal: error };
         throw error;
       }
-      if (limits.length === 0) return { states: [], refusal: undefined };
+      if (limits.length === 0) return { limits: [], refusal: undefined };
       const demand = createDemand(estimates, request);
       const rules = limits.map((limit) => toRule(limit, demand.amountOf(limit.unit)));
       const states = await store.usage(actorKey(request.actor), rules);
-      const refused = refusalBy(rules, states, store.now());
-      return { states: report.states(limits, states), refusal: refused && report.refusal(limits, refused) };
+      const now = store.now();
+      const refusalOf = (from: number, to: number): GatewayError | undefined => {
+        const refused = refusalBy(rules.slice(from, to), states.slice(from, to), now);
+        return refused && report.refusal(limits, refused);
+      };
+      return {
+        limits: report.states(limits, states).map((state, index) => ({
+          state,
+          requested: heldAmount(rules[index] as Rule),
+          refusal: refusalOf(index, index + 1),
+        })),
+        refusal: refusalOf(0, rules.length),
+      };
     },
 
     async limits(actor) {
@@ -201,8 +229,8 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       return new Map(granted.map(({ feature, limits }) => [feature, report.states(limits, states)]));
     },
 
-    async reset(actor, feature) {
-      const windows = (limitsOf(actor, feature) ?? []).filter(({ unit }) => unit !== "in_flight");
+    async reset(actor, feature, only = () => true) {
+      const windows = (limitsOf(actor, feature) ?? []).filter((limit) => limit.unit !== "in_flight" && only(limit));
       const key = actorKey(actor);
       const keys = windows.map((limit) => limit.key);
       const used = keys.length === 0 ? {} : await store.reset(key, keys);

@@ -78,12 +78,15 @@ describe("explain", () => {
     const { quota, decisions } = testQuota();
     const request = limits({ amount: 1 });
     for (let i = 0; i < 2; i++) {
-      expect(await quota.explain(makeRequest(request))).toMatchObject({ states: [{ used: 0 }], refusal: undefined });
+      expect(await quota.explain(makeRequest(request))).toMatchObject({
+        limits: [{ state: { used: 0 }, requested: 1, refusal: undefined }],
+        refusal: undefined,
+      });
     }
     await admitted(quota, 1, request);
     const refused = await quota.reserve(makeRequest(request)).catch((error: unknown) => error);
-    const { states, refusal } = await quota.explain(makeRequest(request));
-    expect(states).toMatchObject([{ used: 1, limit: 1 }]);
+    const { limits: explained, refusal } = await quota.explain(makeRequest(request));
+    expect(explained).toMatchObject([{ state: { used: 1, limit: 1 }, refusal: { reason: "QUOTA_EXCEEDED" } }]);
     expect(refusal).toEqual(refused);
     expect(decisions).toHaveLength(2);
   });
@@ -94,7 +97,7 @@ describe("explain", () => {
     ["no limits", makeActor(), undefined],
   ])("needs no store for %s", async (_, actor, reason) => {
     const { quota, calls } = testQuota();
-    const { states, refusal } = await quota.explain(makeRequest({ actor }));
-    expect([states, refusal?.reason, calls]).toEqual([[], reason, []]);
+    const explained = await quota.explain(makeRequest({ actor }));
+    expect([explained.limits, explained.refusal?.reason, calls]).toEqual([[], reason, []]);
   });
 });

@@ -28,24 +28,21 @@ export function createAnonymousSource(parts: { clock: Clock }, options: { burst:
       models: ["openai/text-embedding-ada-002"],
     },
   };
+  const anonymous = (): Actor => ({
+    id: "anonymous",
+    name: "anonymous",
+    source: "anonymous",
+    accessEnabled: true,
+    features,
+    updatedAt: new Date(parts.clock.now()),
+  });
   return {
     name: "anonymous",
     kind: "requests without a token",
     local: true,
     owns: (token) => token === undefined,
-    async lookup(token) {
-      if (token !== undefined) return undefined;
-      const updatedAt = new Date(parts.clock.now());
-      const actor: Actor = {
-        id: "anonymous",
-        name: "anonymous",
-        source: "anonymous",
-        accessEnabled: true,
-        features,
-        updatedAt,
-      };
-      return { actor, tokens: undefined };
-    },
+    known: () => [{ actor: anonymous(), tokenHashes: [] }],
+    lookup: async (token) => (token === undefined ? { actor: anonymous(), tokens: undefined } : undefined),
   };
 }
 

@@ -20,24 +20,27 @@ export interface StaticSource extends Source {
  */
 export function createStaticSource(parts: { hasher: TokenHasher }, actors: readonly StaticActor[]): StaticSource {
   const { hasher } = parts;
-  const index = (all: readonly StaticActor[]): Map<string, Actor> =>
-    new Map(
-      all.flatMap(({ actor, tokenSha256 }) => tokenSha256.map((hex) => [hasher.fromSha256(hex), actor] as const)),
-    );
-  let byHash = index(actors);
+  const hashed = (all: readonly StaticActor[]) =>
+    all.map(({ actor, tokenSha256 }) => ({ actor, tokenHashes: tokenSha256.map(hasher.fromSha256) }));
+  const index = (all: ReturnType<typeof hashed>): Map<string, Actor> =>
+    new Map(all.flatMap(({ actor, tokenHashes }) => tokenHashes.map((hash) => [hash, actor] as const)));
+  let known = hashed(actors);
+  let byHash = index(known);
   const find = (token: string | undefined): Actor | undefined =>
     token === undefined || token.length < minTokenLength ? undefined : byHash.get(hasher.hash(token));
   return {
     name: "static",
     kind: "configuration file",
     local: true,
+    known: () => known,
     owns: (token) => find(token) !== undefined,
     async lookup(token) {
       const actor = find(token);
       return actor && { actor, tokens: undefined };
     },
     update(next) {
-      byHash = index(next);
+      known = hashed(next);
+      byHash = index(known);
     },
   };
 }

@@ -1,0 +1,108 @@
+import { timestampFromMs } from "@bufbuild/protobuf/wkt";
+import {
+  ActivityOutcomeSchema,
+  type AuditEntry,
+  AuditEntrySchema,
+  type WatchActivityResponse,
+  WatchActivityResponseSchema,
+} from "../../gen/codygateway/v1/actor_admin_pb.js";
+import { readCount } from "./admin-actors.js";
+import { actorRef, adminClient, printJson } from "./admin-client.js";
+import { duration, featureName, readFeature, reasonName, time, word } from "./admin-format.js";
+import { readDuration } from "./admin-overrides.js";
+import { untilSignal } from "./admin-watch.js";
+import { readArgs } from "./args.js";
+import { exitCodes } from "./exit-codes.js";
+import { type Io, line } from "./io.js";
+import { printable, table } from "./table.js";
+
+/** `admin watch`: until the process is told to stop. */
+export async function watchActivity(args: readonly string[], io: Io): Promise<number> {
+  const options = {
+    json: { type: "boolean" },
+    source: { type: "string", default: "" },
+    feature: { type: "string" },
+  } as const;
+  const usage = "cody-gateway admin watch [source/id] [--source s] [--feature f] [--json]";
+  const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
+  const [who] = positionals;
+  const request = {
+    source: values.source,
+    feature: readFeature(values.feature),
+    ...(who !== undefined && { actor: actorRef(who) }),
+  };
+  const client = adminClient(io);
+  await untilSignal(io, async (signal) => {
+    for await (const response of client.watchActivity(request, { signal })) {
+      if (values.json) printJson(io, WatchActivityResponseSchema, response);
+      else line(io.stdout, printable(activityText(response)));
+    }
+  });
+  return exitCodes.done;
+}
+
+function activityText({ event }: WatchActivityResponse): string {
+  if (event.case === "dropped") return `… ${event.value.count} events lost: they came faster than they were read`;
+  const activity = event.value?.activity;
+  if (!activity) return "";
+  const { actor, feature, resolvedModel, model, outcome } = activity;
+  const what = `${word(ActivityOutcomeSchema, outcome).padEnd(9)} ${actor?.source}/${actor?.id} ${featureName(feature)} ${resolvedModel || model}`;
+  const clock = time(activity.time).slice(11, 19);
+  if (event.case === "decision") {
+    const { reason, rateLimit } = event.value;
+    const why = reasonName(reason) || (rateLimit ? `${rateLimit.remaining} left` : "");
+    return `${clock} ${what}  ${why}`;
+  }
+  if (event.case !== "finished") return "";
+  const { usage, duration: took, reason } = event.value;
+  const tokens = usage?.inputTokens === undefined ? "" : `${usage.inputTokens} in, ${usage.outputTokens ?? "?"} out, `;
+  return `${clock} ${what}  ${tokens}${duration(took)} ${reasonName(reason)}`.trimEnd();
+}
+
+/** `admin audit`. */
+export async function listAudit(args: readonly string[], io: Io): Promise<number> {
+  const options = {
+    json: { type: "boolean" },
+    admin: { type: "string", default: "" },
+    rpc: { type: "string", default: "" },
+    since: { type: "string" },
+    limit: { type: "string", default: "100" },
+  } as const;
+  const usage = "cody-gateway admin audit [source/id] [--admin a] [--rpc r] [--since 24h] [--limit n] [--json]";
+  const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
+  const [who] = positionals;
+  const limit = readCount(values.limit);
+  const query = {
+    admin: values.admin,
+    rpc: values.rpc,
+    ...(who !== undefined && { actor: actorRef(who) }),
+    ...(values.since !== undefined && { startTime: timestampFromMs(Date.now() - readDuration(values.since)) }),
+  };
+  const client = adminClient(io);
+  const found: AuditEntry[] = [];
+  let pageToken = "";
+  do {
+    const page = await client.listAuditEntries({
+      ...query,
+      pageToken,
+      pageSize: Math.min(1_000, limit - found.length),
+    });
+    found.push(...page.entries);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "" && found.length < limit);
+  if (values.json) for (const entry of found) printJson(io, AuditEntrySchema, entry);
+  else line(io.stdout, auditTable(found));
+  return exitCodes.done;
+}
+
+function auditTable(entries: readonly AuditEntry[]): string {
+  const rows = entries.map(({ time: at, admin, rpc, actor, source, reason, error }) => [
+    time(at),
+    admin,
+    rpc,
+    actor ? `${actor.source}/${actor.id}` : source,
+    reasonName(error) || "done",
+    reason,
+  ]);
+  return table(["time", "admin", "did", "to", "", "reason"], rows, "no entries");
+}

@@ -1,0 +1,79 @@
+// What every `admin` command begins and ends with: the client, the actor it is about, what went wrong.
+
+import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { createAdminClient } from "../client.js";
+import { UsageError } from "./args.js";
+import { exitCodes } from "./exit-codes.js";
+import { complain, type Io, json } from "./io.js";
+
+export type AdminClient = ReturnType<typeof createAdminClient>;
+
+/** The client that the environment describes. Throws `UsageError` when it does not. */
+export function adminClient(io: Io): AdminClient {
+  const baseUrl = io.env["CODY_GATEWAY_URL"]?.trim() ?? "";
+  const token = io.env["CODY_GATEWAY_ADMIN_TOKEN"]?.trim() ?? "";
+  if (!URL.canParse(baseUrl) || !/^https?:/.test(baseUrl))
+    throw new UsageError("expected CODY_GATEWAY_URL to be the gateway's address, such as http://127.0.0.1:9992");
+  if (token === "")
+    throw new UsageError(
+      "expected CODY_GATEWAY_ADMIN_TOKEN to be an admin credential: cody-gateway token admin makes one",
+    );
+  return createAdminClient({ baseUrl, token });
+}
+
+/** Which actor a command is about. */
+export type ActorQuery =
+  | { readonly case: "actor"; readonly value: { readonly source: string; readonly id: string } }
+  | { readonly case: "accessToken"; readonly value: string };
+
+/** From `source/id`, or from a token where `--token` is given. Throws `UsageError` for neither. */
+export function actorQuery(text: string | undefined, token: string | undefined, io: Io): ActorQuery {
+  if (token !== undefined && text === undefined) return { case: "accessToken", value: readSecret(token, io) };
+  if (text !== undefined && token === undefined) return { case: "actor", value: actorRef(text) };
+  throw new UsageError("expected either source/id or --token -");
+}
+
+/** `source/id`; the id may have slashes of its own. */
+export function actorRef(text: string): { source: string; id: string } {
+  const slash = text.indexOf("/");
+  if (slash < 1 || slash === text.length - 1)
+    throw new UsageError("expected an actor as source/id, such as static/acme");
+  return { source: text.slice(0, slash), id: text.slice(slash + 1) };
+}
+
+/** `-` is read from standard input, and so stays out of the shell's history. */
+export function readSecret(text: string, io: Io): string {
+  const secret = text === "-" ? io.readFile("-").trim() : text;
+  if (secret === "") throw new UsageError("expected a token, got nothing");
+  return secret;
+}
+
+/** Prints a message as one line of JSON, as Connect has it. */
+export function printJson<Desc extends DescMessage>(io: Io, schema: Desc, message: MessageShape<Desc>): void {
+  json(io.stdout, toJson(schema, message));
+}
+
+/** Says what went wrong and what to do about it; returns the exit code. Throws what is no answer of the gateway. */
+export function refuseCall(error: unknown, io: Io): number {
+  if (!(error instanceof ConnectError)) throw error;
+  const reason = reasonOf(error);
+  if (error.code === Code.Unavailable && reason === undefined) {
+    complain(io, `the gateway at ${io.env["CODY_GATEWAY_URL"]} cannot be reached: ${error.rawMessage}`);
+    return exitCodes.unreachable;
+  }
+  complain(io, `${error.rawMessage}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
+  return exitCodes.failed;
+}
+
+const advice: Readonly<Record<string, string>> = {
+  TOKEN_MISSING: "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential.",
+  TOKEN_INVALID:
+    "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential of this gateway: see its CODY_GATEWAY_ADMIN_TOKENS.",
+  ROLE_MISSING: "\nThis needs the role operator.",
+};
+
+function reasonOf(error: ConnectError): string | undefined {
+  return error.findDetails(ErrorInfoSchema)[0]?.reason;
+}

@@ -1,0 +1,62 @@
+import {
+  type ExplainAccessResponse,
+  ExplainAccessResponseSchema,
+  type RuleCheck,
+  RuleCheck_KindSchema,
+} from "../../gen/codygateway/v1/actor_admin_pb.js";
+import { actorQuery, adminClient, printJson } from "./admin-client.js";
+import { limitText, readFeature, reasonName, relative, time, word } from "./admin-format.js";
+import { readArgs, UsageError } from "./args.js";
+import { exitCodes } from "./exit-codes.js";
+import { type Io, line } from "./io.js";
+import { table } from "./table.js";
+
+/** `admin explain`. */
+export async function explain(args: readonly string[], io: Io): Promise<number> {
+  const options = {
+    json: { type: "boolean" },
+    token: { type: "string" },
+    feature: { type: "string" },
+    model: { type: "string", default: "" },
+    tokens: { type: "string" },
+  } as const;
+  const usage = "cody-gateway admin explain <source/id> | --token - [--feature f] [--model m] [--tokens n] [--json]";
+  const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
+  if (values.tokens !== undefined && !/^\d{1,15}$/.test(values.tokens))
+    throw new UsageError("expected --tokens to be a whole number");
+  const response = await adminClient(io).explainAccess({
+    caller: actorQuery(positionals[0], values.token, io),
+    feature: readFeature(values.feature),
+    model: values.model,
+    ...(values.tokens !== undefined && { tokens: BigInt(values.tokens) }),
+  });
+  if (values.json) printJson(io, ExplainAccessResponseSchema, response);
+  else line(io.stdout, explainText(response));
+  return exitCodes.done;
+}
+
+function explainText({
+  allowed,
+  reason,
+  message,
+  retryTime,
+  actor,
+  resolvedModel,
+  checks,
+}: ExplainAccessResponse): string {
+  const who = actor?.ref ? `${actor.ref.source}/${actor.ref.id} ${actor.name}` : "nobody known";
+  const verdict = allowed ? "allowed" : `refused: ${message} (${reasonName(reason)})`;
+  const again = retryTime ? [`again at ${time(retryTime)} (${relative(retryTime)})`] : [];
+  const model = resolvedModel === "" ? [] : [`model ${resolvedModel}`];
+  const rows = checks.map((check) => [
+    check.passed ? "ok" : "no",
+    word(RuleCheck_KindSchema, check.kind),
+    checkText(check),
+  ]);
+  return [who, verdict, ...again, ...model, "", table(["", "rule", ""], rows)].join("\n");
+}
+
+function checkText({ detail, limit, requested }: RuleCheck): string {
+  if (!limit?.rateLimit) return detail;
+  return `${limitText(limit.rateLimit)}, asks for ${requested}`;
+}

@@ -1,0 +1,80 @@
+import {
+  type FeatureUsage,
+  GetUsageResponseSchema,
+  ResetUsageResponseSchema,
+} from "../../gen/codygateway/v1/actor_admin_pb.js";
+import { actorRef, adminClient, printJson } from "./admin-client.js";
+import { featureName, limitText, number, readFeature, relative, time } from "./admin-format.js";
+import { repeatWhile } from "./admin-watch.js";
+import { readArgs, UsageError } from "./args.js";
+import { exitCodes } from "./exit-codes.js";
+import { type Io, line } from "./io.js";
+import { type Cell, table } from "./table.js";
+
+/** `admin usage`, also with `--reset`. */
+export async function usage(args: readonly string[], io: Io): Promise<number> {
+  const options = {
+    json: { type: "boolean" },
+    watch: { type: "boolean" },
+    feature: { type: "string" },
+    reset: { type: "boolean" },
+    reason: { type: "string", default: "" },
+  } as const;
+  const how = "cody-gateway admin usage <source/id> [--feature f] [--watch] [--reset --reason why] [--json]";
+  const { values, positionals } = readArgs(args, { options, min: 1, max: 1, usage: how });
+  const request = { actor: actorRef(positionals[0] ?? ""), feature: readFeature(values.feature) };
+  const client = adminClient(io);
+  if (values.reset) {
+    if (values.feature === undefined || values.reason === "")
+      throw new UsageError("--reset needs --feature and --reason");
+    const response = await client.resetUsage({ ...request, reason: values.reason });
+    if (values.json) printJson(io, ResetUsageResponseSchema, response);
+    else for (const { rateLimit } of response.before) line(io.stdout, `was ${rateLimit ? limitText(rateLimit) : ""}`);
+    return exitCodes.done;
+  }
+  return repeatWhile(values.watch === true, io, async () => {
+    const response = await client.getUsage(request);
+    if (values.json) printJson(io, GetUsageResponseSchema, response);
+    else line(io.stdout, usageText(response.features));
+  });
+}
+
+function usageText(features: readonly FeatureUsage[]): string {
+  const limits = features.flatMap(({ feature, limits: all, inFlight }): Cell[][] => [
+    ...all.map(({ state }) => [
+      featureName(feature),
+      state?.rateLimit ? limitText(state.rateLimit) : "",
+      state?.held,
+      relative(state?.rateLimit?.resetTime),
+    ]),
+    ...(inFlight > 0 ? [[featureName(feature), `${inFlight} in flight`, undefined, ""]] : []),
+  ]);
+  const windows = features.flatMap(({ feature, limits: all }) =>
+    all.flatMap(({ lastWindows }) =>
+      lastWindows.map(({ startTime, endTime, used, limit }): Cell[] => [
+        featureName(feature),
+        time(startTime),
+        time(endTime),
+        used,
+        limit,
+      ]),
+    ),
+  );
+  const models = features.flatMap(({ feature, models: all }) =>
+    all.map(({ model, requests, inputTokens, outputTokens, microDollars }): Cell[] => [
+      featureName(feature),
+      model,
+      requests,
+      inputTokens,
+      outputTokens,
+      microDollars === undefined ? "" : `$${number(Number(microDollars) / 1_000_000)}`,
+    ]),
+  );
+  return [
+    table(["feature", "used", "held", "resets"], limits, "no limits"),
+    ...(models.length > 0
+      ? ["", table(["feature", "model", "requests", "tokens in", "tokens out", "cost"], models)]
+      : []),
+    ...(windows.length > 0 ? ["", table(["feature", "window from", "to", "used", "limit"], windows)] : []),
+  ].join("\n");
+}

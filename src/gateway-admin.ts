@@ -1,0 +1,83 @@
+// Administration: who may, what can be done, and what is told to those who look on.
+
+import { createAuditLog } from "./actors/audit.js";
+import { createActorEdits } from "./actors/edits.js";
+import { createRoster } from "./actors/roster.js";
+import type { AdminParts } from "./api/admin.js";
+import { type AdminAuthenticator, createAdminAuthenticator } from "./auth/admin.js";
+import type { Config } from "./config.js";
+import type { ActorsOfGateway } from "./gateway-actors.js";
+import type { RouteOfRequests } from "./gateway-route.js";
+import type { Clock } from "./lib/clock.js";
+import type { Log } from "./lib/log.js";
+import { connectRedis } from "./lib/redis.js";
+import { createRelayWatch, type RelayWatch } from "./relay-watch.js";
+import { createActivity } from "./usage/activity.js";
+import { createMemoryTotals } from "./usage/memory-totals.js";
+import { createRedisTotals } from "./usage/redis-totals.js";
+import { createUsageTotals, type UsageTotals } from "./usage/totals.js";
+
+export interface Administration {
+  readonly admins: AdminAuthenticator;
+  readonly parts: AdminParts;
+  /** Told of each request. */
+  readonly watch: RelayWatch;
+  close(): Promise<void>;
+}
+
+export interface AdministrationParts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly actors: ActorsOfGateway;
+  readonly route: Pick<RouteOfRequests, "quota" | "relay">;
+}
+
+/** The channel by which processes are told that an actor's usage was changed. */
+const forgetChannel = "forget";
+
+export function createAdministration(config: Config, parts: AdministrationParts): Administration {
+  const { log, clock, actors, route } = parts;
+  const { store, directory, sources, syncs, hasher, process } = actors;
+  const { quota } = route;
+  const { totals, close } = createTotals(config, log);
+  const activity = createActivity({ store, directory, process });
+  const roster = createRoster({ sources: sources.all, directory });
+  const stopForgetting = store.subscribe(forgetChannel, (message) => {
+    quota.forget(JSON.parse(message) as { source: string; id: string });
+  });
+  return {
+    admins: createAdminAuthenticator({ clock }, { tokens: config.adminTokens }),
+    parts: {
+      log,
+      roster,
+      directory,
+      sources,
+      syncs,
+      hasher,
+      quota,
+      totals,
+      activity,
+      audit: createAuditLog({ store, directory }),
+      edits: createActorEdits({ store, directory }),
+      explainer: { sources, catalogue: route.relay.catalogue, quota },
+      isStale: sources.isStale,
+      forget: ({ source, id }) => store.publish(forgetChannel, JSON.stringify({ source, id })),
+    },
+    watch: createRelayWatch({ activity, totals }),
+    async close() {
+      stopForgetting();
+      await totals.close();
+      await close();
+    },
+  };
+}
+
+/** Redis for any number of processes, memory for one. */
+function createTotals(config: Config, log: Log): { readonly totals: UsageTotals; close(): Promise<void> } {
+  const { redisEndpoint, redisPrefix } = config;
+  if (redisEndpoint === undefined)
+    return { totals: createUsageTotals({ store: createMemoryTotals(), log }), close: async () => undefined };
+  const redis = connectRedis(redisEndpoint, "totals", { log });
+  const store = createRedisTotals({ redis }, { prefix: redisPrefix });
+  return { totals: createUsageTotals({ store, log }), close: redis.close };
+}

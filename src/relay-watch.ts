@@ -1,0 +1,68 @@
+// What the route tells of each request to those who look on: the activity as it happens, and the totals by model.
+
+import type { LimitState } from "./quota/quota.js";
+import { tightest } from "./quota/tightest.js";
+import type { RelayEnd, RelayParts, RelayRequest } from "./relay.js";
+import { priceOf } from "./relay-plan.js";
+import type { Activity, ActivityLimit, ActivitySubject } from "./usage/activity.js";
+import type { UsageEvent } from "./usage/event.js";
+import type { UsageTotals, UsageWindow } from "./usage/totals.js";
+
+export interface RelayWatch extends Pick<RelayParts, "admitted"> {
+  ended(event: UsageEvent, end: RelayEnd): void;
+}
+
+const dayMs = 86_400_000;
+
+export function createRelayWatch(parts: {
+  readonly activity: Pick<Activity, "tell">;
+  readonly totals: Pick<UsageTotals, "add">;
+}): RelayWatch {
+  const { activity, totals } = parts;
+  return {
+    admitted(request, plan, limits) {
+      activity.tell(() => {
+        const limit = tightest(limits);
+        const told = { ...subjectOf(request, plan.asked), at: Date.now() };
+        return { ...told, kind: "admitted", resolvedModel: plan.route.name, ...(limit && { limit: limitOf(limit) }) };
+      });
+    },
+
+    ended(event, { request, plan, limits }) {
+      activity.tell(() => {
+        const told = { ...subjectOf(request, plan?.asked), at: Date.now() };
+        if (event.outcome === "refused") return { ...told, kind: "refused", reason: event.reason ?? "INTERNAL" };
+        return { ...told, kind: "ended", event };
+      });
+      if (!plan || (!event.charged && event.outcome !== "completed")) return;
+      const { inputTokens = 0, outputTokens = 0 } = event.usage;
+      totals.add({
+        actor: `${event.actor.source}/${event.actor.id}`,
+        feature: event.feature,
+        model: plan.route.name,
+        window: windowOf(limits),
+        requests: 1,
+        inputTokens,
+        outputTokens,
+        microdollars: priceOf(plan.route, event.usage) ?? 0,
+      });
+    },
+  };
+}
+
+function subjectOf({ id, actor, feature, path }: RelayRequest, model: string | undefined): ActivitySubject {
+  const { source, id: actorId, name } = actor;
+  return { requestId: id, actor: { source, id: actorId, name }, feature, path, ...(model !== undefined && { model }) };
+}
+
+function limitOf({ feature, unit, limit, used, remaining, resetAt }: LimitState): ActivityLimit {
+  return { feature, unit, limit, used, remaining, resetAt: resetAt?.getTime() };
+}
+
+/** The open window of the main limit; where there is none, the day. */
+function windowOf(limits: readonly LimitState[]): UsageWindow {
+  const main = tightest(limits);
+  if (main?.resetAt === undefined || main.windowMs === undefined)
+    return { openedAt: Math.floor(Date.now() / dayMs) * dayMs, windowMs: dayMs, limit: 0 };
+  return { openedAt: main.resetAt.getTime() - main.windowMs, windowMs: main.windowMs, limit: main.limit };
+}

@@ -1,0 +1,201 @@
+// What `explainAccess` says must be what a request gets: over thousands of states, decided by the parts that decide for requests.
+
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import type { Actor, Feature, FeatureAccess } from "../src/actors/actor.js";
+import { createAuthenticator } from "../src/auth/authenticate.js";
+import { GatewayError, UnauthenticatedError } from "../src/errors.js";
+import { createCatalogue } from "../src/models/catalogue.js";
+import { createMemoryQuotaStore } from "../src/quota/memory-store.js";
+import { createQuota } from "../src/quota/quota.js";
+import { explainAccess } from "../src/relay-explain.js";
+import { fakeClock } from "./helpers/fake-clock.js";
+
+const models = [
+  "openai/gpt-4o",
+  "openai/gpt-4o",
+  "anthropic/claude-3",
+  "anthropic/claude-3",
+  "openai/unheard-of",
+  "virtual/any",
+  "nonsense",
+];
+const features: readonly Feature[] = ["chat_completions", "code_completions"];
+
+const access: fc.Arbitrary<FeatureAccess> = fc.record(
+  {
+    limits: fc.array(
+      fc.record(
+        {
+          amount: fc.integer({ min: 0, max: 3 }),
+          unit: fc.constantFrom("requests" as const, "tokens" as const),
+          windowMs: fc.constantFrom(1_000, 60_000),
+          models: fc.constantFrom(["openai/*"], ["anthropic/claude-3"]),
+          burst: fc.boolean(),
+        },
+        { requiredKeys: ["amount", "unit", "windowMs"] },
+      ),
+      { maxLength: 3 },
+    ),
+    inFlight: fc.integer({ min: 0, max: 2 }),
+    models: fc.constantFrom(["*"], ["*"], ["openai/*"], ["anthropic/claude-3", "virtual/any"], []),
+  },
+  { requiredKeys: ["limits", "models"] },
+);
+
+/** The first nine times of ten. */
+function mostly<T>(first: T, second: T): fc.Arbitrary<T> {
+  return fc.oneof({ weight: 9, arbitrary: fc.constant(first) }, { weight: 1, arbitrary: fc.constant(second) });
+}
+
+const state = fc.record({
+  accessEnabled: mostly(true, false),
+  known: mostly(true, false),
+  chat: fc.option(access, { nil: undefined, freq: 9 }),
+  code: fc.option(access, { nil: undefined, freq: 9 }),
+  /** Requests made before, and left under way. */
+  before: fc.array(
+    fc.record({ model: fc.constantFrom(...models), feature: fc.constantFrom(...features), settled: fc.boolean() }),
+    {
+      maxLength: 5,
+    },
+  ),
+  waitMs: fc.constantFrom(0, 500, 1_500),
+  model: fc.constantFrom(...models),
+  feature: fc.constantFrom(...features),
+});
+
+function setUp({
+  accessEnabled,
+  known,
+  chat,
+  code,
+}: {
+  accessEnabled: boolean;
+  known: boolean;
+  chat?: FeatureAccess | undefined;
+  code?: FeatureAccess | undefined;
+}) {
+  const actor: Actor = {
+    id: "a",
+    name: "A",
+    source: "s",
+    accessEnabled,
+    features: { ...(chat && { chat_completions: chat }), ...(code && { code_completions: code }) },
+    updatedAt: new Date(0),
+  };
+  const clock = fakeClock();
+  const quota = createQuota({ store: createMemoryQuotaStore({ clock }), clock });
+  const catalogue = createCatalogue(
+    [
+      { name: "openai", kind: "openai", models: ["gpt-*"] },
+      { name: "anthropic", kind: "anthropic", models: ["claude-*"] },
+    ],
+    [{ id: "virtual/any", routes: [{ model: "anthropic/claude-3", weight: 1 }], prices: undefined }],
+  );
+  const sources = {
+    refused: () => undefined,
+    async find(): Promise<Actor> {
+      if (known) return actor;
+      throw new UnauthenticatedError("TOKEN_INVALID", "nobody");
+    },
+  };
+  const authenticator = createAuthenticator({ sources });
+  let requests = 0;
+
+  /** The way of a request, up to where it would be sent. */
+  async function ask(feature: Feature, model: string) {
+    const caller = await authenticator.authenticate("token");
+    const granted = caller.features[feature];
+    const route = granted && catalogue.resolve({ model, allowed: granted.models });
+    return quota.reserve({
+      requestId: `r${requests++}`,
+      actor: caller,
+      feature,
+      model: route?.name ?? "",
+      estimate: () => ({ promptTokens: 1, maxOutputTokens: 0 }),
+      intent: "",
+    });
+  }
+  return { clock, quota, explainer: { sources, catalogue, quota }, ask };
+}
+
+async function reasonOf(work: Promise<unknown>): Promise<string | undefined> {
+  return work.then(
+    () => undefined,
+    (error: unknown) => {
+      if (error instanceof GatewayError) return error.reason;
+      throw error;
+    },
+  );
+}
+
+describe("explainAccess", () => {
+  it("says what the request then gets, and takes nothing from it", async () => {
+    let admitted = 0;
+    let refused = 0;
+    await fc.assert(
+      fc.asyncProperty(state, async (given) => {
+        const { clock, quota, explainer, ask } = setUp(given);
+        for (const { model, feature, settled } of given.before) {
+          const hold = await ask(feature, model).catch(() => undefined);
+          if (settled) await hold?.commit({ tokens: 1, microdollars: 1 }, () => "");
+        }
+        await clock.advanceMs(given.waitMs);
+        const question = {
+          caller: { token: "token" },
+          feature: given.feature,
+          model: given.model,
+          tokens: 1,
+          microdollars: 1,
+        };
+
+        const first = await explainAccess(explainer, question);
+        const second = await explainAccess(explainer, question);
+        const got = await reasonOf(ask(given.feature, given.model));
+
+        expect(first.refusal?.reason).toBe(got);
+        expect(second.refusal?.reason).toBe(got);
+        expect(first.checks.some(({ refusal }) => refusal !== undefined)).toBe(got !== undefined);
+        if (got === undefined) admitted++;
+        else refused++;
+        quota.close();
+      }),
+      { numRuns: 2_000 },
+    );
+    // Both happen often enough to mean something.
+    expect(Math.min(admitted, refused)).toBeGreaterThan(200);
+  });
+
+  it("shows every limit with its numbers, also those that would let the request pass", async () => {
+    const chat: FeatureAccess = {
+      limits: [
+        { amount: 1, unit: "requests", windowMs: 1_000 },
+        { amount: 5, unit: "requests", windowMs: 60_000 },
+      ],
+      inFlight: 9,
+      models: ["*"],
+    };
+    const { explainer, ask } = setUp({ accessEnabled: true, known: true, chat });
+    await ask("chat_completions", "openai/gpt-4o");
+
+    const { checks, refusal } = await explainAccess(explainer, {
+      caller: { token: "token" },
+      feature: "chat_completions",
+      model: "openai/gpt-4o",
+      tokens: 1,
+      microdollars: 1,
+    });
+
+    expect(refusal?.reason).toBe("QUOTA_EXCEEDED");
+    expect(checks.map((check) => [check.kind, check.refusal?.reason])).toEqual([
+      ["token", undefined],
+      ["access", undefined],
+      ["feature", undefined],
+      ["model", undefined],
+      ["limit", "QUOTA_EXCEEDED"],
+      ["limit", undefined],
+      ["limit", undefined],
+    ]);
+  });
+});

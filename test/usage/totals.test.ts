@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
+import { createMemoryTotals } from "../../src/usage/memory-totals.js";
+import { createRedisTotals } from "../../src/usage/redis-totals.js";
+import { createUsageTotals, type TotalsStore } from "../../src/usage/totals.js";
+import { describeTotalsStore, sample } from "../contract/totals-store.js";
+import { silentLog } from "../helpers/log.js";
+import { type RedisServer, startRedis } from "../helpers/redis.js";
+
+describeTotalsStore("memory", async () => createMemoryTotals());
+
+describe("on Redis", () => {
+  let server: RedisServer;
+  let redis: RedisConnection;
+  let made = 0;
+  beforeAll(async () => {
+    server = await startRedis();
+    redis = connectRedis(server.endpoint, "events");
+    await new Promise<void>((resolve) => redis.onReady(() => resolve()));
+  });
+  afterAll(async () => {
+    await redis.close();
+    await server[Symbol.asyncDispose]();
+  });
+
+  describeTotalsStore("Redis", async () => createRedisTotals({ redis }, { prefix: `t${made++}:` }));
+
+  it("forgets by itself: every key has an end", async () => {
+    const store = createRedisTotals({ redis }, { prefix: "ends:" });
+    await store.add([sample()]);
+    const keys = await server.client.keys("ends:*");
+
+    expect(keys.length).toBeGreaterThan(0);
+    for (const key of keys) expect(await server.client.pttl(key)).toBeGreaterThan(0);
+  });
+});
+
+describe("usage totals", () => {
+  it("write together what was used of one model, and read what was just added", async () => {
+    const store = createMemoryTotals();
+    const batches: number[] = [];
+    const totals = createUsageTotals({
+      store: {
+        read: store.read,
+        add(samples) {
+          batches.push(samples.length);
+          return store.add(samples);
+        },
+      },
+      log: silentLog,
+    });
+
+    for (let i = 0; i < 100; i++) totals.add(sample());
+    const [window] = await totals.read("static/acme", "chat_completions");
+
+    expect(window?.models.get("anthropic/claude")).toMatchObject({ requests: 100, inputTokens: 1_000 });
+    expect(batches).toEqual([1]);
+  });
+
+  it("lose nothing of a store that is away for a while", async () => {
+    const memory = createMemoryTotals();
+    let away = true;
+    const store: TotalsStore = {
+      read: memory.read,
+      add: (samples) => (away ? Promise.reject(new Error("away")) : memory.add(samples)),
+    };
+    const totals = createUsageTotals({ store, log: silentLog });
+
+    totals.add(sample());
+    expect(await totals.read("static/acme", "chat_completions")).toEqual([]);
+    totals.add(sample());
+    away = false;
+    await totals.close();
+
+    expect((await memory.read("static/acme", "chat_completions"))[0]?.models.get("anthropic/claude")).toMatchObject({
+      requests: 2,
+    });
+  });
+});
