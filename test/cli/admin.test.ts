@@ -1,0 +1,115 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { bar } from "../../src/cli/progress.js";
+import { run } from "../../src/cli/run.js";
+import { table } from "../../src/cli/table.js";
+import { adminTokens, operatorToken, viewerToken } from "../helpers/admin.js";
+import { freePort } from "../helpers/free-port.js";
+import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { fakeIo } from "./fake-io.js";
+
+let gateway: TestGateway;
+beforeAll(async () => {
+  gateway = await testGateway({
+    actor: { limits: { chat_completions: [{ limit: 5, per: "1h" }] } },
+    env: { CODY_GATEWAY_ADMIN_TOKENS: adminTokens },
+  });
+});
+afterAll(() => gateway[Symbol.asyncDispose]());
+
+/** Runs a command; its lines are without the space at their ends. */
+async function admin(args: string, { as = operatorToken, input = "", url = gateway.url } = {}) {
+  const { io, written } = fakeIo({ CODY_GATEWAY_URL: url, CODY_GATEWAY_ADMIN_TOKEN: as }, { "-": input });
+  const code = await run(["admin", ...args.split(" ")], io);
+  return { code, ...written };
+}
+
+describe("cody-gateway admin", () => {
+  it("shows actors in aligned columns", async () => {
+    const { code, stdout } = await admin("actors", { as: viewerToken });
+
+    const [head = "", row = ""] = stdout.split("\n");
+    expect(code).toBe(0);
+    expect(head).toMatch(/^actor +name +access/);
+    expect(row).toMatch(/^static\/acme +Acme Inc +yes +chat_completions/);
+    expect(head.indexOf("name")).toBe(row.indexOf("Acme Inc"));
+  });
+
+  it("prints the API's messages with --json", async () => {
+    const { stdout } = await admin("actor static/acme --json");
+
+    expect(JSON.parse(stdout)).toMatchObject({ actor: { ref: { source: "static", id: "acme" }, accessEnabled: true } });
+  });
+
+  it("reads a token from standard input, and shows it nowhere", async () => {
+    const { code, stdout, stderr } = await admin("actor --token -", { input: `${token}\n` });
+
+    expect(code).toBe(0);
+    expect(stdout).toContain("Acme Inc");
+    expect(stdout + stderr).not.toContain(token);
+  });
+
+  it("explains a refusal with the limit's numbers", async () => {
+    expect((await admin("explain static/acme --model openai/gpt-4o")).stdout).toMatch(
+      /^static\/acme Acme Inc\nallowed\n/,
+    );
+
+    const { stdout } = await admin("explain static/acme --feature code_completions");
+    expect(stdout).toMatch(/refused: no access to feature \(FEATURE_NOT_GRANTED\)/);
+    expect(stdout).toMatch(/^no +feature/m);
+  });
+
+  it.each([
+    ["nonsense", 2, /expected one of sources, sync, actors/],
+    ["actor acme", 2, /expected an actor as source\/id/],
+    ["actor static/nobody", 1, /no such actor \(NOT_FOUND\)/],
+    ["actors --order height", 2, /expected --order id or name or refreshed/],
+    ["usage static/acme --reset", 2, /--reset needs --feature and --reason/],
+    ["override static/acme access maybe --reason x", 2, /expected access on or access off/],
+    ["override static/acme access off", 2, /expected --reason/],
+    ["override static/acme limits chat_completions lots --reason x", 2, /expected a limit such as 500\/24h/],
+    ["sync static", 1, /SYNC_NOT_SUPPORTED/],
+  ])("says what is wrong with `%s`", async (args, code, message) => {
+    const answer = await admin(args);
+
+    expect(answer.stderr).toMatch(message);
+    expect(answer.code).toBe(code);
+  });
+
+  it("says what to do where the role is missing, the credential is wrong, or nobody answers", async () => {
+    const write = "override static/acme access off --reason x";
+    expect(await admin(write, { as: viewerToken })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("needs the role operator"),
+    });
+    expect(await admin("actors", { as: "wrong" })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("CODY_GATEWAY_ADMIN_TOKENS"),
+    });
+    const url = `http://127.0.0.1:${await freePort()}`;
+    expect(await admin("actors", { url })).toMatchObject({ code: 69, stderr: expect.stringContaining(url) });
+    expect(await admin("actors", { url: "" })).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining("CODY_GATEWAY_URL"),
+    });
+  });
+});
+
+describe("tables", () => {
+  it("put numbers to the right, and let nobody's name move the cursor", () => {
+    expect(
+      table(
+        ["name", "n"],
+        [
+          ["a\u001b[2Jb", 1],
+          ["long name", 1_000],
+        ],
+      ),
+    ).toBe("name           n\na\ufffd[2Jb         1\nlong name  1,000");
+    expect(table(["name"], [])).toBe("none");
+  });
+
+  it("have bars of a known total, and counts of an unknown one", () => {
+    expect(bar(50, 200)).toBe(`[${"#".repeat(8)}${"-".repeat(22)}] 25 %`);
+    expect(bar(1_234, undefined)).toBe("1,234");
+  });
+});
