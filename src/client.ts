@@ -14,7 +14,7 @@ import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } f
 import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
 import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
 import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
-import { RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 
 export interface GatewayClientOptions {
   /** Where the gateway is: `https://gateway.example.com`. */
@@ -92,6 +92,23 @@ export function retryDelayMs(error: unknown): number | undefined {
   const [info] = connectError.findDetails(RetryInfoSchema);
   if (!info?.retryDelay) return undefined;
   return Number(info.retryDelay.seconds) * 1000 + info.retryDelay.nanos / 1_000_000;
+}
+
+/** What a call failed with, as far as programs decide by it. */
+export interface CallFailure {
+  /** A name of `ErrorReason`; undefined when it was not the gateway that answered. */
+  readonly reason: string | undefined;
+  /** Nobody answered, or nothing that speaks the API. */
+  readonly unreachable: boolean;
+  readonly message: string;
+}
+
+/** Reads what a call threw; undefined for what is no failed call. */
+export function callFailure(error: unknown): CallFailure | undefined {
+  if (!(error instanceof ConnectError)) return undefined;
+  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
+  const unreachable = reason === undefined && error.code === Code.Unavailable;
+  return { reason, unreachable, message: error.rawMessage };
 }
 
 function delay(ms: number, signal: AbortSignal): Promise<void> {

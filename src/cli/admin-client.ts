@@ -1,9 +1,7 @@
 // What every `admin` command begins and ends with: the client, the actor it is about, what went wrong.
 
 import { type DescMessage, type MessageShape, toJson } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
-import { createAdminClient } from "../client.js";
+import { callFailure, createAdminClient } from "../client.js";
 import { UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, json } from "./io.js";
@@ -57,13 +55,14 @@ export function printJson<Desc extends DescMessage>(io: Io, schema: Desc, messag
 
 /** Says what went wrong and what to do about it; returns the exit code. Throws what is no answer of the gateway. */
 export function refuseCall(error: unknown, io: Io): number {
-  if (!(error instanceof ConnectError)) throw error;
-  const reason = reasonOf(error);
-  if (error.code === Code.Unavailable && reason === undefined) {
-    complain(io, `the gateway at ${io.env["CODY_GATEWAY_URL"]} cannot be reached: ${error.rawMessage}`);
+  const failure = callFailure(error);
+  if (!failure) throw error;
+  const { reason, message } = failure;
+  if (failure.unreachable) {
+    complain(io, `the gateway at ${io.env["CODY_GATEWAY_URL"]} cannot be reached: ${message}`);
     return exitCodes.unreachable;
   }
-  complain(io, `${error.rawMessage}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
+  complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
   return exitCodes.failed;
 }
 
@@ -73,7 +72,3 @@ const advice: Readonly<Record<string, string>> = {
     "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential of this gateway: see its CODY_GATEWAY_ADMIN_TOKENS.",
   ROLE_MISSING: "\nThis needs the role operator.",
 };
-
-function reasonOf(error: ConnectError): string | undefined {
-  return error.findDetails(ErrorInfoSchema)[0]?.reason;
-}
