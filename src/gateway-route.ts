@@ -76,7 +76,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       },
       onLost: (requestId) => log.warn({ requestId }, "hold was lost before it was settled"),
     },
-    { storeFailure: config.quotaStoreFailure },
+    { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
   const tokenizer = createTokenizer();
   const accounting = createAccounting({ ...parts, ledger });

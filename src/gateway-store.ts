@@ -34,15 +34,17 @@ const condition = "quota store";
 export async function createStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
   const { redisEndpoint } = config;
   if (redisEndpoint !== undefined) return createSharedStore(redisEndpoint, config, parts);
-  return parts.database ? createKeptStore(parts.database, parts) : createMemoryQuotaStore(parts);
+  const leaseMs = config.quotaLeaseMs;
+  return parts.database ? createKeptStore(parts.database, leaseMs, parts) : createMemoryQuotaStore(parts, { leaseMs });
 }
 
 async function createKeptStore(
   database: Database,
+  leaseMs: number,
   { clock, log, metrics, readiness }: StoreParts,
 ): Promise<QuotaStore> {
   // Nobody reads the outbox yet: it would only grow. Holds carry the start of their event.
-  const store = await createJournalQuotaStore({ clock, database, log }, { outbox: false });
+  const store = await createJournalQuotaStore({ clock, database, log }, { leaseMs, outbox: false });
   metrics.gauge("quotaStoreUp", () => (database.failure === undefined ? 1 : 0));
   database.onState((failure) => readiness.set(condition, failure === undefined));
   return store;
@@ -68,7 +70,7 @@ function createSharedStore(
         readiness.set(condition, up);
       },
     },
-    { prefix: config.redisPrefix, outbox },
+    { prefix: config.redisPrefix, timeoutMs: config.redisTimeoutMs, leaseMs: config.quotaLeaseMs, outbox },
   );
   warnOnce(redis, config.redisPrefix, log);
   return {

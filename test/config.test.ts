@@ -35,6 +35,8 @@ describe("loadConfig, environment", () => {
       maxBodyBytes: 33_554_432,
       maxMessageBytes: 16_777_216,
       redisPrefix: "cody-gateway:",
+      redisTimeoutMs: 100,
+      quotaLeaseMs: 30_000,
       allowAnonymous: false,
       burst: { percentage: 50, windowMs: 10_000 },
       sources: { maxStaleMs: 86_400_000, cacheTtlMs: 86_400_000 },

@@ -50,6 +50,17 @@ export const delay = parsed("a duration of 0s to 24d, such as 250ms, 30s or 10m"
   return ms !== undefined && ms <= maxTimerMs ? ms : undefined;
 });
 
+export const redisTimeout = parsed("a duration of 10ms to 10s, such as 100ms", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms >= 10 && ms <= 10_000 ? Math.round(ms) : undefined;
+});
+
+/** How long a hold lives without being renewed. */
+export const lease = parsed("a duration of 1s to 10m, such as 30s", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms >= 1_000 && ms <= 600_000 ? Math.round(ms) : undefined;
+});
+
 /** Length of a quota's window. */
 export const window = parsed("a duration of 1s to 3650d, such as 10m, 24h or 30d", (words) => {
   const ms = parseDuration(words);

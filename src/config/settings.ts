@@ -87,6 +87,11 @@ const limits = {
     "Redis for limits and tokens: `host:port`, `redis://`, `rediss://`, `redis+sentinel://h1,h2/name`, `redis+cluster://h1,h2`. Unset: in this process only, one gateway.",
   ),
   redisPrefix: setting("CODY_GATEWAY_REDIS_PREFIX", as.text.prefault("cody-gateway:"), "Prefix of all keys in Redis."),
+  redisTimeoutMs: setting(
+    "CODY_GATEWAY_REDIS_TIMEOUT",
+    as.redisTimeout.prefault("100ms"),
+    "Longest wait for Redis' answer about a limit. Longer for a Redis that is far away: so long its failures keep callers waiting.",
+  ),
   dataDir: setting(
     "CODY_GATEWAY_DATA_DIR",
     as.text.optional(),
@@ -101,6 +106,11 @@ const limits = {
     "CODY_GATEWAY_TOKEN_PEPPER",
     as.pepper.optional(),
     "Key of the HMAC under which tokens are stored. Unset: made at first start and kept in the store.",
+  ),
+  quotaLeaseMs: setting(
+    "CODY_GATEWAY_QUOTA_LEASE",
+    as.lease.prefault("30s"),
+    "How long what a process holds of limits stays held when the process dies. Renewed three times in that time.",
   ),
   quotaStoreFailure: setting(
     "CODY_GATEWAY_QUOTA_STORE_FAILURE",

@@ -31,6 +31,8 @@ export interface Config {
   readonly redisEndpoint: string | undefined;
   /** Prefix of all keys in Redis. */
   readonly redisPrefix: string;
+  /** Longest wait for Redis' answer about a limit. */
+  readonly redisTimeoutMs: number;
   /** Where limits are kept on disk without Redis; undefined: nowhere. */
   readonly dataDir: string | undefined;
   /** Processes that share the port. */
@@ -53,6 +55,8 @@ export interface Config {
     /** How long an actor is served without asking its source again. */
     readonly cacheTtlMs: number;
   };
+  /** How long a hold of limits lives without being renewed. */
+  readonly quotaLeaseMs: number;
   /** What happens to requests while the quota store is away. */
   readonly quotaStoreFailure: Readonly<Record<Feature, StoreFailure>>;
 
