@@ -5,8 +5,8 @@ import type { ActorStore } from "./store.js";
 
 /** Time between two tries while the store is away. */
 const retryMs = 1_000;
-/** Time between two looks at what is kept: a store that lost everything is given it again. */
-const keepMs = 30_000;
+/** Time between two looks at what is kept: a store that lost everything is given it again, maybe another than this process made. */
+const keepMs = 5_000;
 
 /** A pepper for as long as there is no other. */
 export function makePepper(): string {

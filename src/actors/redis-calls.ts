@@ -23,6 +23,8 @@ export interface RedisCalls extends Pick<ActorStore, "now" | "acquire" | "holder
   put(records: readonly StoreRecord[], lease?: Lease, options?: { readonly onlyAbsent?: boolean }): Promise<number>;
   /** Names the data unless somebody else has the lease of this name; tells its name, or nothing. */
   begin(era: string, name: string, lease?: Lease): Promise<string>;
+  /** Has what is kept for good kept again by a Redis that lost it. */
+  keepAgain(): Promise<void>;
   publish(channel: string, message: string): void;
   /** Arguments of the script that removes what has expired. */
   expireArgs(): readonly string[];
@@ -62,6 +64,8 @@ export function createRedisCalls(
     { redis, scripts: Object.values(scripts), slots: [actorsSlot], probe, onChange },
     { timeoutMs },
   );
+  /** What was asked to be kept. */
+  const kept = new Map<string, string>();
   /** What is kept under a lease's key, by lease. */
   const values = new WeakMap<Lease, string>();
   const nonce = (): string => String(randomInt(2 ** 32));
@@ -96,6 +100,13 @@ export function createRedisCalls(
     return lease;
   }
 
+  async function keep(name: string, value: string): Promise<string> {
+    const args = [deadline(), value, kept.get(name) === value ? "1" : "0"];
+    const answer = String((await run("keep", [keys.kept(name), keys.era], args))[2]);
+    kept.set(name, answer);
+    return answer;
+  }
+
   return {
     now,
     note,
@@ -128,7 +139,10 @@ export function createRedisCalls(
       const args = [deadline(), String(perSecond), String(burst)];
       return (await run("take", [keys.permits(name)], args))[2] === 1;
     },
-    keep: async (name, value) => String((await run("keep", [keys.kept(name)], [deadline(), value]))[2]),
+    keep,
+    async keepAgain() {
+      for (const [name, value] of kept) await keep(name, value);
+    },
     publish(channel, message) {
       runner.run(callOf("publish", [keys.changed], [channel, message])).catch(note);
     },

@@ -10,6 +10,7 @@ export const actorsSlot = 12_967;
 export interface ActorStoreKeys {
   /** In the order of the scripts' KEYS. */
   readonly records: readonly string[];
+  readonly era: string;
   lease(name: string): string;
   permits(name: string): string;
   kept(name: string): string;
@@ -21,6 +22,7 @@ export interface ActorStoreKeys {
 export function createActorStoreKeys(prefix: string): ActorStoreKeys {
   const base = `${prefix}{${tag}}:`;
   return {
+    era: `${base}era`,
     records: [`${base}changes`, `${base}expiry`, `${base}era`, ...recordKinds.map((kind) => `${base}records:${kind}`)],
     lease: (name) => `${base}lease:${name}`,
     permits: (name) => `${base}permits:${name}`,

@@ -5,6 +5,8 @@ import { type ActorStore, type Lease, maxRecords, type StoreListener, type Store
 
 export interface RestoreParts {
   readonly acquire: ActorStore["acquire"];
+  /** Has what is kept for good kept again. */
+  readonly keepAgain: () => Promise<void>;
   /** Writes those of the records that are not there. Rejects when the lease is lost. */
   readonly fill: (records: readonly StoreRecord[], lease: Lease) => Promise<void>;
   /** Names the data; tells its name, or nothing when somebody else restores it. */
@@ -34,12 +36,14 @@ const graceMs = 2_000;
  * notice writes what it knows, and names the data anew. The others read it from there. Nothing of this is done when Redis has
  * lost a part, as a replica does that was promoted too early: what it has then counts.
  */
-export function createRestore({ acquire, fill, begin, onRestored }: RestoreParts): Restore {
+export function createRestore({ acquire, keepAgain, fill, begin, onRestored }: RestoreParts): Restore {
   let namelessSince: number | undefined;
   return {
     async restore(listener) {
       const lease = await acquire(restoreLease, { ttlMs, holder: String(process.pid) });
       if (lease === undefined) return false;
+      // First: records are worth nothing to who hashes tokens with another key.
+      await keepAgain();
       let written = 0;
       for (const records of slices(listener.records?.() ?? [])) {
         await fill(records, lease);

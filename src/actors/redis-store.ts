@@ -49,6 +49,7 @@ export function createRedisActorStore(
   const { now, acquire, holder, take, keep, publish } = calls;
   const restore = createRestore({
     acquire,
+    keepAgain: calls.keepAgain,
     fill: async (records, lease) => void (await calls.put(records, lease, { onlyAbsent: true })),
     begin: (era, lease) => calls.begin(era, restoreLease, lease),
     onRestored: (records) => log?.warn({ records }, "Redis had lost what is known of actors; it was written again"),

@@ -68,7 +68,10 @@ export function actorScripts({ maxChanges }: ActorScriptSettings) {
     publish: script(always, "", publishing),
     /** KEYS: bucket. Deadline, permits a second, burst. Tells 1 when one was taken. */
     take: script("#!lua", "", taking),
-    /** KEYS: name. Deadline, value. Tells the value that is kept. */
+    /**
+     * KEYS: name, era. Deadline, value, 1 or 0 (it was kept before). Tells the value that is kept. When everything was lost, who
+     * remembers is right, and not who made up something new meanwhile.
+     */
     keep: script("#!lua", "", keeping),
   } as const;
 }
@@ -223,5 +226,9 @@ return { ${Answer.done}, now, taken }`;
 
 const keeping = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
-call('SET', KEYS[1], ARGV[2], 'NX')
+if ARGV[3] == '1' and not call('GET', KEYS[2]) then
+  call('SET', KEYS[1], ARGV[2])
+else
+  call('SET', KEYS[1], ARGV[2], 'NX')
+end
 return { ${Answer.done}, now, call('GET', KEYS[1]) }`;

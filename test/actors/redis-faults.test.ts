@@ -273,8 +273,9 @@ describe("a Redis store of actors that lost everything", () => {
   it("is given back what processes know, by one of them, while none of them forgets it", async () => {
     await using server = await startRedis();
     const prefix = `${randomUUID()}:`;
-    await using one = await startDirectory(server.endpoint, prefix);
-    await using two = await startDirectory(server.endpoint, prefix);
+    await using proxy = await startTcpProxy(server.port);
+    await using one = await startDirectory(proxy.endpoint, prefix);
+    await using two = await startDirectory(proxy.endpoint, prefix);
     const count = 1_200;
     const actors = Array.from({ length: count }, (_, index) =>
       actorRecord({ told: told(`a${index}`), tokenHashes: [`t${index}`] }),
@@ -290,6 +291,8 @@ describe("a Redis store of actors that lost everything", () => {
     // The data has its name, and both know it.
     await until(async () => (await server.client.exists(`${prefix}{actors}:era`)) === 1);
     await one.store.write([actor("portal/x", "garbage")]);
+    expect(await one.store.keep("pepper", "of one")).toBe("of one");
+    expect(await two.store.keep("pepper", "of two")).toBe("of one");
     await until(async () => two.directory.count("portal") === count + 1);
     const gone: string[] = [];
     for (const { directory } of [one, two])
@@ -297,12 +300,15 @@ describe("a Redis store of actors that lost everything", () => {
         if (change.kind === "actor" && change.after === undefined) gone.push(change.id);
       });
 
+    await proxy.refuse();
     await server.kill();
     await until(async () => two.states.at(-1) === false && one.states.at(-1) === false);
     await server.start();
     await server.ready();
     // One that knows nothing does not make it so.
     await using fresh = await startDirectory(server.endpoint, prefix);
+    expect(await fresh.store.keep("pepper", "of the fresh one")).toBe("of the fresh one");
+    await proxy.accept();
 
     await until(async () => fresh.directory.count("portal") === count + 1);
     await until(async () => two.states.at(-1) === true && one.states.at(-1) === true);
@@ -320,6 +326,7 @@ describe("a Redis store of actors that lost everything", () => {
       .zrange(`${prefix}{actors}:expiry`, "0", "-1", "WITHSCORES")
       .then((all) => all.slice(1));
     expect(expiresAt).toBe(String(ending.expiresAt));
+    for (const { store } of [one, two, fresh]) expect(await store.keep("pepper", "another")).toBe("of one");
     // And on it goes.
     await two.store.write([actorRecord({ told: told("new"), tokenHashes: ["new"] })]);
     await until(async () => fresh.directory.byToken("new") !== undefined && one.directory.byToken("new") !== undefined);
