@@ -25,7 +25,7 @@ function problemWith(model: string): string | undefined {
   if (unprintable.test(model)) return "contain control characters";
   if (model !== model.trim()) return "begin or end with a space";
   // In a URL these name a folder, encoded or not.
-  if (model === "." || model === "..") return "be dots only";
+  if (/(^|\/)\.{1,2}(\/|$)/.test(model)) return "have dots for a part of it";
   return undefined;
 }
 

@@ -20,11 +20,13 @@ interface Expected {
 
 /**
  * What a provider must do. `dir` below `test/testdata` has recorded streams (`.sse`) and whole answers (`.json`); those of an
- * API with an answer of its own stand in a folder by its name.
+ * API with an answer of its own stand in a folder by its name. The folder `requests` has recorded bodies: `<api>.<name>.json` as
+ * the caller sends it, `….sdk.json` and `….sourcegraph.json` as the upstream gets it from either kind of route.
  */
 export function describeProvider(provider: Provider, dir: string): void {
   describe(`provider ${provider.kind}`, () => {
     describeProviderItself(provider);
+    describeRequests(provider, dir);
     for (const api of provider.apis) {
       const own = readRecordings(`${dir}/${api.name}`);
       describe(api.name, () => describeApi(provider, api, own.length > 0 ? own : readRecordings(dir)));
@@ -116,6 +118,22 @@ function describeProviderItself(provider: Provider): void {
       const edits = one.rewrite(body, { model: "m", endUser: undefined, sourcegraph: undefined });
       expect(body.with(edits)).toBe(body.bytes);
     }
+  });
+}
+
+function describeRequests(provider: Provider, dir: string): void {
+  const path = testdata(`${dir}/requests`);
+  const files = existsSync(path) ? readdirSync(path).filter((file) => /\.(sdk|sourcegraph)\.json$/.test(file)) : [];
+
+  it.each(files)("sends %s as recorded, to the byte", (file) => {
+    const [apiName = "", name = "", route = ""] = file.split(".");
+    const api = provider.apis.find((each) => each.name === apiName) as Api;
+    const body = scanJsonObject(readFileSync(`${path}${apiName}.${name}.json`));
+    const asked = api.read(body, {}).model ?? "gemini-2.5-pro";
+    const model = asked.startsWith(`${provider.kind}/`) ? asked.slice(provider.kind.length + 1) : asked;
+    const instance = { model, endUser: "acme:42", sourcegraph: { maxTokens: 4000 } };
+    const rewrite = route === "sdk" ? { model, endUser: undefined, sourcegraph: undefined } : instance;
+    expect(body.with(api.rewrite(body, rewrite)).toString()).toBe(readFileSync(path + file, "utf8"));
   });
 }
 
@@ -309,8 +327,12 @@ const malformedAnswers = [
   '{"usageMetadata":{"promptTokenCount":-1,"candidatesTokenCount":"9","totalTokenCount":1e99}}',
 ];
 
+function testdata(dir: string): string {
+  return fileURLToPath(new URL(`../testdata/${dir}/`, import.meta.url));
+}
+
 function readRecordings(dir: string) {
-  const path = fileURLToPath(new URL(`../testdata/${dir}/`, import.meta.url));
+  const path = testdata(dir);
   const files = existsSync(path) ? readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isFile()) : [];
   return files
     .map(({ name }) => name)

@@ -4,6 +4,7 @@ import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { surfaces } from "../helpers/surfaces.js";
 
 let gw: TestGateway;
 beforeAll(async () => {
@@ -13,17 +14,6 @@ beforeAll(async () => {
 });
 afterAll(() => gw[Symbol.asyncDispose]());
 beforeEach(() => gw.reset());
-
-const edges = [
-  { path: "/openai/v1/chat/completions", model: "gpt-4o", edge: "sdk" },
-  { path: "/anthropic/v1/messages", model: "claude-sonnet-4-5", edge: "sdk" },
-  { path: "/v1/completions/openai", model: "gpt-4o", edge: "sourcegraph" },
-  { path: "/v1/completions/anthropic-messages", model: "claude-sonnet-4-5", edge: "sourcegraph" },
-] as const;
-
-function request(model: string, content: string, stream: boolean): string {
-  return JSON.stringify({ model, max_tokens: 100, stream, messages: [{ role: "user", content }] });
-}
 
 function post(path: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
   return fetch(gw.url + path, {
@@ -58,14 +48,14 @@ const whole: [string, number, Partial<UsageEvent>][] = [
   ["[[die after=1]]", 502, { outcome: "failed", reason: "UPSTREAM_INTERRUPTED" }],
 ];
 
-describe.each(edges)("$path", ({ path, model, edge }) => {
+describe.each(surfaces)("$name", ({ path, body, edge, provider }) => {
   it.each(whole)("whole, %s: %i", async (directive, status, expected) => {
     const before = await used();
-    const answer = await post(path, request(model, `hello ${directive}`, false));
+    const answer = await post(path(false), body(`hello ${directive}`, false));
     await answer.text();
     expect(answer.status).toBe(status);
     if (status === 503) expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
-    expect(await gw.event()).toMatchObject({ charged: false, edge, stream: false, ...expected });
+    expect(await gw.event()).toMatchObject({ charged: false, edge, provider, stream: false, ...expected });
     expect(gw.events).toHaveLength(1);
     const charge = expected.charged ? 1n : 0n;
     expect(await used()).toEqual({ requests: (before.requests ?? 0n) + charge, inFlight: 0 });
@@ -80,7 +70,7 @@ describe.each(edges)("$path", ({ path, model, edge }) => {
     ["[[truncate after=0]]", "failed", "UPSTREAM_INTERRUPTED", false],
   ])("streamed, %s: %s", async (directive, outcome, reason, clean) => {
     const before = await used();
-    const answer = await post(path, request(model, `hello ${directive}`, true));
+    const answer = await post(path(true), body(`hello ${directive}`, true));
     const text = await answer.text().catch(() => undefined);
     // The provider's own error event is an end that SDKs raise on; a broken connection has no clean end at all.
     expect(text !== undefined).toBe(clean);
@@ -91,7 +81,7 @@ describe.each(edges)("$path", ({ path, model, edge }) => {
 
   it("deadline before the answer: 504, refunded, upstream aborted", async () => {
     const before = await used();
-    const answer = await post(path, request(model, "hello [[stall after=0]] [[delay=60000]]", true), {
+    const answer = await post(path(true), body("hello [[stall after=0]] [[delay=60000]]", true), {
       "x-timeout-ms": "200",
     });
     expect(answer.status).toBe(504);
@@ -101,14 +91,14 @@ describe.each(edges)("$path", ({ path, model, edge }) => {
   });
 
   it("deadline inside the answer: an error frame and a broken connection", async () => {
-    const answer = await post(path, request(model, "hello [[stall after=2]]", true), { "x-timeout-ms": "1000" });
+    const answer = await post(path(true), body("hello [[stall after=2]]", true), { "x-timeout-ms": "1000" });
     const seen: string[] = [];
     const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
     const read = async (): Promise<void> => {
       for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) seen.push(next.value);
     };
     await expect(read()).rejects.toThrow();
-    expect(seen.join("")).toMatch(/\nevent: error\ndata: \{.*timed out.*\}\n\n$/);
+    expect(seen.join("")).toMatch(/\n(event: error\n)?data: \{.*timed out.*\}\n\n$/);
     expect(await gw.event()).toMatchObject({ outcome: "failed", reason: "DEADLINE_EXCEEDED", charged: true });
   });
 
@@ -116,10 +106,10 @@ describe.each(edges)("$path", ({ path, model, edge }) => {
     const before = await used();
     gw.upstream.holdAll();
     const abort = new AbortController();
-    const gone = fetch(gw.url + path, {
+    const gone = fetch(gw.url + path(true), {
       method: "POST",
       headers: { authorization: `Bearer ${token}`, "x-sourcegraph-feature": "chat_completions" },
-      body: request(model, "hello", true),
+      body: body("hello", true),
       signal: abort.signal,
     }).catch(() => "gone");
     const call = await gw.upstream.nextCall();
@@ -137,15 +127,15 @@ describe.each(edges)("$path", ({ path, model, edge }) => {
       const { port } = gw.gateway;
       const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
       socket.on("error", () => {});
-      const body = request(model, "hello [[stall after=2]]", true);
+      const question = body("hello [[stall after=2]]", true);
       const head = [
-        `POST ${path} HTTP/1.1`,
+        `POST ${path(true)} HTTP/1.1`,
         "Host: gateway",
         `Authorization: Bearer ${token}`,
         "X-Sourcegraph-Feature: chat_completions",
-        `Content-Length: ${Buffer.byteLength(body)}`,
+        `Content-Length: ${Buffer.byteLength(question)}`,
       ];
-      socket.write(`${head.join("\r\n")}\r\n\r\n${body}`);
+      socket.write(`${head.join("\r\n")}\r\n\r\n${question}`);
       await new Promise((resolve) => socket.once("data", resolve));
       const call = await gw.upstream.nextCall();
       if (how === "destroy") socket.destroy();
@@ -165,7 +155,7 @@ describe("an upstream that is not there", () => {
     const answer = await fetch(`${lone.url}/openai/v1/chat/completions`, {
       method: "POST",
       headers: { authorization: `Bearer ${token}` },
-      body: request("gpt-4o", "hello", false),
+      body: JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "hello" }] }),
     });
     expect(answer.status).toBe(502);
     expect(await answer.text()).not.toMatch(/127\.0\.0\.1|ECONNREFUSED|:9/);
