@@ -1,4 +1,4 @@
-// B11: quota decisions, as bench/quota.ts counts them in a process of its own.
+// B11: quota decisions, as bench/quota.ts and bench/quota-journal.ts count them in processes of their own.
 
 import { execFile } from "node:child_process";
 import { join } from "node:path";
@@ -17,7 +17,8 @@ export const b11: Scenario = {
   async run(options) {
     const samples = new Map<string, { rps: number }[]>();
     for (let round = 0; round < options.rounds; round++) {
-      for (const [name, rps] of await runOnce()) samples.set(name, [...(samples.get(name) ?? []), { rps }]);
+      const counted = [...(await runOnce("bench/quota.ts")), ...(await runOnce("bench/quota-journal.ts"))];
+      for (const [name, rps] of counted) samples.set(name, [...(samples.get(name) ?? []), { rps }]);
       options.progress(`B11 round ${round + 1}/${options.rounds}`);
     }
     const rows = [...samples].map(([name, all]) => ({ name, figures: spreads(all) }));
@@ -32,12 +33,11 @@ export const b11: Scenario = {
   },
 };
 
-async function runOnce(): Promise<[string, number][]> {
-  const script = join(root, "bench/quota.ts");
-  const [command, args] = pinned("measured", process.execPath, ["--import", "tsx", script, "1"]);
+async function runOnce(script: string): Promise<[string, number][]> {
+  const [command, args] = pinned("measured", process.execPath, ["--import", "tsx", join(root, script), "1"]);
   const { stdout } = await promisify(execFile)(command, args, { cwd: root, timeout: 120_000 });
   const rows = [...stdout.matchAll(/^(\S.*?)\s{2,}([\d,]+) .*a second$/gm)];
-  if (rows.length === 0) throw new Error(`bench/quota.ts printed no rates: ${stdout}`);
+  if (rows.length === 0) throw new Error(`${script} printed no rates: ${stdout}`);
   return rows.map(([, name = "", rate = ""]) => [name, Number(rate.replaceAll(",", ""))]);
 }
 
