@@ -1,6 +1,7 @@
 // A sync that this process does: it holds the lease, tells how far it is, and writes down how it ended.
 
 import { randomUUID } from "node:crypto";
+import { UnavailableError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { Directory } from "./directory.js";
 import { describeFailure } from "./failure.js";
@@ -22,6 +23,8 @@ import type { TokenHasher } from "./token.js";
 /** A sync may do nothing for so long before it is taken for dead: others may then begin one. */
 export const leaseMs = 10_000;
 
+/** Time between two tries to write while the store is away. */
+const retryMs = 200;
 /** Time between two tellings of how far a sync is. */
 const tellMs = 250;
 /** Most quarantined entries that are logged of one sync. */
@@ -102,7 +105,7 @@ export function leadSync(
           source,
           directory,
           hasher: parts.hasher,
-          write: (records) => store.write(records, lease),
+          write: (records) => patiently(() => store.write(records, lease), abort.signal),
           onCounts(now) {
             counts = now;
             patience.renew();
@@ -164,6 +167,21 @@ export function leadSync(
 }
 
 const stopping = new Error("this process stops");
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Tries again while the store is away for a moment: to begin the listing anew would cost more. What was written stays so. */
+async function patiently(write: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (const until = performance.now() + leaseMs / 2; ; await pause(retryMs)) {
+    try {
+      return await write();
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || signal.aborted || performance.now() > until) throw error;
+    }
+  }
+}
 
 /** Aborts when `renew` is not called for so long. */
 function createPatience(ms: number, abort: AbortController) {

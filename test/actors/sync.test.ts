@@ -113,6 +113,25 @@ describe("a sync on request", () => {
     ).toEqual(["other finished", "other started", "portal finished", "portal started"]);
   });
 
+  it("waits for a store that is away for a moment, and gives up on one that stays away", async () => {
+    const { store, start, directory, source } = await setUp();
+    const away = new UnavailableError("ACTOR_STORE_UNAVAILABLE", "away", 1_000);
+    let failing = 0;
+    const write: ActorStore["write"] = async (records, lease) => {
+      if (records.some(({ kind }) => kind === "actors") && failing-- > 0) throw away;
+      return store.write(records, lease);
+    };
+    const syncs = start("one", { ...store, write });
+
+    failing = 5;
+    expect(endOf(await all(syncs.sync("portal")))).toMatchObject({ outcome: "succeeded", counts: { added: 30 } });
+    expect(directory.count("portal")).toBe(30);
+
+    source.set("new");
+    failing = 1_000;
+    expect(endOf(await all(syncs.sync("portal")))).toMatchObject({ outcome: "failed" });
+  });
+
   it("is refused for a source that cannot list, and while the store is away", async () => {
     const { store, start } = await setUp();
 
