@@ -48,7 +48,7 @@ const listening = {
     as.origins.optional(),
     "Origins that may call from a browser, comma separated. Unset: none.",
   ),
-  adminTokens: setting(
+  adminTokens: secret(
     "CODY_GATEWAY_ADMIN_TOKENS",
     as.adminTokens.optional(),
     "Who may administer the gateway: `name:role:sha256hex`, comma separated; role `viewer` or `operator`. `cody-gateway token admin` makes one.",

@@ -124,7 +124,7 @@ notifications: [ { slack: canary } ]`;
     env["REDIS_ENDPOINT"] = "redis://user:canary@redis:6379";
     env["CODY_GATEWAY_EVENTS_SINKS"] = "http://canary:canary@h/?canary=canary,postgres://h/db?password=canary";
     env["CODY_GATEWAY_EVENTS_HTTP_HEADERS"] = "authorization: canary";
-    env["CODY_GATEWAY_ADMIN_TOKENS"] = "ann:operator:canary";
+    env["CODY_GATEWAY_ADMIN_TOKENS"] = `ann:operator:${"ca".repeat(32)}`;
     env["SAMS_CLIENT_SECRET"] = "canary";
     const config = load(env, () => yaml);
 
@@ -133,6 +133,7 @@ notifications: [ { slack: canary } ]`;
     expect(secrets.length).toBeGreaterThan(6);
     expect(JSON.stringify(config)).toContain("canary");
     expect(shown).not.toContain("canary");
+    expect(shown).not.toContain("caca");
     expect(shown).not.toContain(config.staticActors[0]?.tokenSha256[0]);
   });
 });
