@@ -27,6 +27,8 @@ Options:
   --seconds N         length of one measurement, a whole number
   --parties a,b       only these of ${allParties.join(", ")}
   --max-foreign N     percent of a core that other processes may use in a measurement that counts (default 10)
+  --no-repeat         let measurements count that others disturbed, as on a machine that is never calm: then only figures of
+                      CPU time, and what they are to each other, say something
   --gateway FILE      the gateway's entry point (default dist/src/main.js)
   --profile FOLDER    write where each Node party's time went, as FOLDER/<party>.txt; its figures are then worse
   --no-build          take what was built before
@@ -41,6 +43,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string" },
     parties: { type: "string" },
     "max-foreign": { type: "string", default: "10" },
+    "no-repeat": { type: "boolean", default: false },
     gateway: { type: "string", default: gatewayEntry },
     profile: { type: "string" },
     "no-build": { type: "boolean", default: false },
@@ -61,6 +64,7 @@ async function main(): Promise<void> {
     rounds: Number(values.rounds ?? (values.quick ? 3 : 5)),
     seconds: Number(values.seconds ?? (values.quick ? 2 : 3)),
     maxForeign: Number(values["max-foreign"]) / 100,
+    repeat: !values["no-repeat"],
     parties: new Set((values.parties?.split(",") as PartyName[] | undefined) ?? allParties),
     gatewayEntry: resolve(values.gateway),
     progress: (line) => console.error(line),

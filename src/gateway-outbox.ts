@@ -2,7 +2,6 @@
 
 import type { Config, EventSinkConfig } from "./config.js";
 import type { Log } from "./lib/log.js";
-import { connectRedis } from "./lib/redis.js";
 import { createQuotaKeys } from "./quota/redis-keys.js";
 import { actorKey } from "./quota/rules.js";
 import { createMemoryOutbox } from "./usage/memory-outbox.js";
@@ -11,24 +10,37 @@ import { createRedisOutbox } from "./usage/redis-outbox.js";
 import type { Sink } from "./usage/sink.js";
 import { createFileSink } from "./usage/sinks/file.js";
 import { createHttpSink } from "./usage/sinks/http.js";
-import { createPostgresSink } from "./usage/sinks/postgres.js";
 import { createStdoutSink } from "./usage/sinks/stdout.js";
 
 /** A sink as it is configured. */
-export function createSink(sink: EventSinkConfig, { httpHeaders }: Config["events"]): Sink {
+export async function createSink(sink: EventSinkConfig, { httpHeaders }: Config["events"]): Promise<Sink> {
   if (sink.kind === "stdout") return createStdoutSink();
   if (sink.kind === "file") return createFileSink(sink.path);
-  return sink.kind === "http" ? createHttpSink(sink.url, { headers: httpHeaders }) : createPostgresSink(sink.url);
+  if (sink.kind === "http") return createHttpSink(sink.url, { headers: httpHeaders });
+  // Takes time and memory at the start, for those who use it.
+  const { createPostgresSink } = await import("./usage/sinks/postgres.js");
+  return createPostgresSink(sink.url);
 }
 
 /** For sinks with these keys. */
-export function createOutbox(config: Config, { log }: { readonly log: Log }, sinks: readonly string[]): Outbox {
+export async function createOutbox(
+  config: Config,
+  { log }: { readonly log: Log },
+  sinks: readonly string[],
+): Promise<Outbox> {
   const { redisEndpoint, events } = config;
   if (redisEndpoint === undefined || sinks.length === 0) return createMemoryOutbox(sinks, boundsOf(events));
   return createSharedOutbox(redisEndpoint, config, log, sinks);
 }
 
-function createSharedOutbox(endpoint: string, config: Config, log: Log, sinks: readonly string[]): Outbox {
+async function createSharedOutbox(
+  endpoint: string,
+  config: Config,
+  log: Log,
+  sinks: readonly string[],
+): Promise<Outbox> {
+  // Takes time and memory at the start, for those who use it.
+  const { connectRedis } = await import("./lib/redis.js");
   const redis = connectRedis(endpoint, "events", { log });
   const keys = createQuotaKeys(config.redisPrefix);
   const outbox = createRedisOutbox(

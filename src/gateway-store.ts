@@ -5,7 +5,7 @@ import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
-import { connectRedis, type RedisConnection } from "./lib/redis.js";
+import type { RedisConnection } from "./lib/redis.js";
 import { createJournalQuotaStore } from "./quota/journal-store.js";
 import { createMemoryQuotaStore } from "./quota/memory-store.js";
 import { checkRedis } from "./quota/redis-check.js";
@@ -50,11 +50,13 @@ async function createKeptStore(
   return store;
 }
 
-function createSharedStore(
+async function createSharedStore(
   endpoint: string,
   config: Config,
   { log, metrics, readiness, outbox }: StoreParts,
-): QuotaStore {
+): Promise<QuotaStore> {
+  // Takes time and memory at the start, for those who use it.
+  const { connectRedis } = await import("./lib/redis.js");
   const redis = connectRedis(endpoint, "quota", { log });
   readiness.set(condition, false);
   let up = false;

@@ -88,7 +88,7 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
   const { stream } = asked;
-  const called = { asked: asked.model, stream };
+  const called = { asked: asked.model, given: ask.body, stream };
   return plan({ request, route, provider, api, at, body, unasked, ...called, headers: ask.headers });
 }
 
@@ -107,7 +107,7 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   // Whatever `provider_options` said: the end user is the gateway's to name.
   const endUser = `${request.actor.id}:${ask.endUser}`;
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
-  const called = { asked: ask.request.model, stream: ask.stream };
+  const called = { asked: ask.request.model, given: encoded, stream: ask.stream };
   return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
 }
 
@@ -159,6 +159,8 @@ interface PlanParts {
   /** Undefined: as the API itself has it. */
   readonly at: ApiPath | undefined;
   readonly body: Buffer;
+  /** The body before it was edited, scanned; undefined: it was not. */
+  readonly given?: JsonObject;
   readonly unasked: UpstreamRequest["unasked"];
   readonly stream: boolean;
   readonly headers: UpstreamRequest["headers"];
@@ -185,7 +187,7 @@ function plan(parts: PlanParts): Plan {
   };
 }
 
-function quotaRequest({ request, route, provider, api, body, stream }: PlanParts): QuotaRequest {
+function quotaRequest({ request, route, provider, api, body, given, stream }: PlanParts): QuotaRequest {
   return {
     requestId: request.id,
     actor: request.actor,
@@ -193,7 +195,7 @@ function quotaRequest({ request, route, provider, api, body, stream }: PlanParts
     model: route.name,
     estimate() {
       // The body as it is sent: the estimate sees what the upstream sees.
-      const sent = scanJsonObject(body);
+      const sent = body === given?.bytes ? given : scanJsonObject(body);
       return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent, {}).maxOutputTokens };
     },
     price: (usage) => priceOf(route, usage),
@@ -206,10 +208,10 @@ export function priceOf(route: Route, usage: Usage): number | undefined {
   return route.prices && microdollars(usage, route.prices);
 }
 
-/** `plan` undefined: it was refused before it was known where it would go. */
+/** `planned` undefined: it was refused before it was known where it would go. */
 export function eventStart(
   request: RelayRequest,
-  plan: (Pick<Plan, "route" | "provider"> & { readonly upstream: Pick<UpstreamRequest, "stream"> }) | undefined,
+  planned: (Pick<Plan, "route" | "provider"> & { readonly upstream: Pick<UpstreamRequest, "stream"> }) | undefined,
 ): EventStart {
   const ageMs = performance.now() - request.arrivedAt;
   return {
@@ -217,10 +219,10 @@ export function eventStart(
     time: new Date(Date.now() - ageMs).toISOString(),
     actor: { id: request.actor.id, source: request.actor.source },
     feature: request.feature,
-    model: plan?.route.name,
-    provider: plan?.provider.kind,
-    upstream: plan?.route.upstream,
+    model: planned?.route.name,
+    provider: planned?.provider.kind,
+    upstream: planned?.route.upstream,
     edge: request.edge,
-    stream: plan?.upstream.stream ?? false,
+    stream: planned?.upstream.stream ?? false,
   };
 }

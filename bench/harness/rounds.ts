@@ -15,6 +15,8 @@ export interface RoundOptions {
   readonly rounds: number;
   /** A measurement counts when other processes used no more than this share of one core. */
   readonly maxForeign: number;
+  /** Whether one that others disturbed is measured again. */
+  readonly repeat: boolean;
   readonly progress: (line: string) => void;
 }
 
@@ -28,7 +30,10 @@ export interface Measured {
 
 const attempts = 4;
 
-/** A warm-up round and then the counted ones. A measurement that others disturbed is repeated at once; the calmest one counts. */
+/**
+ * A warm-up round and then the counted ones. A measurement that others disturbed is repeated at once, if it may be; the calmest
+ * one counts.
+ */
 export async function interleave(contenders: readonly Contender[], options: RoundOptions): Promise<Measured> {
   const samples = new Map(contenders.map(({ name }): [string, Sample[]] => [name, []]));
   let repeated = 0;
@@ -37,7 +42,7 @@ export async function interleave(contenders: readonly Contender[], options: Roun
     for (const contender of contenders) {
       const { name } = contender;
       let best: { result: Sample; share: number } | undefined;
-      for (let attempt = 0; attempt < (round === 0 ? 1 : attempts); attempt++) {
+      for (let attempt = 0; attempt < (round > 0 && options.repeat ? attempts : 1); attempt++) {
         if (attempt > 0) repeated++;
         const measured = await foreignShare(() => contender.measure());
         if (!best || measured.share < best.share) best = measured;

@@ -15,6 +15,7 @@ export interface BenchOptions {
   /** Length of one measurement. */
   readonly seconds: number;
   readonly maxForeign: number;
+  readonly repeat: boolean;
   /** Who may take part. */
   readonly parties: ReadonlySet<PartyName>;
   /** The gateway's entry point. */

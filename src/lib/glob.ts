@@ -8,6 +8,7 @@ export function matchesGlob(pattern: string, name: string): boolean {
 
 /** Whether any of `patterns` matches a name. Looks at the patterns once, for many names. */
 export function compileGlobs(patterns: readonly string[]): (name: string) => boolean {
+  if (patterns.includes("*")) return () => true;
   const matchers = patterns.map(compileGlob);
   return (name) => {
     const lower = name.toLowerCase();
