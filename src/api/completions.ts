@@ -25,8 +25,11 @@ export function completions(parts: {
 }): ServiceImpl<typeof CompletionsService> {
   return {
     async complete(req, context) {
-      const { answer, model, limits } = await relayWhole(parts.relay, typedCall(req, context, false));
+      const call = typedCall(req, context, false);
+      const { answer, model, limits } = await relayWhole(parts.relay, call);
       const message = create(CompleteResponseSchema, answer);
+      // Some providers give their answers no id.
+      message.id ||= call.id;
       message.model = model;
       Object.assign(message, rateLimit(limits));
       return message;
@@ -34,9 +37,13 @@ export function completions(parts: {
 
     async *streamComplete(req, context) {
       if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
-      for await (const { event, charged } of relayStream(parts.relay, typedCall(req.completion, context, true))) {
+      const call = typedCall(req.completion, context, true);
+      for await (const { event, charged } of relayStream(parts.relay, call)) {
         const message = create(StreamCompleteResponseSchema, { event });
-        if (message.event.case === "started") message.event.value.model = charged.model;
+        if (message.event.case === "started") {
+          message.event.value.id ||= call.id;
+          message.event.value.model = charged.model;
+        }
         if (message.event.case === "finished") Object.assign(message.event.value, rateLimit(charged.limits));
         yield message;
       }

@@ -50,6 +50,20 @@ describe("anthropic SDK", () => {
     });
   });
 
+  it("streams thoughts with their signature, which go back as they came", async () => {
+    const thinking = { type: "enabled", budget_tokens: 1024 } as const;
+    const first = await anthropic.messages.stream({ ...ask("hello"), max_tokens: 2048, thinking }).finalMessage();
+    const [thought] = first.content;
+    expect(thought?.type === "thinking" && thought.signature).toBeTruthy();
+    const messages: Anthropic.MessageParam[] = [
+      { role: "user", content: "hello" },
+      { role: "assistant", content: first.content },
+      { role: "user", content: "And?" },
+    ];
+    await anthropic.messages.create({ ...ask(""), max_tokens: 2048, thinking, messages });
+    expect(gw.upstream.calls.at(-1)?.json).toMatchObject({ thinking, messages });
+  });
+
   it("does a tool round trip", async () => {
     const first = await anthropic.messages.create({
       ...ask("What is the weather in Bern? [[tool]]"),

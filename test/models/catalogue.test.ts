@@ -106,6 +106,8 @@ describe("resolve", () => {
     const plain = createCatalogue([
       { name: "anthropic", kind: "anthropic", models: undefined },
       { name: "openai", kind: "openai", models: undefined },
+      { name: "google", kind: "google", models: undefined },
+      { name: "fireworks", kind: "fireworks", models: undefined },
       { name: "other", kind: "other", models: undefined },
     ]);
     for (const name of [
@@ -113,10 +115,23 @@ describe("resolve", () => {
       "anthropic/claude-opus-5",
       "openai/gpt-5.1",
       "openai/o3-mini",
+      "openai/o9",
       "openai/chatgpt-4o-latest",
+      "google/gemini-1.5-pro-latest",
+      "google/gemini-9-flash",
+      "fireworks/accounts/fireworks/models/llama-v9-instruct",
+      "fireworks/accounts/sourcegraph/models/code-qwen-1p5-7b",
     ])
       expect(plain.resolve({ model: name, allowed: all }).name).toBe(name);
-    for (const name of ["anthropic/gpt-4", "openai/claude-2", "openai/davinci", "other/x"])
+    for (const name of [
+      "anthropic/gpt-4",
+      "openai/claude-2",
+      "openai/davinci",
+      "openai/other",
+      "google/x",
+      "fireworks/x",
+      "other/x",
+    ])
       expect(() => plain.resolve({ model: name, allowed: all })).toThrow("not allowed");
     expect(defaultModels.get("anthropic")).toHaveLength(24);
   });
