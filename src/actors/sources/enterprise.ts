@@ -1,8 +1,8 @@
-import { setImmediate as nextTurn } from "node:timers/promises";
 import type { Clock } from "../../lib/clock.js";
 import type { TokenSource } from "../../lib/oauth.js";
+import { createTurns } from "../../lib/turns.js";
 import type { Burst } from "../burst.js";
-import type { FoundActor, Source } from "../source.js";
+import type { FoundActor, ListedEntry, Source } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { NonsenseError } from "../told.js";
 import { actorOf, enterpriseName, entryOf, idPrefix } from "./enterprise-access.js";
@@ -20,8 +20,6 @@ export interface EnterpriseOptions extends PortalOptions {
   readonly pageSize?: number;
 }
 
-/** Entries decoded without a pause: a few milliseconds of work. */
-const sliceSize = 250;
 /** A listing of more pages does not end. */
 const maxPages = 100_000;
 const coolDownMs = 600_000;
@@ -49,7 +47,9 @@ export function createEnterpriseSource(
     }
   }
 
-  async function* pages(signal: AbortSignal): AsyncGenerator<{ page: PortalPage; whole: boolean }> {
+  async function* pages(
+    signal: AbortSignal,
+  ): AsyncGenerator<Pick<PortalPage, "entries"> & { readonly whole: boolean }> {
     const seen = new Set<string>();
     for (let token = "", count = 0; count < maxPages; count++) {
       let page = await portal.list({ size: pageSize, token }, signal);
@@ -57,7 +57,7 @@ export function createEnterpriseSource(
       const whole = page === undefined && count === 0;
       if (whole) page = await portal.list({ size: 0, token: "" }, signal);
       if (!page) throw trouble("cannot list its subscriptions (unimplemented)");
-      yield { page, whole: whole && page.nextPageToken === undefined };
+      yield { entries: page.entries, whole: whole && page.nextPageToken === undefined };
       if (page.nextPageToken === undefined) return;
       if (seen.has(page.nextPageToken)) break;
       seen.add(page.nextPageToken);
@@ -87,13 +87,17 @@ export function createEnterpriseSource(
     },
 
     async *list(signal) {
-      for await (const { page, whole } of pages(signal)) {
-        const { entries } = page;
-        for (let start = 0; start < entries.length; start += sliceSize) {
-          const slice = entries.slice(start, start + sliceSize).map((bytes) => entryOf(bytes, reading()));
-          yield { entries: slice, ...(whole && { estimatedTotal: entries.length }) };
-          await nextTurn();
+      const turns = createTurns();
+      for await (const { entries, whole } of pages(signal)) {
+        for (let start = 0; start < entries.length; start += pageSize) {
+          const page: ListedEntry[] = [];
+          for (const bytes of entries.slice(start, start + pageSize)) {
+            page.push(entryOf(bytes, reading()));
+            const turn = turns.next();
+            if (turn) await turn;
+          }
           signal.throwIfAborted();
+          yield { entries: page, ...(whole && { estimatedTotal: entries.length }) };
         }
       }
     },

@@ -248,8 +248,8 @@ describe("the Enterprise Portal", () => {
 
     expect(paged.map(({ entries }) => entries.length)).toEqual([200, 200, 200, 20]);
     expect(paging.calls).toHaveLength(4);
-    expect(whole.map(({ entries }) => entries.length)).toEqual([250, 250, 120]);
-    expect(whole.map(({ estimatedTotal }) => estimatedTotal)).toEqual([620, 620, 620]);
+    expect(whole.map(({ entries }) => entries.length)).toEqual([200, 200, 200, 20]);
+    expect(whole.map(({ estimatedTotal }) => estimatedTotal)).toEqual([620, 620, 620, 620]);
     expect(old.calls.map(({ request }) => request)).toMatchObject([{ pageSize: 200 }, { pageSize: 0, pageToken: "" }]);
   });
 
