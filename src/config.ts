@@ -1,6 +1,7 @@
 // The gateway's configuration: environment first, a file for what a variable cannot say well.
 
 import { features } from "./actors/actor.js";
+import { backEndNotices, backEndsOf, checkBackEnds } from "./config/back-ends.js";
 import { type EnvironmentReading, readEnvironment } from "./config/environment.js";
 import { readConfigFile } from "./config/file.js";
 import type { FileContent } from "./config/file-schema.js";
@@ -69,6 +70,7 @@ function checkTogether(values: EnvironmentReading["values"]): Problem[] {
   if (adminPort !== undefined && adminPort === port) {
     problems.push({ source: "CODY_GATEWAY_ADMIN_PORT", message: "expected another port than PORT" });
   }
+  problems.push(...checkBackEnds(values));
   return problems;
 }
 
@@ -93,6 +95,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     workers: values.workers,
     tokenPepper: values.tokenPepper,
     allowAnonymous: values.allowAnonymous,
+    ...backEndsOf(values),
     staticActors: file.staticActors,
     burst: { percentage: values.burstPercentage, windowMs: values.burstWindowMs },
     sources: {
@@ -132,9 +135,11 @@ function fileNotices({ unused }: FileContent): string[] {
 /** What an operator should know of a configuration that is right. */
 function openEnds(config: Config): string[] {
   const notices: string[] = [];
-  if (config.staticActors.length === 0 && !config.allowAnonymous) {
+  const { staticActors, allowAnonymous, enterprisePortal, dotcom } = config;
+  if (staticActors.length === 0 && !allowAnonymous && !enterprisePortal && !dotcom) {
     notices.push("no actors: every request will be refused; list actors in the file that CODY_GATEWAY_CONFIG names");
   }
+  notices.push(...backEndNotices(config));
   if (config.redisEndpoint !== undefined && config.dataDir !== undefined) {
     notices.push("CODY_GATEWAY_DATA_DIR: no effect with REDIS_ENDPOINT, what is counted is kept in Redis");
   }

@@ -43,6 +43,7 @@ export interface ActorsParts {
   readonly readiness: Readiness;
   /** Of the data directory, where there is one and no Redis. */
   readonly database: Database | undefined;
+  readonly version: string;
   readonly quota: Pick<Quota, "forget" | "reset">;
 }
 
@@ -51,12 +52,12 @@ const condition = "actors";
 
 /** Resolves once it is known what the store has, or that it is away: then the gateway is ready when that is made up for. */
 export async function createActors(config: Config, parts: ActorsParts): Promise<ActorsOfGateway> {
-  const { log, clock, metrics, readiness, quota } = parts;
+  const { log, clock, metrics, readiness, quota, version } = parts;
   const store = await createActorStore(config, parts);
   const directory = createDirectory({ clock: { now: store.now }, log });
   const pepper = config.tokenPepper ?? makePepper();
   const hasher = createTokenHasher(pepper);
-  const { all, fixed } = configuredSources(config, { clock, hasher });
+  const { all, fixed } = configuredSources(config, { clock, hasher, version });
   const own = `${hostname()}:${process.pid}`;
   const stopping = new AbortController();
   let staticActors = config.staticActors;

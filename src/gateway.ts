@@ -53,7 +53,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     ended: (...told) => administration.watch.ended(...told),
   };
   const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused, watch });
-  const actors = await createActors(config, { log, clock, metrics, readiness, database, quota: route.quota });
+  const actors = await createActors(config, { log, clock, metrics, readiness, database, version, quota: route.quota });
   const { sources, syncs } = actors;
   const administration = createAdministration(config, { log, clock, actors, route });
   const authenticator = createAuthenticator({ sources });

@@ -146,6 +146,10 @@ export const logLevel = parsed("one of debug, info, warn, error, silent", (words
   return entries.find(([, spelling]) => spelling.test(words.toLowerCase()))?.[0];
 });
 
+export const portalProtocol = parsed("grpc or connect", (word) =>
+  word === "grpc" || word === "connect" ? (word as "grpc" | "connect") : undefined,
+);
+
 export const logFormat = parsed("json or pretty", (words) => {
   if (/^json(_gcp)?$/.test(words)) return "json" as const;
   return /^(pretty|condensed)$/.test(words) ? ("pretty" as const) : undefined;

@@ -1,33 +1,12 @@
 // Every setting once. `--help`, `config show` and docs/configuration.md come from these entries.
 
 import type { z } from "zod";
+import { backEnds } from "./back-ends.js";
 import * as sinks from "./event-sinks.js";
 import * as as from "./schemas.js";
+import { type Setting, secret, setting } from "./setting.js";
 
-/** One environment variable. */
-export interface Setting<T = unknown> {
-  readonly name: string;
-  /** From the variable's text to the value; its default is a text too. */
-  readonly schema: z.ZodType<T, string | undefined>;
-  /** What it is for. */
-  readonly sentence: string;
-  /** Never shown; `NAME_FILE` names a file to read it from. */
-  readonly secret: boolean;
-  /** Shows what is not secret of it, with `mask` in place of the rest; without it nothing is shown of a secret. */
-  readonly masked?: (text: string, mask: string) => string;
-  /** Variables that are read when it is unset. */
-  readonly fallbacks: readonly string[];
-}
-
-type Rest = Partial<Pick<Setting, "fallbacks" | "masked">>;
-
-function setting<T>(name: string, schema: Setting<T>["schema"], sentence: string, rest: Rest = {}): Setting<T> {
-  return { name, schema, sentence, secret: false, fallbacks: [], ...rest };
-}
-
-function secret<T>(name: string, schema: Setting<T>["schema"], sentence: string, rest: Rest = {}): Setting<T> {
-  return { ...setting(name, schema, sentence, rest), secret: true };
-}
+export type { Setting } from "./setting.js";
 
 const listening = {
   host: setting("CODY_GATEWAY_HOST", as.text.prefault("0.0.0.0"), "Address to listen on."),
@@ -275,7 +254,7 @@ const telling = {
 };
 
 /** All settings but the vendors', by the name of their value. */
-export const settings = { ...listening, ...limits, ...actors, ...upstreams, ...telling };
+export const settings = { ...listening, ...limits, ...actors, ...backEnds, ...upstreams, ...telling };
 
 /** What the settings say. */
 export type SettingValues = {
@@ -287,6 +266,7 @@ export const sections: readonly { readonly title: string; readonly settings: rea
   { title: "Listening", settings: Object.values(listening) },
   { title: "Limits", settings: Object.values(limits) },
   { title: "Actors", settings: Object.values(actors) },
+  { title: "Enterprise Portal and Sourcegraph.com", settings: Object.values<Setting>(backEnds) },
   {
     title: "Providers",
     settings: [...Object.values(vendors).flatMap(Object.values<Setting>), ...Object.values(upstreams)],
@@ -314,7 +294,7 @@ export const ignored: readonly Ignored[] = [
     why: "a request is sent to its upstream once, within the CODY_GATEWAY_UPSTREAM_…_TIMEOUT settings",
   },
   {
-    names: ["EXTERNAL_DENY_LIST", "INSECURE_DEV"],
+    names: ["EXTERNAL_DENY_LIST"],
     why: "requests go to configured upstreams and nowhere else",
   },
   {
@@ -330,14 +310,12 @@ export const ignored: readonly Ignored[] = [
     why: "tests of this gateway bring their own slow sinks",
   },
   {
-    names: [
-      ...gateway("DOTCOM_*", "ENTERPRISE_PORTAL_URL", "ENVIRONMENT"),
-      "SAMS_URL",
-      "SAMS_API_URL",
-      "SAMS_CLIENT_ID",
-      "SAMS_CLIENT_SECRET",
-    ],
-    why: "the sources Enterprise Portal and Sourcegraph.com are not available yet: actors come from the configuration file",
+    names: gateway("DOTCOM_INTERNAL_MODE", "DOTCOM_DEV_LICENSES_ONLY"),
+    why: "the Enterprise Portal says which subscriptions have access",
+  },
+  {
+    names: gateway("DOTCOM_FLAGGED_PROMPT_RECORDER_TTL"),
+    why: "prompts are not checked yet: nothing is flagged or blocked",
   },
   {
     names: gateway("ENABLE_ATTRIBUTION_SEARCH"),

@@ -6,7 +6,7 @@ import type { StaticActor } from "../actors/sources/static.js";
 import type { AdminToken } from "../auth/admin.js";
 
 /** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */
-export interface Config {
+export interface Config extends BackEndsConfig {
   /** Address to listen on. */
   readonly host: string;
   /** Port to listen on; 0 is any free one. */
@@ -91,6 +91,24 @@ export interface Config {
   readonly file: string | undefined;
   /** To be said at start: what was set and has no effect, and why; what is left open. */
   readonly notices: readonly string[];
+}
+
+/** Where actors come from, but for the file. */
+export interface BackEndsConfig {
+  /** Name of this deployment, for those that it calls. */
+  readonly environment: string;
+  readonly enterprisePortal: { readonly url: string; readonly protocol: "grpc" | "connect" } | undefined;
+  /** The accounts service, and who the gateway is there. */
+  readonly sams: { readonly url: string; readonly clientId: string; readonly clientSecret: string } | undefined;
+  /** Sourcegraph.com. */
+  readonly dotcom:
+    | {
+        readonly apiUrl: string;
+        readonly accessToken: string;
+        readonly clientId: string | undefined;
+        readonly coolDownMs: number;
+      }
+    | undefined;
 }
 
 /** While the quota store is away: refuse, or let each actor use up to `allow` units in each process. */

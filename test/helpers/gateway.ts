@@ -2,6 +2,7 @@ import { createGatewayClient, type GatewayClient, type GatewayClientOptions } fr
 import { loadConfig } from "../../src/config.js";
 import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { type Gateway, startGateway } from "../../src/gateway.js";
+import type { Clock } from "../../src/lib/clock.js";
 import type { Log } from "../../src/lib/log.js";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { silentLog } from "./log.js";
@@ -32,6 +33,7 @@ export interface TestGatewayOptions {
   readonly file?: object;
   readonly env?: Readonly<Record<string, string>>;
   readonly log?: Log;
+  readonly clock?: Clock;
 }
 
 /** A gateway on a free port, its providers played by the demo upstream, with one actor that has no limits unless given. */
@@ -88,6 +90,7 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     sinks: [sink],
     // Soon enough not to be waited for, late enough to bring along what must not come twice.
     ledger: { batchMs: 10 },
+    ...(options.clock && { clock: options.clock }),
   });
 
   return {

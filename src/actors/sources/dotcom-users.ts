@@ -80,6 +80,7 @@ export function createDotcomUsersSource(
   return {
     name,
     kind: dotcomService,
+    denial: "access token denied: associated dotcom user not found",
     staleAfterMs,
     coolDownMs,
     resetsUsage: true,

@@ -69,6 +69,7 @@ export function createEnterpriseSource(
   return {
     name: enterpriseName,
     kind: portalService,
+    denial: "access token denied: associated product subscription not found",
     coolDownMs,
     owns: (token) => token !== undefined && isLicenseToken(normaliseToken(token)),
 
