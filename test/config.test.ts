@@ -139,7 +139,7 @@ describe("loadConfig, environment", () => {
       CODY_GATEWAY_AUTO_FLUSH_STREAMING_RESPONSES: "true",
       CODY_GATEWAY_ANTHROPIC_REQUEST_BLOCKING_ENABLED: "canary",
       CODY_GATEWAY_ANTHROPIC_BLOCKED_PROMPT_PATTERNS: "canary",
-      SAMS_CLIENT_SECRET_FILE: "/run/canary",
+      CODY_GATEWAY_ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL_FILE: "/run/canary",
       CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: "canary",
     });
 
@@ -150,7 +150,7 @@ describe("loadConfig, environment", () => {
         "CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: no effect, there is no such setting (misspelt?)",
       ]),
     );
-    expect(notices.some((notice) => notice.startsWith("SAMS_CLIENT_SECRET_FILE: no effect"))).toBe(true);
+    expect(notices.some((notice) => /NOTIFY_SLACK_WEBHOOK_URL_FILE: no effect/.test(notice))).toBe(true);
     expect(notices.join()).not.toContain("canary");
   });
 
