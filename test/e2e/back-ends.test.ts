@@ -1,10 +1,10 @@
 // Actors of the Enterprise Portal and of Sourcegraph.com, from their back ends to the upstream.
 
 import { afterEach, describe, expect, it } from "vitest";
+import { type DemoBackEnds, demoSecrets, startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { userToken } from "../../src/demo/dotcom.js";
 import type { Fault } from "../../src/demo/faults.js";
 import { demoSubscriptions, demoToken, demoUuid } from "../../src/demo/subscriptions.js";
-import { backEndSecrets, type TestBackEnds, testBackEnds } from "../helpers/back-ends.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { type TestGateway, type TestGatewayOptions, testGateway } from "../helpers/gateway.js";
 import { recordingLog } from "../helpers/log.js";
@@ -18,7 +18,7 @@ afterEach(async () => {
 });
 
 interface Started {
-  readonly ends: TestBackEnds;
+  readonly ends: DemoBackEnds;
   readonly served: TestGateway;
   chat(token: string, model?: string): Promise<{ status: number; text: string; headers: Headers }>;
   post(path: string, token: string): Promise<{ status: number; text: string; headers: Headers }>;
@@ -28,10 +28,10 @@ interface Started {
 
 /** A gateway with three subscriptions and one user; `before` may change that before it starts. */
 async function start(
-  before: (ends: TestBackEnds) => void = () => {},
+  before: (ends: DemoBackEnds) => void = () => {},
   options: TestGatewayOptions = {},
 ): Promise<Started> {
-  const ends = await testBackEnds();
+  const ends = await startDemoBackEnds();
   open.push(ends);
   ends.portal.set(demoSubscriptions(3));
   ends.dotcom.set({ id: 42, username: "ada" });
@@ -274,7 +274,7 @@ it("no token and no secret is told in logs, metrics or answers", async () => {
   const log = recordingLog();
   const { ends, served, chat, sync } = await start(undefined, { log });
   await sync();
-  const canaries = [customer(0), demoToken("nobody"), userToken(42), userToken(7), ...Object.values(backEndSecrets)];
+  const canaries = [customer(0), demoToken("nobody"), userToken(42), userToken(7), ...Object.values(demoSecrets)];
   const answers: string[] = [];
   const tryAll = async (): Promise<void> => {
     for (const token of canaries) answers.push((await chat(token)).text);
