@@ -117,7 +117,7 @@ export function createRedisCalls(
     async put(records, lease, { onlyAbsent = false } = {}) {
       const value = lease === undefined ? "" : (values.get(lease) ?? "another store's");
       const of = lease === undefined ? keys.records : [...keys.records, keys.lease(lease.name)];
-      const args = [deadline(), nonce(), keys.changed, value, onlyAbsent ? "1" : "0", ...records.flatMap(recordArgs)];
+      const args = [deadline(), nonce(), keys.changed, value, onlyAbsent ? "1" : "0", ...recordArgs(records)];
       const answer = await run("write", of, args);
       if (answer[0] === Answer.lost) throw new LeaseLostError(lease?.name ?? "");
       return Number(answer[2]);
@@ -149,6 +149,15 @@ export function createRedisCalls(
   };
 }
 
-function recordArgs({ kind, key, value, expiresAt = 0 }: StoreRecord): readonly string[] {
-  return [String(recordKinds.indexOf(kind) + 1), key, String(Math.ceil(expiresAt)), value ?? ""];
+/** Of several records of one key, the last. */
+function recordArgs(records: readonly StoreRecord[]): readonly string[] {
+  const last = new Map<string, readonly string[]>();
+  for (const { kind, key, value, expiresAt = 0 } of records) {
+    const number = String(recordKinds.indexOf(kind) + 1);
+    const name = `${number} ${key}`;
+    // In the order of the later ones.
+    last.delete(name);
+    last.set(name, [number, key, value === undefined ? "" : `${Math.ceil(expiresAt)} ${value}`]);
+  }
+  return [...last.values()].flat();
 }

@@ -2,7 +2,7 @@
 
 import type { ScriptAnswer } from "../lib/redis-scripts.js";
 import type { Restore } from "./redis-restore.js";
-import { Answer, recordKinds } from "./scripts.js";
+import { Answer, changeSize, recordKinds } from "./scripts.js";
 import { maxRecords, type RecordKind, type StoreListener, type StoreRecord } from "./store.js";
 
 export interface ChangeReader {
@@ -26,6 +26,8 @@ export interface ChangeReaderParts {
   readonly onTold: (event: "changes" | "everything") => void;
 }
 
+/** Changes asked for at once: no more records than a listener takes. */
+const maxChanges = Math.floor(maxRecords / changeSize);
 /** Records asked for at once when all are. */
 const scanCount = 250;
 
@@ -40,17 +42,17 @@ export function createChangeReader(parts: ChangeReaderParts): ChangeReader {
   /** Tells all changes that Redis knows of by now. False: some that came after the last one told are missing. */
   async function readOn(): Promise<boolean> {
     for (;;) {
-      const answer = await run("read", [position ?? "", String(maxRecords)]);
+      const answer = await run("read", [position ?? "", String(maxChanges)]);
       // What has no name yet may get one.
       if (answer[0] === Answer.gone || (era !== "" && answer[4] !== era)) return false;
       era = String(answer[4]);
       const changes = readChanges(answer);
       if (changes.length > 0) {
-        listener.changed(changes.map(({ record }) => record));
+        listener.changed(changes.flatMap(({ records }) => records));
         position = changes.at(-1)?.id;
         onTold("changes");
       }
-      if (changes.length === maxRecords) continue;
+      if (changes.length === maxChanges) continue;
       if (answer[3] !== 1) return true;
       // It tells of them as of other changes.
       await run("expire", expireArgs());
@@ -112,13 +114,25 @@ export function createChangeReader(parts: ChangeReaderParts): ChangeReader {
   };
 }
 
-function readChanges(answer: ScriptAnswer): readonly { readonly id: string; readonly record: StoreRecord }[] {
-  const changes = [];
-  for (let at = 5; at < answer.length; at += 3) {
-    const field = String(answer[at + 1]);
-    const space = field.indexOf(" ");
-    const record = readValue(field.slice(0, space) as RecordKind, field.slice(space + 1), String(answer[at + 2]));
-    changes.push({ id: String(answer[at]), record });
+interface Change {
+  readonly id: string;
+  readonly records: readonly StoreRecord[];
+}
+
+function readChanges(answer: ScriptAnswer): readonly Change[] {
+  const changes: Change[] = [];
+  for (let at = 5; at < answer.length; ) {
+    const id = String(answer[at]);
+    const end = at + 2 + 2 * Number(answer[at + 1]);
+    const records: StoreRecord[] = [];
+    for (at += 2; at < end; at += 2) {
+      const member = String(answer[at]);
+      const space = member.indexOf(" ");
+      const kind = recordKinds[Number(member.slice(0, space)) - 1];
+      // A newer version has kinds that this one does not know.
+      if (kind !== undefined) records.push(readValue(kind, member.slice(space + 1), String(answer[at + 1])));
+    }
+    changes.push({ id, records });
   }
   return changes;
 }

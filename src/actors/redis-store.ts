@@ -23,7 +23,10 @@ export interface RedisActorStoreOptions {
   readonly prefix?: string;
   /** How long a call may take. Default 1 s. */
   readonly timeoutMs?: number;
-  /** About how many changes are kept for processes that follow: who is behind more reads everything. Default 20,000. */
+  /**
+   * About how many changes, each of 10 records at most, are kept for processes that follow: who is behind more reads
+   * everything. Default 4,000.
+   */
   readonly maxChanges?: number;
 }
 
@@ -41,7 +44,7 @@ export interface RedisActorStore extends ActorStore {
 /** A store of actors for any number of processes, on one server, behind Sentinels, or on a Cluster. Needs Redis 7.0. */
 export function createRedisActorStore(
   { redis, messages, log, onState }: RedisActorStoreParts,
-  { prefix = "cody-gateway:", timeoutMs = 1_000, maxChanges = 20_000 }: RedisActorStoreOptions = {},
+  { prefix = "cody-gateway:", timeoutMs = 1_000, maxChanges = 4_000 }: RedisActorStoreOptions = {},
 ): RedisActorStore {
   const keys = createActorStoreKeys(prefix);
   const onChange = (): void => onState?.(state());

@@ -2,7 +2,8 @@
 // than some milliseconds.
 //
 // KEYS of the scripts about records:
-//       changes  stream  every change: id `<number>-<nonce>`, one field "<kind> <key>" with the value; numbers have no gaps
+//       changes  stream  all changes: id `<number>-<nonce>`, numbers without gaps; a field "<number of the kind> <key>" with the
+//                        value for each of some records
 //       expiry   zset    "<number of the kind> <key>" of each record that expires → when
 //       era      string  names the data: a Redis that has lost all of it has none. Set by who follows, see redis-restore.ts
 //       hashes   one a kind, in the order of `recordKinds`: key → value
@@ -32,6 +33,9 @@ export interface ActorScriptSettings {
   readonly maxChanges: number;
 }
 
+/** Most records of one change. */
+export const changeSize = 10;
+
 export type ActorScriptName = keyof ReturnType<typeof actorScripts>;
 
 /** The text of each script. `allow-oom`: what makes room also runs when Redis is full. */
@@ -41,15 +45,15 @@ export function actorScripts({ maxChanges }: ActorScriptSettings) {
   return {
     /**
      * Deadline, nonce, channel, the lease's value (empty: none), 1 or 0 (only what is not there), then number of the kind, key,
-     * when it expires (0: never), JSON (empty: removal) of each record. KEYS end with the lease's, where there is one. Tells the
-     * number of the last change.
+     * value of each record, no key twice. KEYS end with the lease's, where there is one. Tells the number of the last change.
      */
     write: script("#!lua", recordKeys, standing, changing, trimming(maxChanges), writing),
     /** Nonce, channel, most records. Tells how many expired. */
     expire: script(always, recordKeys, standing, changing, trimming(maxChanges), expiring),
     /**
      * Id of the last change that is known (empty: only the id of the last one is asked for), most changes. Tells the id of the
-     * last change, 1 or 0 (something has expired), the era, then id, field and value of each change that followed.
+     * last change, 1 or 0 (something has expired), the era, then of
+     * each change that followed its id, how many fields it has, and these with their values.
      */
     read: script(reading, recordKeys, standing, following),
     /** Number of a kind, cursor, COUNT. Tells the next cursor, then key and value of some records. */
@@ -102,10 +106,18 @@ local function last_id()
 end`;
 
 const changing = `
-local last = tonumber(string.match(last_id(), '^%d+'))
-local function change(nonce, number, key, value)
+local last, pending, filled = tonumber(string.match(last_id(), '^%d+')), {}, 0
+local function flush(nonce)
+  if filled == 0 then return end
   last = last + 1
-  call('XADD', changes, text(last) .. '-' .. nonce, kinds[number] .. ' ' .. key, value)
+  call('XADD', changes, text(last) .. '-' .. nonce, unpack(pending, 1, filled))
+  filled = 0
+end
+-- Some go together: to begin a change costs more than what is in it.
+local function change(nonce, member, value)
+  pending[filled + 1], pending[filled + 2] = member, value
+  filled = filled + 2
+  if filled == ${2 * changeSize} then flush(nonce) end
 end
 -- Who hears it reads at once instead of some time later, so it does not matter when this is not allowed.
 local function wake(channel) redis.pcall('PUBLISH', channel, text(last)) end`;
@@ -117,25 +129,37 @@ const writing = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
 local nonce, channel, lease, only_absent = ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1'
 if lease ~= '' and call('GET', KEYS[#KEYS]) ~= lease then return { ${Answer.lost}, now } end
-local function put(member, number, key, expires, json)
-  if only_absent and call('HEXISTS', hash_of(number), key) == 1 then return end
-  local value = ''
-  if json == '' then
-    call('HDEL', hash_of(number), key)
-  else
-    value = expires .. ' ' .. json
-    call('HSET', hash_of(number), key, value)
+local set, removed, expires, stays, sets, ends, stay = {}, {}, {}, {}, {}, 0, 0
+for i = 6, #ARGV, 3 do
+  local digit, key, value = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+  local number = tonumber(digit)
+  if not (only_absent and call('HEXISTS', hash_of(number), key) == 1) then
+    local member = digit .. ' ' .. key
+    local fields, n = set[number], sets[number]
+    if value == '' then
+      removed[number] = removed[number] or {}
+      table.insert(removed[number], key)
+    else
+      if not fields then fields, n = {}, 0 end
+      fields[n + 1], fields[n + 2] = key, value
+      set[number], sets[number] = fields, n + 2
+    end
+    -- "0" or nothing in front: it does not expire.
+    if value == '' or string.byte(value) == 48 then
+      stay = stay + 1
+      stays[stay] = member
+    else
+      expires[ends + 1], expires[ends + 2] = string.match(value, '^%d+'), member
+      ends = ends + 2
+    end
+    change(nonce, member, value)
   end
-  if json == '' or expires == '0' then
-    call('ZREM', expiry, member)
-  else
-    call('ZADD', expiry, expires, member)
-  end
-  change(nonce, number, key, value)
 end
-for i = 6, #ARGV, 4 do
-  put(ARGV[i] .. ' ' .. ARGV[i + 1], tonumber(ARGV[i]), ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
-end
+for number, fields in pairs(set) do call('HSET', hash_of(number), unpack(fields)) end
+for number, fields in pairs(removed) do call('HDEL', hash_of(number), unpack(fields)) end
+if stay > 0 then call('ZREM', expiry, unpack(stays)) end
+if ends > 0 then call('ZADD', expiry, unpack(expires)) end
+flush(nonce)
 if #ARGV > 5 then
   trim()
   wake(channel)
@@ -151,9 +175,10 @@ for i = 1, #due do
   if kinds[number] then
     call('HDEL', hash_of(number), key)
     call('ZREM', expiry, due[i])
-    change(ARGV[1], number, key, '')
+    change(ARGV[1], due[i], '')
   end
 end
+flush(ARGV[1])
 if #due > 0 then
   trim()
   wake(ARGV[2])
@@ -174,8 +199,9 @@ end
 local entries = call('XRANGE', changes, from, '+', 'COUNT', ARGV[2])
 if known == '0-0' and not (entries[1] and string.match(entries[1][1], '^1%-')) then return { ${Answer.gone}, now } end
 for i = 1, #entries do
-  local n = #answer
-  answer[n + 1], answer[n + 2], answer[n + 3] = entries[i][1], entries[i][2][1], entries[i][2][2]
+  local n, fields = #answer, entries[i][2]
+  answer[n + 1], answer[n + 2] = entries[i][1], #fields / 2
+  for f = 1, #fields do answer[n + 2 + f] = fields[f] end
 end
 return answer`;
 
