@@ -145,7 +145,7 @@ function openEnds(config: Config): string[] {
   }
   if (config.redisEndpoint === undefined && config.dataDir === undefined) {
     notices.push(
-      "neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits are in memory only, for this process, and start anew with it",
+      "neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits and events that wait are in memory only, and are gone with this process",
     );
   }
   if (config.corsOrigins.length > 0) {

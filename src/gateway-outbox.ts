@@ -1,9 +1,11 @@
-// Where usage events go, and where they wait for that: in Redis, where limits are counted there too, else in memory.
+// Where usage events go, and where they wait for that: where limits are counted.
 
 import type { Config, EventSinkConfig } from "./config.js";
+import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import { createQuotaKeys } from "./quota/redis-keys.js";
 import { actorKey } from "./quota/rules.js";
+import { createDatabaseOutbox } from "./usage/database-outbox.js";
 import { createMemoryOutbox } from "./usage/memory-outbox.js";
 import type { Outbox } from "./usage/outbox.js";
 import { createRedisOutbox } from "./usage/redis-outbox.js";
@@ -22,15 +24,17 @@ export async function createSink(sink: EventSinkConfig, { httpHeaders }: Config[
   return createPostgresSink(sink.url);
 }
 
-/** For sinks with these keys. */
+/** For sinks with these keys. Create the quota store before: it makes what is read here. */
 export async function createOutbox(
   config: Config,
-  { log }: { readonly log: Log },
+  { log, database }: { readonly log: Log; readonly database: Database | undefined },
   sinks: readonly string[],
 ): Promise<Outbox> {
-  const { redisEndpoint, events } = config;
-  if (redisEndpoint === undefined || sinks.length === 0) return createMemoryOutbox(sinks, boundsOf(events));
-  return createSharedOutbox(redisEndpoint, config, log, sinks);
+  const { redisEndpoint } = config;
+  const bounds = boundsOf(config.events);
+  if (sinks.length === 0) return createMemoryOutbox(sinks, bounds);
+  if (redisEndpoint !== undefined) return createSharedOutbox(redisEndpoint, config, log, sinks);
+  return database ? createDatabaseOutbox({ database, log }, sinks, bounds) : createMemoryOutbox(sinks, bounds);
 }
 
 async function createSharedOutbox(

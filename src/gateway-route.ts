@@ -62,10 +62,10 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   // Rules of the file come later: they take the place of the gateway's own.
   const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
   const sinks = parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events))));
-  const outbox = await createOutbox(config, { log }, sinks.map(sinkKey));
+  const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
+  const outbox = await createOutbox(config, parts, sinks.map(sinkKey));
   const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);
   metrics.gauge("ledgerBacklog", ledger.backlog);
-  const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const quota = createQuota(
     {
       store,

@@ -41,10 +41,9 @@ export async function createStore(config: Config, parts: StoreParts): Promise<Qu
 async function createKeptStore(
   database: Database,
   leaseMs: number,
-  { clock, log, metrics, readiness }: StoreParts,
+  { clock, log, metrics, readiness, outbox }: StoreParts,
 ): Promise<QuotaStore> {
-  // Nobody reads the outbox yet: it would only grow. Holds carry the start of their event.
-  const store = await createJournalQuotaStore({ clock, database, log }, { leaseMs, outbox: false });
+  const store = await createJournalQuotaStore({ clock, database, log }, { leaseMs, outbox });
   metrics.gauge("quotaStoreUp", () => (database.failure === undefined ? 1 : 0));
   database.onState((failure) => readiness.set(condition, failure === undefined));
   return store;

@@ -125,7 +125,7 @@ describe("layers", () => {
   });
 
   it("leave concrete stores, sources, sinks and the provider list to the composition root", () => {
-    const concrete = /(?:-store|sources\/[a-z-]+|sinks\/[a-z-]+|providers\/index)\.js$/;
+    const concrete = /(?:-store|-outbox|sources\/[a-z-]+|sinks\/[a-z-]+|providers\/index)\.js$/;
     const breaches = imports.filter(({ file, target, typeOnly }) => {
       const within = dirname(file) === dirname(relative(src, resolve(src, dirname(file), target)));
       return concrete.test(target) && target.startsWith(".") && layerOf(file) !== "gateway" && !typeOnly && !within;

@@ -74,7 +74,7 @@ const limits = {
   dataDir: setting(
     "CODY_GATEWAY_DATA_DIR",
     as.text.optional(),
-    "Directory of one process: what it counts without Redis is kept there, and a restart goes on with it. Unset: in memory only.",
+    "Directory of one process: what it counts without Redis, and events that wait, are kept there, and a restart goes on with them. Unset: in memory only.",
   ),
   workers: setting(
     "CODY_GATEWAY_WORKERS",
@@ -232,7 +232,7 @@ const telling = {
   eventsMaxWaiting: setting(
     "CODY_GATEWAY_EVENTS_MAX_WAITING",
     as.integer(1_000, 1e9).optional(),
-    "Most events that may wait for sinks. Unset: 1,000,000 in Redis, 100,000 in memory.",
+    "Most events that may wait for sinks. Unset: 1,000,000 in Redis or the data directory, 100,000 in memory.",
   ),
   eventsWhenFull: setting(
     "CODY_GATEWAY_EVENTS_WHEN_FULL",

@@ -3,6 +3,7 @@ import type { RedisConnection } from "../lib/redis.js";
 import { createScriptRunner, defineScript, type Script } from "../lib/redis-scripts.js";
 import { createAppendBuffer } from "./append-buffer.js";
 import type { UsageEvent } from "./event.js";
+import { every } from "./every.js";
 import { maxParkedEvents, type Outbox, type OutboxListener } from "./outbox.js";
 import { createShardReader } from "./redis-outbox-reader.js";
 import { outboxScripts } from "./redis-outbox-scripts.js";
@@ -158,24 +159,4 @@ async function addEntries(
     }),
   );
   return events.filter((_, index) => outcomes[index]?.status === "rejected");
-}
-
-/** Does `work` again and again, never twice at once. What fails is tried with the next turn. */
-function every(ms: number, work: () => Promise<void>): { now(): void; stop(): void } {
-  let busy = false;
-  let stopped = false;
-  async function turn(): Promise<void> {
-    if (busy || stopped) return;
-    busy = true;
-    await work().catch(() => undefined);
-    busy = false;
-  }
-  const timer = setInterval(() => void turn(), ms).unref();
-  return {
-    now: () => void turn(),
-    stop() {
-      stopped = true;
-      clearInterval(timer);
-    },
-  };
 }
