@@ -1,7 +1,6 @@
 // Outboxes of several processes on one Redis, together with the quota stores that write to them.
 
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
 import type { UsageEvent } from "../../src/usage/event.js";
@@ -51,7 +50,7 @@ async function takeAll(ids: readonly string[], ...opens: readonly OpenOutbox[]):
 describe("an outbox that a quota store writes to", () => {
   it("holds one event for each request that was admitted, as its settlement says", async () => {
     const prefix = freshPrefix();
-    await using store = await openStore(server.endpoint, { prefix, leaseMs: 300 });
+    await using store = await openStore(server.endpoint, { prefix });
     await using open = openOutbox(server.endpoint, { prefix });
     const call = (requestId: string) => ({ requestId, actor: store.actor, deadlineAt: store.store.now() + 5_000 });
     const outcome = (id: string) => JSON.stringify(makeEvent({ id }));
@@ -65,7 +64,9 @@ describe("an outbox that a quota store writes to", () => {
     await store.store.refund({ ...call("canceled"), outcome: "" });
     await store.store.refund({ ...call("unknown"), outcome: outcome("unknown") });
     await store.store.renew([{ requestId: "left at the upstream", actor: store.actor, reached: true }]);
-    await sleep(350);
+    // Their leases ended long ago.
+    const { hash, shard } = createQuotaKeys(prefix).of(store.actor);
+    await server.client.zadd(shard.leases, 1, `${hash}left`, 2, `${hash}left at the upstream`);
     await store.store.reap(10);
 
     const events: UsageEvent[] = [];
