@@ -127,7 +127,9 @@ describe("loadConfig, environment", () => {
     const redis = { REDIS_ENDPOINT: "127.0.0.1:6379" };
     const directory = { CODY_GATEWAY_DATA_DIR: "/data" };
 
-    expect(notices({})).toMatch(/neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits and events that wait are in memory only/);
+    expect(notices({})).toMatch(
+      /neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits and events that wait are in memory only/,
+    );
     expect(notices(directory)).not.toMatch(/memory|DATA_DIR/);
     expect(notices(redis)).not.toMatch(/memory|DATA_DIR/);
     expect(notices({ ...redis, ...directory })).toMatch(/CODY_GATEWAY_DATA_DIR: no effect with REDIS_ENDPOINT/);

@@ -34,6 +34,7 @@ export async function openTableReader(parts: TableReaderParts): Promise<TableRea
   await database.migrate("usage", versions);
   const { parked, marks, ...found } = await find(database, sinks);
   let { last } = found;
+  let discarding = false;
   const markOf = (sink: string): number => marks.get(sink) ?? last;
 
   /** What all have goes. */
@@ -66,6 +67,14 @@ export async function openTableReader(parts: TableReaderParts): Promise<TableRea
     return { events, upTo };
   }
 
+  async function discardOf(sink: string, to: number): Promise<void> {
+    const from = markOf(sink);
+    if (from >= to) return;
+    const [counted] = await database.read<{ events: number }>(countEvents, [from, to]);
+    await advance(sink, to);
+    onLost(sink, counted?.events ?? 0);
+  }
+
   return {
     parked,
     async read(sink, max) {
@@ -86,13 +95,12 @@ export async function openTableReader(parts: TableReaderParts): Promise<TableRea
     },
     waiting: (sink) => last - markOf(sink),
     async discard(maxWaiting) {
-      const to = last - maxWaiting;
-      for (const sink of sinks) {
-        const from = markOf(sink);
-        if (from >= to) continue;
-        const [counted] = await database.read<{ events: number }>(countEvents, [from, to]);
-        await advance(sink, to);
-        onLost(sink, counted?.events ?? 0);
+      if (discarding) return;
+      discarding = true;
+      try {
+        for (const sink of sinks) await discardOf(sink, last - maxWaiting);
+      } finally {
+        discarding = false;
       }
     },
   };
