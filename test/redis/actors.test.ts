@@ -159,7 +159,7 @@ describe("while the portal fails", () => {
     }
     if (fault.kind !== "hang") {
       expect((await syncNow()).status).toBe(500);
-      expect(await gateways[3]?.metric("cody_gateway_source_up")).toBe(0);
+      await until(async () => (await gateways[3]?.metric("cody_gateway_source_up")) === 0);
     }
     for (const at of [3, 4, 5]) expect(await statuses(tokenAt(at))).toEqual([letIn, letIn, letIn, letIn]);
     for (const gateway of gateways) expect((await gateway.get("/readyz")).status).toBe(200);
