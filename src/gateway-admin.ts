@@ -7,6 +7,7 @@ import type { AdminParts } from "./api/admin.js";
 import { type AdminAuthenticator, createAdminAuthenticator } from "./auth/admin.js";
 import type { Config } from "./config.js";
 import type { ActorsOfGateway } from "./gateway-actors.js";
+import { samsIntrospection } from "./gateway-back-ends.js";
 import type { RouteOfRequests } from "./gateway-route.js";
 import type { Clock } from "./lib/clock.js";
 import type { Log } from "./lib/log.js";
@@ -40,13 +41,17 @@ export function createAdministration(config: Config, parts: AdministrationParts)
   const { store, directory, sources, syncs, hasher, process } = actors;
   const { quota } = route;
   const { totals, close } = createTotals(config, log);
+  const sams = samsIntrospection(config, { clock });
   const activity = createActivity({ store, directory, process });
   const roster = createRoster({ sources: sources.all, directory });
   const stopForgetting = store.subscribe(forgetChannel, (message) => {
     quota.forget(JSON.parse(message) as { source: string; id: string });
   });
   return {
-    admins: createAdminAuthenticator({ clock }, { tokens: config.adminTokens }),
+    admins: createAdminAuthenticator(
+      { clock, ...(sams && { introspect: sams.introspect }) },
+      { tokens: config.adminTokens },
+    ),
     parts: {
       log,
       roster,
@@ -66,6 +71,7 @@ export function createAdministration(config: Config, parts: AdministrationParts)
     watch: createRelayWatch({ activity, totals }),
     async close() {
       stopForgetting();
+      await sams?.close();
       await totals.close();
       await close();
     },

@@ -3,10 +3,11 @@
 import type { Source } from "./actors/source.js";
 import { createDotcomUsersSource, dotcomService } from "./actors/sources/dotcom-users.js";
 import { createEnterpriseSource } from "./actors/sources/enterprise.js";
+import type { Introspect } from "./auth/admin.js";
 import type { Config } from "./config.js";
 import type { Clock } from "./lib/clock.js";
 import { createHttpCaller } from "./lib/http-caller.js";
-import { createTokenSource } from "./lib/oauth.js";
+import { createTokenSource, introspect } from "./lib/oauth.js";
 
 export interface BackEndParts {
   readonly clock: Clock;
@@ -15,6 +16,12 @@ export interface BackEndParts {
 
 /** What the gateway's token for the Enterprise Portal is for. The second scope is what the existing gateway asks for too. */
 const portalScopes = ["enterprise_portal::codyaccess::read", "enterprise_portal::subscription::read"];
+
+/** What its token for introspections is for, as in the existing gateway. */
+const introspectionScopes = ["openid", "profile", "email"];
+
+/** What errors call the accounts service. */
+const samsService = "SAMS";
 
 /** Those that are configured, in the order in which they are asked. */
 export function backEndSources(config: Config, parts: BackEndParts): readonly Source[] {
@@ -33,9 +40,8 @@ function enterprise(config: Config, parts: BackEndParts): Source | undefined {
   if (!enterprisePortal) return undefined;
   const options = { ...enterprisePortal, burst, userAgent: userAgentOf(config, parts) };
   if (!sams) return createEnterpriseSource(parts, options);
-  const service = "SAMS";
-  const caller = createHttpCaller(service);
-  const credentials = { ...sams, service, tokenUrl: `${sams.url}/oauth/token`, scopes: portalScopes };
+  const caller = createHttpCaller(samsService);
+  const credentials = { ...sams, service: samsService, tokenUrl: `${sams.url}/oauth/token`, scopes: portalScopes };
   const source = createEnterpriseSource(
     { ...parts, tokens: createTokenSource({ ...parts, caller }, credentials) },
     options,
@@ -46,6 +52,35 @@ function enterprise(config: Config, parts: BackEndParts): Source | undefined {
       await source.close?.();
       await caller.close();
     },
+  };
+}
+
+/** Asks the accounts service what a token is good for. */
+export interface SamsIntrospection {
+  readonly introspect: Introspect;
+  close(): Promise<void>;
+}
+
+/** Undefined where the gateway has no credentials there. */
+export function samsIntrospection({ sams }: Config, parts: Pick<BackEndParts, "clock">): SamsIntrospection | undefined {
+  if (!sams) return undefined;
+  const caller = createHttpCaller(samsService);
+  const credentials = {
+    ...sams,
+    service: samsService,
+    tokenUrl: `${sams.url}/oauth/token`,
+    scopes: introspectionScopes,
+  };
+  const tokens = createTokenSource({ ...parts, caller }, credentials);
+  const options = { service: samsService, introspectUrl: `${sams.url}/oauth/introspect` };
+  return {
+    async introspect(token) {
+      const said = await introspect({ caller, tokens }, options, token);
+      if (!said.active) return { active: false, scopes: [], clientId: "" };
+      const { scopes, clientId, username } = said;
+      return { active: true, scopes, clientId: clientId ?? username ?? "unknown" };
+    },
+    close: caller.close,
   };
 }
 

@@ -1,14 +1,17 @@
 // What the demo prints to paste: the same request with curl, the vendors' SDKs and the typed client.
 
-import type { DemoActor } from "../demo/actors.js";
-
 interface Style {
   bold(text: string): string;
   dim(text: string): string;
 }
 
-export function pasteableCalls(parts: { url: string; actors: readonly DemoActor[]; style: Style }): string {
-  const { url, actors, style } = parts;
+export function pasteableCalls(parts: {
+  readonly url: string;
+  readonly actors: readonly { readonly token: string; readonly shows: string }[];
+  readonly operatorToken: string;
+  readonly style: Style;
+}): string {
+  const { url, actors, operatorToken, style } = parts;
   const [first] = actors;
   const token = first?.token ?? "";
   const width = Math.max(...actors.map((actor) => actor.token.length));
@@ -19,6 +22,7 @@ export function pasteableCalls(parts: { url: string; actors: readonly DemoActor[
     ["the Anthropic SDK", anthropicSdk(url, token)],
     ["the typed client", typedClient(url, token)],
     ["what is left", `curl -s ${url}/v1/limits -H 'authorization: Bearer ${token}'`],
+    ["administration", administration(url, operatorToken)],
   ];
   return [
     style.bold("Tokens to try"),
@@ -31,6 +35,12 @@ export function pasteableCalls(parts: { url: string; actors: readonly DemoActor[
 }
 
 const chat = { messages: [{ role: "user", content: "Say hello" }] };
+
+function administration(url: string, token: string): string {
+  return `export CODY_GATEWAY_URL=${url} CODY_GATEWAY_ADMIN_TOKEN=${token}
+node dist/src/main.js admin sources
+node dist/src/main.js admin sync`;
+}
 
 function openaiCurl(url: string, token: string): string {
   return `curl -N ${url}/openai/v1/chat/completions \\

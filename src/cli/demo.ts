@@ -1,11 +1,15 @@
 // `demo`: the gateway with an upstream of its own, a first completion through it, and calls to paste.
 
+import { hash } from "node:crypto";
 import { Role, type StreamCompleteResponse_Finished } from "../../gen/codygateway/v1/completions_pb.js";
 import { createGatewayClient } from "../client.js";
 import { loadConfig } from "../config.js";
-import { demoActors } from "../demo/actors.js";
+import { demoActors, operatorToken, remoteActors } from "../demo/actors.js";
+import { type DemoBackEnds, startDemoBackEnds } from "../demo/back-ends.js";
+import { demoSubscriptions } from "../demo/subscriptions.js";
 import { createDemoUpstream, type DemoUpstream } from "../demo/upstream.js";
 import { type Gateway, startGateway } from "../gateway.js";
+import { runAdmin } from "./admin.js";
 import { readArgs } from "./args.js";
 import { pasteableCalls } from "./demo-calls.js";
 import { exitCodes } from "./exit-codes.js";
@@ -23,30 +27,40 @@ export async function runDemo(args: readonly string[], io: Io): Promise<number> 
   const options = { once: { type: "boolean", default: false } } as const;
   const { values } = readArgs(args, { options, min: 0, max: 0, usage: "cody-gateway demo [--once]" });
   const upstream = createDemoUpstream({ behaviour: { everyMs } });
-  await upstream.listen();
+  const [ends] = await Promise.all([demoBackEnds(), upstream.listen()]);
   try {
-    const loaded = demoConfig(io, upstream);
+    const loaded = demoConfig(io, upstream, ends);
     if ("problems" in loaded) return refuseConfig(io, loaded.problems, loaded.notices);
     const log = io.createLog({ level: "warn", format: "pretty" });
     const events = eventPrinter(io);
     const gateway = await startAnywhere(loaded.config, { log, version: io.version, sinks: [events.sink] }, io);
     await introduce(io, gateway, upstream);
-    const code = await firstCompletion(io, gateway);
-    if (code === exitCodes.done) await events.first;
+    await firstSync(io, gateway);
+    const code = await completions(io, gateway, events.until);
     line(io.stdout);
     if (values.once || code !== exitCodes.done) {
       await gateway.drain({ delayMs: 0, timeoutMs: 1_000 });
       return code;
     }
-    line(io.stdout, pasteableCalls({ url: gateway.url, actors: demoActors, style: styleOf(io) }));
+    const actors = [...demoActors, ...remoteActors];
+    line(io.stdout, pasteableCalls({ url: gateway.url, actors, operatorToken, style: styleOf(io) }));
     return await untilStopped({ gateway, log, io, onHangup: () => {} });
   } finally {
-    await upstream.close();
+    await Promise.all([upstream.close(), ends.close()]);
   }
 }
 
+/** An Enterprise Portal that takes its time, so that the first sync can be seen, and a Sourcegraph.com. */
+async function demoBackEnds(): Promise<DemoBackEnds> {
+  const ends = await startDemoBackEnds({ pages: true, maxPageSize: 100 });
+  ends.portal.set(demoSubscriptions(400));
+  ends.dotcom.set({ id: 42, username: "ada" });
+  ends.portal.fail({ kind: "slow", delayMs: 150 }, { path: "List", times: 5 });
+  return ends;
+}
+
 /** The configuration that an operator would write, with the demo upstream in place of the providers. */
-function demoConfig(io: Io, upstream: DemoUpstream): ReturnType<typeof loadConfig> {
+function demoConfig(io: Io, upstream: DemoUpstream, ends: DemoBackEnds): ReturnType<typeof loadConfig> {
   const variable = (index: number): string => `DEMO_TOKEN_${index}`;
   const tokens = Object.fromEntries(demoActors.map(({ token }, index) => [variable(index), token]));
   const actors = demoActors.map(({ entry }, index) => ({ ...entry, tokens: [{ ref: `env:${variable(index)}` }] }));
@@ -56,6 +70,8 @@ function demoConfig(io: Io, upstream: DemoUpstream): ReturnType<typeof loadConfi
     CODY_GATEWAY_HOST,
     CODY_GATEWAY_DRAIN_DELAY,
     ...tokens,
+    ...ends.env,
+    CODY_GATEWAY_ADMIN_TOKENS: `demo:operator:${hash("sha256", operatorToken, "hex")}`,
     CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN: "demo",
     CODY_GATEWAY_ANTHROPIC_BASE_URL: upstream.baseUrls.anthropic,
     CODY_GATEWAY_OPENAI_ACCESS_TOKEN: "demo",
@@ -98,12 +114,34 @@ async function introduce(io: Io, gateway: Gateway, upstream: DemoUpstream): Prom
   line(io.stdout);
 }
 
+/** Shows the first sync of the Enterprise Portal: `cody-gateway admin sync` joins it. */
+async function firstSync(io: Io, gateway: Gateway): Promise<void> {
+  const { bold } = styleOf(io);
+  line(io.stdout, bold("Actors from the demo's Enterprise Portal: cody-gateway admin sync"));
+  const env = { ...io.env, CODY_GATEWAY_URL: gateway.url, CODY_GATEWAY_ADMIN_TOKEN: operatorToken };
+  await runAdmin(["sync"], { ...io, env });
+  line(io.stdout);
+}
+
+/** One actor of the configuration and one of the portal, each with its event. Resolves to the exit code. */
+async function completions(io: Io, gateway: Gateway, untilEvents: (count: number) => Promise<void>): Promise<number> {
+  const callers = [...demoActors.slice(0, 1).map(({ entry, token }) => ({ name: entry.name, token })), ...remoteActors];
+  for (const [at, caller] of callers.slice(0, 2).entries()) {
+    const code = await complete(io, gateway, caller);
+    if (code !== exitCodes.done) return code;
+    await untilEvents(at + 1);
+  }
+  return exitCodes.done;
+}
+
 /** Streams one completion through the gateway with the typed client, showing the text as it arrives. */
-async function firstCompletion(io: Io, gateway: Gateway): Promise<number> {
+async function complete(
+  io: Io,
+  gateway: Gateway,
+  actor: { readonly name: string; readonly token: string },
+): Promise<number> {
   const { bold, dim } = styleOf(io);
-  const [actor] = demoActors;
-  if (!actor) throw new Error("the demo has no actor");
-  line(io.stdout, `${bold(actor.entry.name)} asks ${model}: ${question}`);
+  line(io.stdout, `${bold(actor.name)} asks ${model}: ${question}`);
   const client = createGatewayClient({ baseUrl: gateway.url, token: actor.token });
   const parts = [{ kind: { case: "text" as const, value: question } }];
   const completion = { model, input: { case: "chat" as const, value: { messages: [{ role: Role.USER, parts }] } } };
@@ -124,21 +162,27 @@ async function firstCompletion(io: Io, gateway: Gateway): Promise<number> {
   return exitCodes.done;
 }
 
-/** Shows usage events as they are delivered, a line each; `first` resolves with the first one. */
-function eventPrinter(io: Io): { readonly sink: Sink; readonly first: Promise<void> } {
+/** Shows usage events as they are delivered, a line each; `until` resolves once so many were. */
+function eventPrinter(io: Io): { readonly sink: Sink; until(count: number): Promise<void> } {
   const { dim } = styleOf(io);
-  let delivered: () => void;
-  const first = new Promise<void>((resolve) => {
-    delivered = resolve;
-  });
+  let delivered = 0;
+  let wake = (): void => {};
   const sink: Sink = {
     name: "demo",
     async send(batch) {
       for (const event of batch) line(io.stdout, dim(`  event: ${summary(event)}`));
-      delivered();
+      delivered += batch.length;
+      wake();
     },
   };
-  return { sink, first };
+  return {
+    sink,
+    until: (count) =>
+      new Promise((resolve) => {
+        wake = () => delivered >= count && resolve();
+        wake();
+      }),
+  };
 }
 
 type Sink = NonNullable<Parameters<typeof startGateway>[1]["sinks"]>[number];

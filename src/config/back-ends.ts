@@ -19,7 +19,7 @@ export const backEnds = {
   samsUrl: setting(
     "SAMS_URL",
     as.baseUrl.prefault("https://accounts.sourcegraph.com"),
-    "Accounts service: gives the gateway tokens for the Enterprise Portal.",
+    "Accounts service: gives the gateway tokens for the Enterprise Portal, and says what the tokens of administrators are good for.",
   ),
   samsApiUrl: setting("SAMS_API_URL", as.baseUrl.optional(), "Where it is called, if that is not `SAMS_URL`."),
   samsClientId: setting("SAMS_CLIENT_ID", as.text.optional(), "The gateway's name there."),

@@ -1,5 +1,8 @@
 // Who may use the demo: actors as the configuration file has them, and the tokens to try them with.
 
+import { userToken } from "./dotcom.js";
+import { demoToken, demoUuid } from "./subscriptions.js";
+
 /** A demo actor, with what it is there to show. */
 export interface DemoActor {
   readonly token: string;
@@ -39,3 +42,16 @@ export const demoActors: readonly DemoActor[] = [
     },
   },
 ];
+
+/** Actors that the demo's Enterprise Portal and Sourcegraph.com tell of, with what they are there to show. */
+export const remoteActors: readonly { readonly token: string; readonly name: string; readonly shows: string }[] = [
+  {
+    token: demoToken(demoUuid("7")),
+    name: "Customer 7",
+    shows: "a subscription of the Enterprise Portal, from its listing",
+  },
+  { token: userToken(42), name: "ada", shows: "a user of Sourcegraph.com, asked for when the token first comes" },
+];
+
+/** A token of the demo's administration. */
+export const operatorToken = "demo-token-of-the-operator";

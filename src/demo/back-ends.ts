@@ -22,7 +22,11 @@ export const demoSecrets = {
 } as const;
 
 const clientId = "sams_cid_of_the_gateway";
-const scopes = ["enterprise_portal::codyaccess::read", "enterprise_portal::subscription::read"];
+const scopes = [
+  "enterprise_portal::codyaccess::read",
+  "enterprise_portal::subscription::read",
+  ...["openid", "profile", "email"],
+];
 
 /** Starts all of them on free ports, without any actors. */
 export async function startDemoBackEnds(options: DemoPortalOptions = {}): Promise<DemoBackEnds> {

@@ -66,7 +66,12 @@ describe("README.md", { timeout: 30_000 }, () => {
   it("has a demo that builds, starts and streams a first completion", () => {
     expect(once.stdout).toMatch(/listens on http:.*\n/);
     expect(once.stdout).toMatch(/charged to the limit chat_completions: 499 of 500 left/);
-    expect(once.stdout).toMatch(/event: completed/);
+    expect(once.stdout).toMatch(/event: completed  acme /);
+  });
+
+  it("has a demo that syncs an Enterprise Portal and serves one of its subscriptions", () => {
+    expect(once.stdout).toMatch(/dotcom-product-subscriptions +succeeded +400 /);
+    expect(once.stdout).toMatch(/Customer 7 asks .*\n[^]*499 of 500 left[^]*event: completed  [0-9a-f-]{36} /);
   });
 
   it("names the script of the tests that are running", () => {

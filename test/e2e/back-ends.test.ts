@@ -1,6 +1,8 @@
 // Actors of the Enterprise Portal and of Sourcegraph.com, from their back ends to the upstream.
 
+import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
+import { createAdminClient } from "../../src/client.js";
 import { type DemoBackEnds, demoSecrets, startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { userToken } from "../../src/demo/dotcom.js";
 import type { Fault } from "../../src/demo/faults.js";
@@ -268,6 +270,25 @@ describe("while the Enterprise Portal and Sourcegraph.com cannot say", () => {
     await expect.poll(sync, { timeout: 10_000 }).toBe(200);
     expect((await chat(customer(0))).status).toBe(200);
   });
+});
+
+it("holders of a SAMS token with a scope of administration may administer, and others may not", async () => {
+  const { ends, served } = await start();
+  const list = (token: string) =>
+    createAdminClient({ baseUrl: served.url, token, maxRetries: 0 })
+      .listSources({})
+      .then(
+        ({ sources }) => sources.map(({ name }) => name),
+        (error: unknown) => Code[ConnectError.from(error).code],
+      );
+  const operator = ends.sams.issue({ scopes: ["cody_gateway::actors::write"], username: "ada" });
+
+  expect(await list(operator)).toEqual(expect.arrayContaining(["dotcom-product-subscriptions", "dotcom-user"]));
+  expect(await list(ends.sams.issue({ scopes: ["enterprise_portal::codyaccess::read"] }))).toBe("PermissionDenied");
+  expect(await list("sams_at_of_nobody")).toBe("Unauthenticated");
+  expect(await list(customer(0))).toBe("Unauthenticated");
+  ends.sams.fail({ kind: "status", status: 500 });
+  expect(await list("sams_at_of_somebody_else")).toBe("Unavailable");
 });
 
 it("no token and no secret is told in logs, metrics or answers", async () => {
