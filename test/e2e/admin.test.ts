@@ -10,6 +10,7 @@ import {
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { ErrorReason, Feature, Unit } from "../../gen/codygateway/v1/common_pb.js";
 import { createAdminClient } from "../../src/client.js";
+import { type DemoBackEnds, startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { adminOf, adminTokens, operatorToken, viewerToken } from "../helpers/admin.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 
@@ -18,7 +19,10 @@ const day = { seconds: 86_400n };
 const reason = "a test";
 
 let gateway: TestGateway;
+let backEnds: DemoBackEnds;
 beforeAll(async () => {
+  backEnds = await startDemoBackEnds();
+  const { SAMS_URL = "", SAMS_CLIENT_ID = "", SAMS_CLIENT_SECRET = "" } = backEnds.env;
   gateway = await testGateway({
     actors: [
       {
@@ -36,12 +40,18 @@ beforeAll(async () => {
     ],
     env: {
       CODY_GATEWAY_ADMIN_TOKENS: adminTokens,
+      SAMS_URL,
+      SAMS_CLIENT_ID,
+      SAMS_CLIENT_SECRET,
       SMALL_TOKEN: "token-of-the-small-shop",
       ZETA_TOKEN: "token-of-alpha-zeta-ltd",
     },
   });
 });
-afterAll(() => gateway[Symbol.asyncDispose]());
+afterAll(async () => {
+  await gateway[Symbol.asyncDispose]();
+  await backEnds.close();
+});
 beforeEach(async () => {
   const admin = adminOf(gateway);
   for (const { id } of [actor, { id: "small" }])
@@ -112,6 +122,12 @@ describe("admin credentials", () => {
       if (writes.has(name)) expect(asViewer).toBe(Code.PermissionDenied);
       else expect(denied).not.toContain(asViewer);
       expect(denied).not.toContain(await call(operatorToken));
+      const { sams } = backEnds;
+      const asReader = await call(sams.issue({ scopes: ["openid", "cody_gateway::actors::read"] }));
+      if (writes.has(name)) expect(asReader).toBe(Code.PermissionDenied);
+      else expect(denied).not.toContain(asReader);
+      expect(denied).not.toContain(await call(sams.issue({ scopes: ["cody_gateway::actors::write"] })));
+      expect(await call(sams.issue({ scopes: ["cody_gateway::flaggedprompts::read"] }))).toBe(Code.PermissionDenied);
     },
   );
 
