@@ -159,7 +159,7 @@ describe("explainAccess", () => {
         expect(first.checks.some(({ refusal }) => refusal !== undefined)).toBe(got !== undefined);
         if (got === undefined) admitted++;
         else refused++;
-        quota.close();
+        await quota.close(0);
       }),
       { numRuns: 2_000 },
     );

@@ -95,16 +95,9 @@ function toCheck(check: AccessCheck) {
 }
 
 function detailOf(check: AccessCheck): string {
-  switch (check.kind) {
-    case "token":
-      return "the token is known and not revoked";
-    case "access":
-      return "the actor has access";
-    case "feature":
-      return "the actor has the feature";
-    case "model":
-      return check.route ? `served as ${check.route.name}` : "served by one of several routes";
-    case "limit":
-      return `${check.state.used} of ${check.state.limit} ${check.state.unit} used`;
-  }
+  if (check.kind === "limit") return `${check.state.used} of ${check.state.limit} ${check.state.unit} used`;
+  if (check.kind === "model") return check.route ? `served as ${check.route.name}` : "served by one of several routes";
+  return { token: "the token is known and not revoked", access: "the actor has access", feature: "the actor has it" }[
+    check.kind
+  ];
 }

@@ -86,24 +86,21 @@ function toSummary({ startedAt, endedAt, outcome, counts, error = "", process, d
 }
 
 function toEvent(event: SyncEvent) {
-  switch (event.kind) {
-    case "started": {
-      const { startedAt, process, joined } = event;
-      return { case: "started" as const, value: { startTime: timestampFromMs(startedAt), process, joined } };
-    }
-    case "progress": {
-      const { counts, changes } = event;
-      const value = { counts, changes: changes.map((change) => toChange(event.source, change)) };
-      return { case: "progress" as const, value };
-    }
-    case "held":
-      return { case: "held" as const, value: event.hold };
-    case "finished": {
-      const { summary } = event;
-      const duration = durationFromMs(summary.endedAt - summary.startedAt);
-      return { case: "finished" as const, value: { summary: toSummary(summary), duration } };
-    }
+  if (event.kind === "started") {
+    const { startedAt, process, joined } = event;
+    return { case: "started" as const, value: { startTime: timestampFromMs(startedAt), process, joined } };
   }
+  if (event.kind === "progress") {
+    const { counts, changes } = event;
+    return {
+      case: "progress" as const,
+      value: { counts, changes: changes.map((each) => toChange(event.source, each)) },
+    };
+  }
+  if (event.kind === "held") return { case: "held" as const, value: event.hold };
+  const { summary } = event;
+  const duration = durationFromMs(summary.endedAt - summary.startedAt);
+  return { case: "finished" as const, value: { summary: toSummary(summary), duration } };
 }
 
 function toChange(source: string, { kind, id, name, detail }: SyncChange) {

@@ -26,7 +26,7 @@ const width = 30;
 
 /** `[#####-----] 50 %`; of an unknown total, only what is done. */
 export function bar(done: number, total: number | undefined): string {
-  if (total === undefined || total < done || total === 0) return `${done.toLocaleString("en-US")}`;
+  if (total === undefined || total < done || total === 0) return done.toLocaleString("en-US");
   const filled = Math.round((done / total) * width);
   return `[${"#".repeat(filled)}${"-".repeat(width - filled)}] ${Math.floor((100 * done) / total)} %`;
 }

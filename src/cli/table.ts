@@ -6,7 +6,7 @@ export function table(header: readonly string[], rows: readonly (readonly Cell[]
   if (rows.length === 0) return empty;
   const texts = [header, ...rows.map((row) => row.map(textOf))];
   const isNumber = header.map((_, column) => rows.every((row) => typeof row[column] !== "string"));
-  const widths = header.map((_, column) => Math.max(...texts.map((row) => [...(row[column] ?? "")].length)));
+  const widths = header.map((_, column) => Math.max(...texts.map((row) => widthOf(row[column] ?? ""))));
   return texts
     .map((row) =>
       row
@@ -23,8 +23,13 @@ function textOf(cell: Cell): string {
 }
 
 function pad(text: string, width: number, toTheRight: boolean): string {
-  const space = " ".repeat(Math.max(0, width - [...text].length));
+  const space = " ".repeat(Math.max(0, width - widthOf(text)));
   return toTheRight ? space + text : text + space;
+}
+
+/** Characters as a terminal shows them, near enough: one place each. */
+function widthOf(text: string): number {
+  return Array.from(text).length;
 }
 
 /** What others named must not move the cursor, or look like something else. */

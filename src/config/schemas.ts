@@ -147,7 +147,7 @@ export const logLevel = parsed("one of debug, info, warn, error, silent", (words
 });
 
 export const portalProtocol = parsed("grpc or connect", (word) =>
-  word === "grpc" || word === "connect" ? (word as "grpc" | "connect") : undefined,
+  (["grpc", "connect"] as const).find((protocol) => protocol === word),
 );
 
 export const logFormat = parsed("json or pretty", (words) => {

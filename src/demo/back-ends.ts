@@ -25,7 +25,9 @@ const clientId = "sams_cid_of_the_gateway";
 const scopes = [
   "enterprise_portal::codyaccess::read",
   "enterprise_portal::subscription::read",
-  ...["openid", "profile", "email"],
+  "openid",
+  "profile",
+  "email",
 ];
 
 /** Starts all of them on free ports, without any actors. */

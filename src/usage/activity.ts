@@ -109,7 +109,8 @@ function createBuffer() {
       wake();
     },
     async *read(): AsyncGenerator<Watched> {
-      while (!ended) {
+      for (;;) {
+        if (ended) return;
         const next = waiting.shift();
         if (next) yield next;
         else if (dropped > 0) {

@@ -319,7 +319,7 @@ it("no token and no secret is told in logs, metrics or answers", async () => {
 function inspectAll(value: unknown): string {
   return JSON.stringify(value, (_, each: unknown) =>
     each instanceof Error
-      ? { ...each, message: each.message, stack: each.stack, cause: each.cause }
+      ? { ...(each as object), message: each.message, stack: each.stack, cause: each.cause }
       : typeof each === "bigint"
         ? String(each)
         : each,
