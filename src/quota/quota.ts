@@ -203,8 +203,11 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       if (limits.length === 0) return { limits: [], refusal: undefined };
       const demand = createDemand(estimates, request);
       const rules = limits.map((limit) => toRule(limit, demand.amountOf(limit.unit)));
-      const states = await store.usage(actorKey(request.actor), rules);
+      const actor = actorKey(request.actor);
+      const states = await store.usage(actor, rules);
       const now = store.now();
+      // A request would be told of the refusal that is remembered, though others may stand in its way by now.
+      const remembered = refusals.find(actor, limits, demand, now);
       const refusalOf = (from: number, to: number): GatewayError | undefined => {
         const refused = refusalBy(rules.slice(from, to), states.slice(from, to), now);
         return refused && report.refusal(limits, refused);
@@ -215,7 +218,7 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
           requested: heldAmount(rules[index] as Rule),
           refusal: refusalOf(index, index + 1),
         })),
-        refusal: refusalOf(0, rules.length),
+        refusal: remembered ? report.refusal(limits, remembered) : refusalOf(0, rules.length),
       };
     },
 

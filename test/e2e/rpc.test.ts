@@ -230,9 +230,11 @@ describe("limits over RPC", () => {
       "content-type: application/json",
       "-H",
       "connect-protocol-version: 1",
+      "-H",
+      `authorization: Bearer ${token}`,
       "-d",
-      "{}",
-      `${gw.url}/codygateway.v1.ActorAdminService/ListSources`,
+      '{"snippet":"x"}',
+      `${gw.url}/codygateway.v1.AttributionService/SearchAttribution`,
     ]);
     expect(JSON.parse(error.stdout)).toMatchObject({ code: "unimplemented" });
   });
