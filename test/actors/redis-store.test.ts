@@ -1,29 +1,31 @@
 import { randomUUID } from "node:crypto";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { actorsSlot, createActorStoreKeys } from "../../src/actors/redis-keys.js";
 import { describeActorStore, describeSharedActorStore, type MakeActorStores } from "../contract/actor-store.js";
-import { startCluster, startRedis, startSentinel } from "../helpers/redis.js";
+import { type RedisCluster, startCluster, startRedis, startSentinel } from "../helpers/redis.js";
 import { openActorStore } from "../helpers/redis-actors.js";
 
 interface Started extends AsyncDisposable {
   readonly endpoint: string;
 }
 
-/** Stores on one server, each set of data with keys of its own, each store with connections of its own. */
-function storesOn(start: () => Promise<Started>): MakeActorStores {
-  let server: Started;
+/** A server for all tests of a block. */
+function serverFor<S extends Started>(start: () => Promise<S>): () => S {
+  let server: S | undefined;
   beforeAll(async () => {
     server = await start();
   });
-  afterAll(() => server[Symbol.asyncDispose]());
+  afterAll(() => server?.[Symbol.asyncDispose]());
+  return () => server as S;
+}
+
+/** Stores on one server, each set of data with keys of its own, each store with connections of its own. */
+function storesOn(server: () => Started): MakeActorStores {
   return async () => {
     const prefix = `${randomUUID()}:`;
     return {
       async open() {
-        const opened = await openActorStore(server.endpoint, {
-          prefix,
-          follows: false,
-        });
+        const opened = await openActorStore(server().endpoint, { prefix, follows: false });
         return {
           ...opened.store,
           async close() {
@@ -37,18 +39,24 @@ function storesOn(start: () => Promise<Started>): MakeActorStores {
   };
 }
 
-const single = (): Promise<Started> => startRedis();
-const cluster = (): Promise<Started> => startCluster();
-const sentinel = (): Promise<Started> => startSentinel();
-describeActorStore("Redis", storesOn(single));
-describeSharedActorStore("Redis", storesOn(single));
-describeActorStore("Redis Cluster", storesOn(cluster));
-describeSharedActorStore("Redis Cluster", storesOn(cluster));
-describeSharedActorStore("Redis behind Sentinels", storesOn(sentinel));
+describe("on one server", () => {
+  const server = serverFor<Started>(startRedis);
+  describeActorStore("Redis", storesOn(server));
+  describeSharedActorStore("Redis", storesOn(server));
+});
 
-it("names the slot that its keys are in", async () => {
-  await using server = await startCluster();
-  const [changes = ""] = createActorStoreKeys("a prefix:").records;
+describe("on a Cluster", () => {
+  const cluster = serverFor<RedisCluster>(startCluster);
+  describeActorStore("Redis", storesOn(cluster));
+  describeSharedActorStore("Redis", storesOn(cluster));
 
-  expect(await server.nodes[0]?.client.cluster("KEYSLOT", changes)).toBe(actorsSlot);
+  it("names the slot that its keys are in", async () => {
+    const [changes = ""] = createActorStoreKeys("a prefix:").records;
+
+    expect(await cluster().nodes[0]?.client.cluster("KEYSLOT", changes)).toBe(actorsSlot);
+  });
+});
+
+describe("behind Sentinels", () => {
+  describeSharedActorStore("Redis", storesOn(serverFor<Started>(startSentinel)));
 });
