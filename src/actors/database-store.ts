@@ -4,7 +4,7 @@ import type { Database } from "../lib/database.js";
 import { DatabaseAwayError } from "../lib/database-errors.js";
 import type { Log } from "../lib/log.js";
 import { clearing, createRows, slicesOf, versions } from "./database-rows.js";
-import { createLocal } from "./local.js";
+import { createLocal, turn } from "./local.js";
 import { type ActorStore, checkRecords, type RecordKind, type StoreListener, type StoreRecord } from "./store.js";
 
 export interface DatabaseActorStoreParts {
@@ -57,12 +57,17 @@ export async function createDatabaseActorStore(parts: DatabaseActorStoreParts): 
     async follow(given) {
       given.reloading();
       listener = given;
-      for (const records of slicesOf(untold.splice(0))) given.changed(records);
+      for (const records of slicesOf(untold.splice(0))) {
+        given.changed(records);
+        await turn();
+      }
       for await (const records of rows.read()) {
         const now = clock.now();
         const current = records.filter(({ expiresAt = Infinity }) => expiresAt > now);
         local.expire(current);
         given.changed(current);
+        // Answers of the database's thread are taken one after another, as long as there are some.
+        await turn();
       }
       given.reloaded();
       given.connected(true);
