@@ -1,6 +1,7 @@
 // What becomes of a request's end: one event, one log line, the metrics. The same for both edges.
 
 import { GatewayError } from "./errors.js";
+import { saysCallerLeft } from "./lib/gone.js";
 import { JsonSyntaxError } from "./lib/json.js";
 import type { Log } from "./lib/log.js";
 import type { RelayParts } from "./relay.js";
@@ -50,6 +51,8 @@ export function createAccounting(parts: AccountingParts): Accounting {
     },
     failed(surface, fields, error) {
       if (isObject(error) && known.has(error)) return;
+      // The route told of it, as of a request whose caller left.
+      if (surface === "rpc" && !(error instanceof GatewayError) && saysCallerLeft(error)) return;
       if (isUnexpected(error)) return log.error({ ...fields, err: error }, "request failed");
       const reason = error instanceof GatewayError ? error.reason : "INVALID_REQUEST";
       metrics.requestRefused(surface, reason);

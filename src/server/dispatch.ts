@@ -3,6 +3,7 @@
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
+import { saysCallerLeft } from "../lib/gone.js";
 import type { Log } from "../lib/log.js";
 import { answerFailure, closeAfter, isGone, isHttp2, isLastAnswered, refuse } from "./answer.js";
 import type { RequestHandler, ServerObserver } from "./call.js";
@@ -40,7 +41,7 @@ export function createDispatch(
   function failed(exchange: Exchange, error: unknown): void {
     const { req, res, requestId, protocol, path } = exchange;
     // Callers that leave, and answers given in a handler's place, make handlers fail, too.
-    const expected = exchange.timedOut || (isGone(res) && !res.writableFinished);
+    const expected = exchange.timedOut || (isGone(res) && !res.writableFinished) || saysCallerLeft(error);
     if (!expected) observer.failed();
     log[expected ? "debug" : "error"](
       { err: error, requestId, protocol, method: req.method, path },
