@@ -116,15 +116,14 @@ export const redisEndpoint = parsed(
 export const adminTokens = parsed(
   "name:role:sha256hex, comma separated, each name once; role viewer or operator: cody-gateway token admin makes one",
   (words): readonly AdminToken[] | undefined => {
-    const entries = split(words).map((entry) =>
-      /^([A-Za-z0-9._@-]{1,64}):(viewer|operator):([0-9a-f]{64})$/i.exec(entry),
-    );
-    const names = new Set(entries.map((entry) => entry?.[1]));
-    if (entries.length === 0 || names.has(undefined) || names.size < entries.length) return undefined;
-    return entries.map((entry) => {
-      const [, name, role, sha256] = entry as unknown as [string, string, AdminToken["role"], string];
-      return { name, role: role.toLowerCase() as AdminToken["role"], sha256: sha256.toLowerCase() };
+    const entries = split(words);
+    const tokens = entries.flatMap((entry): AdminToken[] => {
+      const [, name, role, sha256] = /^([\w.@-]{1,64}):(viewer|operator):([0-9a-f]{64})$/i.exec(entry) ?? [];
+      if (name === undefined || role === undefined || sha256 === undefined) return [];
+      return [{ name, role: role.toLowerCase() === "operator" ? "operator" : "viewer", sha256: sha256.toLowerCase() }];
     });
+    const names = new Set(tokens.map(({ name }) => name));
+    return tokens.length > 0 && names.size === entries.length ? tokens : undefined;
   },
 );
 
