@@ -14,7 +14,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflectio
 import type { Sources } from "./actors/sources.js";
 import { admin } from "./api/admin.js";
 import { completions } from "./api/completions.js";
-import { createErrorInterceptor } from "./api/errors.js";
+import { createErrorInterceptor, type FailedCall } from "./api/errors.js";
 import { health } from "./api/health.js";
 import { limits } from "./api/limits.js";
 import { reflection } from "./api/reflection.js";
@@ -55,10 +55,7 @@ export interface RpcParts {
   readonly readiness: Readiness;
   readonly administration: Pick<Administration, "admins" | "parts">;
   /** Told of every call that failed, with the error before it was made fit for callers. */
-  readonly onFailed: (
-    error: unknown,
-    call: { readonly requestId: string | undefined; readonly method: string },
-  ) => void;
+  readonly onFailed: (error: unknown, call: FailedCall) => void;
 }
 
 /** For whom the services of a port are. */

@@ -217,7 +217,9 @@ export function eventStart(
   return {
     id: request.id,
     time: new Date(Date.now() - ageMs).toISOString(),
+    trace_id: request.traceId,
     actor: { id: request.actor.id, source: request.actor.source },
+    endUser: request.endUser,
     feature: request.feature,
     model: planned?.route.name,
     provider: planned?.provider.kind,

@@ -15,7 +15,11 @@ export type { ApiPath };
 export interface RelayRequest {
   /** As the caller knows it. May be the caller's own, and be sent any number of times. */
   readonly id: string;
+  /** The trace it belongs to, 32 hex digits. */
+  readonly traceId: string;
   readonly actor: Actor;
+  /** Which of the actor's users asks, where that was said. */
+  readonly endUser: UsageEvent["endUser"];
   readonly feature: Feature;
   readonly edge: UsageEvent["edge"];
   readonly ask: Ask;
@@ -138,7 +142,9 @@ function eventOf(
   return {
     id: start.id,
     time: start.time,
+    trace_id: start.trace_id,
     actor: start.actor,
+    endUser: start.endUser,
     feature: start.feature,
     model: start.model,
     provider: start.provider,

@@ -8,6 +8,7 @@ import {
   StreamCompleteResponseSchema,
 } from "../../gen/codygateway/v1/completions_pb.js";
 import { features } from "../actors/actor.js";
+import { endUserOf } from "../auth/end-user.js";
 import { actorOf } from "../auth/interceptor.js";
 import { InvalidRequestError } from "../errors.js";
 import type { Tokenizer } from "../models/tokenizer.js";
@@ -79,14 +80,20 @@ function rateLimit(limits: Charged["limits"]): { rateLimit?: RateLimit } {
 }
 
 function typedCall(request: CompleteRequest, context: HandlerContext, stream: boolean): TypedCall {
-  const endUser = context.requestHeader.get("x-sourcegraph-actor-uid") ?? "";
-  return { ...callOf(request, context), ask: { kind: "typed", request, stream, endUser } };
+  const call = callOf(request, context);
+  return { ...call, ask: { kind: "typed", request, stream, endUser: call.endUser?.id ?? "" } };
 }
 
 function callOf(request: CompleteRequest, context: HandlerContext): Omit<TypedCall, "ask"> {
+  const { requestHeader } = context;
   return {
-    id: context.requestHeader.get("x-request-id") ?? "",
+    id: requestHeader.get("x-request-id") ?? "",
+    traceId: requestHeader.get("x-trace") ?? "",
     actor: actorOf(context.values),
+    endUser: endUserOf(
+      requestHeader.get("x-sourcegraph-actor-uid"),
+      requestHeader.get("x-sourcegraph-actor-anonymous-uid"),
+    ),
     feature: fromFeatureEnum(request.feature),
     edge: "rpc",
     timeoutMs: context.timeoutMs(),

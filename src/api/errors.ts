@@ -125,18 +125,26 @@ function retryIn(ms: number): Details[number] {
   return { desc: RetryInfoSchema, value: { retryDelay } };
 }
 
+/** A call that failed, for the log. */
+export interface FailedCall {
+  readonly requestId: string | undefined;
+  readonly trace_id: string | undefined;
+  /** `codygateway.v1.LimitsService/GetLimits`. */
+  readonly method: string;
+}
+
 /**
  * Turns the gateway's own errors into what callers see, before and inside streams. `onFailed` sees them as they were; those of
  * Connect, which are about the request, as `InvalidRequestError`. It is not told of callers who left or ran out of time.
  */
-export function createErrorInterceptor(
-  onFailed: (error: unknown, call: { readonly requestId: string | undefined; readonly method: string }) => void,
-): Interceptor {
+export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCall) => void): Interceptor {
   return (next) => async (req) => {
     const requestId = req.header.get("x-request-id") ?? undefined;
     const map = (error: unknown): ConnectError => {
       const failure = failureOf(error);
-      if (failure !== undefined) onFailed(failure, { requestId, method: `${req.service.typeName}/${req.method.name}` });
+      const method = `${req.service.typeName}/${req.method.name}`;
+      if (failure !== undefined)
+        onFailed(failure, { requestId, trace_id: req.header.get("x-trace") ?? undefined, method });
       const mapped = toConnectError(error);
       if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
       return mapped;

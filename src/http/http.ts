@@ -13,6 +13,7 @@ export interface HttpCall {
   readonly req: HttpRequest;
   readonly res: HttpResponse;
   readonly requestId: string;
+  readonly traceId: string;
   /** Path without the query. */
   readonly path: string;
   /** What stands in the path for the route's `{model}`, decoded. */

@@ -14,6 +14,7 @@ import { breakOff } from "./reply.js";
 /** A request that failed, for log and metrics. */
 export interface HttpFailure {
   readonly requestId: string;
+  readonly trace_id: string;
   readonly method: string;
   /** The route's path; undefined when there is none for the request. */
   readonly route: string | undefined;
@@ -24,7 +25,7 @@ export interface HttpFailure {
 }
 
 export interface Router {
-  handle(req: HttpRequest, res: HttpResponse, call: { readonly requestId: string; readonly path: string }): void;
+  handle(req: HttpRequest, res: HttpResponse, call: Pick<HttpCall, "requestId" | "traceId" | "path">): void;
 }
 
 /** Finds the route by method and path, and answers for what it throws. `onFailed` is told of every request that failed. */
@@ -36,6 +37,7 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
   const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
     onFailed({
       requestId: call.requestId,
+      trace_id: call.traceId,
       method: call.req.method ?? "",
       route: route?.path,
       status: told.status,
@@ -45,12 +47,12 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
     });
 
   return {
-    handle(req, res, { requestId, path }) {
+    handle(req, res, { requestId, traceId, path }) {
       const arrivedAt = performance.now();
       const known = byPath.get(path);
       const matched = known ? undefined : patterns.find(({ matches }) => matches(path));
       const model = matched?.modelIn(path);
-      const call: HttpCall = { req, res, requestId, path, ...(model !== undefined && { model }), arrivedAt };
+      const call: HttpCall = { req, res, requestId, traceId, path, ...(model !== undefined && { model }), arrivedAt };
       const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);

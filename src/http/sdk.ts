@@ -3,6 +3,7 @@
 import type { Actor, Feature } from "../actors/actor.js";
 import type { Authenticator } from "../auth/authenticate.js";
 import { bearerToken } from "../auth/credentials.js";
+import { endUserOf } from "../auth/end-user.js";
 import { InvalidRequestError } from "../errors.js";
 import { scanJsonObject } from "../lib/json.js";
 import { type ApiPath, type RelayParts, relay } from "../relay.js";
@@ -80,12 +81,17 @@ function apiRoute(
       const { api, at } = here.length === 1 ? here[0] : pick(here, req);
       const feature = featureOf(header(req, "x-sourcegraph-feature")) ?? api.feature;
       const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
-      const uid = header(req, "x-sourcegraph-actor-uid");
+      const endUser = endUserOf(
+        header(req, "x-sourcegraph-actor-uid"),
+        header(req, "x-sourcegraph-actor-anonymous-uid"),
+      );
       await relay(
         parts.relay,
         {
           id: call.requestId,
+          traceId: call.traceId,
           actor,
+          endUser,
           feature,
           edge: "sdk",
           ask: {
@@ -96,7 +102,7 @@ function apiRoute(
             body,
             headers: req.headers,
             // The body is the caller's: only a caller that speaks our header means us to name the user.
-            endUser: uid === undefined ? undefined : `${actor.id}:${uid}`,
+            endUser: endUser?.id === undefined ? undefined : `${actor.id}:${endUser.id}`,
             sourcegraph: undefined,
           },
           timeoutMs: sdkTimeout(header(req, "x-stainless-timeout"), header(req, "x-timeout-ms")),

@@ -4,6 +4,7 @@ import type { Actor, Feature } from "../actors/actor.js";
 import type { Sources } from "../actors/sources.js";
 import type { Authenticator } from "../auth/authenticate.js";
 import { bearerToken } from "../auth/credentials.js";
+import { endUserOf } from "../auth/end-user.js";
 import { InvalidRequestError } from "../errors.js";
 import { scanJsonObject } from "../lib/json.js";
 import type { Quota } from "../quota/quota.js";
@@ -62,12 +63,17 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
       const { feature, apis } = featureOf(header(req, "x-sourcegraph-feature"), route);
       const timeoutMs = timeoutOf(header(req, "x-timeout-ms"));
       const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
-      const uid = header(req, "x-sourcegraph-actor-uid") ?? "";
+      const endUser = endUserOf(
+        header(req, "x-sourcegraph-actor-uid"),
+        header(req, "x-sourcegraph-actor-anonymous-uid"),
+      );
       await relay(
         parts.relay,
         {
           id: call.requestId,
+          traceId: call.traceId,
           actor,
+          endUser,
           feature,
           edge: "sourcegraph",
           ask: {
@@ -77,7 +83,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
             called: undefined,
             body,
             headers: passedHeaders(req, route),
-            endUser: `${actor.id}:${uid}`,
+            endUser: `${actor.id}:${endUser?.id ?? ""}`,
             sourcegraph: { maxTokens: options.maxTokens },
           },
           timeoutMs,

@@ -6,6 +6,8 @@ import type { Socket } from "node:net";
 import type { HttpResponse } from "../http/http.js";
 import type { Refusal } from "./guards.js";
 
+/** On every answer. */
+const ownHeaders: ReadonlySet<string> = new Set(["x-request-id", "x-trace", "x-trace-span"]);
 const internalError = { status: 500, error: "internal error", close: false };
 
 /** Answers a request that no handler gets to see. */
@@ -26,7 +28,7 @@ export function refuse(res: HttpResponse, refusal: Omit<Refusal, "reason">): voi
 export function answerFailure(res: HttpResponse): void {
   if (res.writableEnded || isGone(res)) return;
   if (res.headersSent) return breakOff(res);
-  for (const name of res.getHeaderNames()) if (name !== "x-request-id") res.removeHeader(name);
+  for (const name of res.getHeaderNames()) if (!ownHeaders.has(name)) res.removeHeader(name);
   refuse(res, internalError);
 }
 

@@ -6,6 +6,8 @@ import type { HttpRequest, HttpResponse } from "../http/http.js";
 export interface RequestCall {
   /** The caller's own `x-request-id` where it is well formed, else a new one. Also in the request's and the answer's headers. */
   readonly requestId: string;
+  /** The trace it belongs to: the one of its `traceparent`, else a new one. Also in its header `x-trace` and the answer's. */
+  readonly traceId: string;
   readonly protocol: "h1" | "h2";
   /** The request target without its query: begins with one slash, has no dot segments and no encoded separators. */
   readonly path: string;

@@ -1,4 +1,4 @@
-// What every request passes before its handler: the boundary, the guards, the request id.
+// What every request passes before its handler: the boundary, the guards, the ids of request and trace.
 
 import type { ServerResponse } from "node:http";
 import type { Socket } from "node:net";
@@ -13,6 +13,7 @@ import type { ServerLimits } from "./limits.js";
 import type { NamedResponse } from "./named-response.js";
 import { requestIdOf } from "./request-id.js";
 import type { Session, Sessions } from "./session.js";
+import { traceOf } from "./trace.js";
 
 /** Who serves what. */
 export interface Handlers {
@@ -39,12 +40,12 @@ export function createDispatch(
   let closing = false;
 
   function failed(exchange: Exchange, error: unknown): void {
-    const { req, res, requestId, protocol, path } = exchange;
+    const { req, res, requestId, traceId, protocol, path } = exchange;
     // Callers that leave, and answers given in a handler's place, make handlers fail, too.
     const expected = exchange.timedOut || (isGone(res) && !res.writableFinished) || saysCallerLeft(error);
     if (!expected) observer.failed();
     log[expected ? "debug" : "error"](
-      { err: error, requestId, protocol, method: req.method, path },
+      { err: error, requestId, trace_id: traceId, protocol, method: req.method, path },
       "request handler failed",
     );
     answerFailure(res);
@@ -77,16 +78,20 @@ export function createDispatch(
 
     const { headers } = req;
     const requestId = requestIdOf(headers["x-request-id"]);
+    const { traceId, spanId } = traceOf(headers.traceparent);
     headers["x-request-id"] = requestId;
+    headers["x-trace"] = traceId;
     if (isHttp2(res)) {
       req.on("error", ignore);
       res.setHeader("x-request-id", requestId);
-    } else (res as NamedResponse).requestId = requestId;
+      res.setHeader("x-trace", traceId);
+      res.setHeader("x-trace-span", spanId);
+    } else name(res as NamedResponse, requestId, traceId, spanId);
     const url = req.url ?? "";
     const query = url.indexOf("?");
     const path = query < 0 ? url : url.slice(0, query);
     const protocol = session ? "h2" : "h1";
-    const exchange = exchanges.open({ req, res, socket, requestId, protocol, path, session, queued });
+    const exchange = exchanges.open({ req, res, socket, requestId, traceId, protocol, path, session, queued });
 
     const rpc = handlers.isRpc(path);
     const refusal = checkHead(req, limits.maxHeaders, rpc);
@@ -122,6 +127,12 @@ export function waiting(socket: Socket, change: number): number {
   const count = (queues.get(socket) ?? 0) + change;
   queues.set(socket, count);
   return count;
+}
+
+function name(res: NamedResponse, requestId: string, traceId: string, spanId: string): void {
+  res.requestId = requestId;
+  res.traceId = traceId;
+  res.spanId = spanId;
 }
 
 // A handler's late write, or its early goodbye, is an error event, which nobody else may be listening for.

@@ -170,12 +170,13 @@ export function createExchanges(
       return live.size;
     },
 
-    open({ req, res, socket, requestId, protocol, path, session, queued }) {
+    open({ req, res, socket, requestId, traceId, protocol, path, session, queued }) {
       const exchange: Watched = {
         req,
         res,
         socket,
         requestId,
+        traceId,
         protocol,
         path,
         session,

@@ -12,7 +12,11 @@ export interface UsageEvent {
   readonly outcome: Outcome;
   /** Why, in a stable word of `errors.ts`; absent when completed. */
   readonly reason?: string | undefined;
+  /** The trace that the request belongs to. Named as tools look for it in logs, where events stand too. */
+  readonly trace_id: string;
   readonly actor: { readonly id: string; readonly source: string };
+  /** Which of the actor's users asked, as the actor says; absent when it does not. */
+  readonly endUser?: { readonly id?: string; readonly anonymousId?: string } | undefined;
   readonly feature: string;
   /** Gateway model name as resolved; absent when the request named none that may be used. */
   readonly model?: string | undefined;
@@ -40,7 +44,7 @@ export interface UsageEvent {
 /** What an event says of a request before it is sent. */
 export type EventStart = Pick<
   UsageEvent,
-  "id" | "time" | "actor" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
+  "id" | "time" | "trace_id" | "actor" | "endUser" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
 >;
 
 /** The event of a request whose process died: what is known of it is its start, which stood in its hold. */

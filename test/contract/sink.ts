@@ -18,6 +18,7 @@ export function makeEvent(over: Partial<UsageEvent> = {}): UsageEvent {
     id: "0193b3c1-6d2e-7c3f-8a4b-5c6d7e8f9a0b",
     time: "2026-11-24T00:00:00.000Z",
     outcome: "completed",
+    trace_id: "0af7651916cd43dd8448eb211c80319c",
     actor: { id: "acme", source: "static" },
     feature: "chat_completions",
     model: "anthropic/claude-sonnet-4-5",
