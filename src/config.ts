@@ -87,6 +87,8 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     diagnosticsSecret: values.diagnosticsSecret,
     maxBodyBytes: values.maxBodyBytes,
     maxMessageBytes: values.maxMessageBytes,
+    streamHeartbeatMs: values.streamHeartbeatMs,
+    writeStallMs: values.writeStallMs,
     drain: { delayMs: values.drainDelayMs, timeoutMs: values.drainTimeoutMs },
     redisEndpoint: values.redisEndpoint,
     redisPrefix: values.redisPrefix,

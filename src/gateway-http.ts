@@ -3,6 +3,7 @@
 import type { Sources } from "./actors/sources.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
+import { createHeartbeats } from "./http/heartbeats.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
 import { type SdkSurface, sdkRoutes } from "./http/sdk.js";
 import { type SourcegraphRoute, sourcegraphRoutes } from "./http/sourcegraph.js";
@@ -63,8 +64,9 @@ export interface HttpParts {
 }
 
 /** The routes for callers. */
-export function callerRoutes(parts: HttpParts, targets: readonly UpstreamTarget[], config: Config): HttpRoute[] {
+export function callerRoutes(given: HttpParts, targets: readonly UpstreamTarget[], config: Config): HttpRoute[] {
   const { maxBodyBytes, maxTokensToSample } = config;
+  const parts = { ...given, heartbeats: createHeartbeats({ everyMs: config.streamHeartbeatMs }) };
   const served = completions.filter(({ upstream }) => targets.some(({ name }) => name === upstream));
   return [
     ...sourcegraphRoutes(parts, served, { maxBodyBytes, maxTokens: maxTokensToSample }),

@@ -119,7 +119,7 @@ async function startListener(
   );
   const listener = createListener(
     { ...handler, http: router.handle, log, observer: metrics.server },
-    { tls: config.tls },
+    { tls: config.tls, limits: { writeStallMs: config.writeStallMs } },
   );
   listener.hardStop.addEventListener("abort", () => shutdown.abort(listener.hardStop.reason), { once: true });
   return { listener, port: await listener.listen(port, config.host) };

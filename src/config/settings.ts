@@ -47,6 +47,16 @@ const listening = {
     as.integer(1_024, 2 ** 30).prefault("16777216"),
     "Largest RPC message, decoded.",
   ),
+  streamHeartbeatMs: setting(
+    "CODY_GATEWAY_STREAM_HEARTBEAT",
+    as.delay.prefault("15s"),
+    "A stream of server-sent events that is silent for so long gets a comment, so that nothing between takes it for dead; 0s: none.",
+  ),
+  writeStallMs: setting(
+    "CODY_GATEWAY_WRITE_STALL_TIMEOUT",
+    as.timeout.prefault("60s"),
+    "A caller that takes nothing of its answer for so long is disconnected.",
+  ),
   drainDelayMs: setting(
     "CODY_GATEWAY_DRAIN_DELAY",
     as.delay.prefault("5s"),
@@ -213,7 +223,7 @@ const upstreams = {
   totalMs: setting(
     "CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT",
     as.timeout.prefault("60m"),
-    "Time for the whole exchange; a caller's own `X-Timeout-Ms` is at most this.",
+    "Time for the whole exchange; the deadline of a caller is at most this.",
   ),
 };
 

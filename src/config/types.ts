@@ -24,6 +24,10 @@ export interface Config extends BackEndsConfig {
   readonly maxBodyBytes: number;
   /** Largest RPC message, decoded. */
   readonly maxMessageBytes: number;
+  /** Silence after which a stream gets a sign of life; 0: it gets none. */
+  readonly streamHeartbeatMs: number;
+  /** How long a caller may take nothing of its answer. */
+  readonly writeStallMs: number;
   /** After SIGTERM: how long to keep accepting, and how long live streams may then finish. */
   readonly drain: { readonly delayMs: number; readonly timeoutMs: number };
 

@@ -4,15 +4,20 @@ import type { UpstreamError } from "../errors.js";
 import type { LimitState } from "../quota/quota.js";
 import type { RelayReply } from "../relay.js";
 import { toHttpError } from "./errors.js";
+import type { Heartbeat, Heartbeats } from "./heartbeats.js";
 import type { ErrorShape, HttpCall } from "./http.js";
 import { rateLimitHeaders } from "./rate-limit.js";
 
-/** Passes an upstream's answer on as the HTTP response, unchanged but for the gateway's own headers. */
-export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply {
+/**
+ * Passes an upstream's answer on as the HTTP response, unchanged but for the gateway's own headers, and for comments between the
+ * events of a stream that is silent.
+ */
+export function createHttpReply(call: HttpCall, errors: ErrorShape, heartbeats: Heartbeats): RelayReply {
   // Both HTTP versions' responses do all that is used here alike.
   const res = call.res as ServerResponse;
   let model = "";
   let limits: readonly LimitState[] = [];
+  let heartbeat: Heartbeat | undefined;
   // A whole answer waits for the settlement, so that its headers tell what is left after it and it leaves in one piece.
   let waiting: { readonly status: number; readonly headers: readonly string[]; readonly body: Buffer } | undefined;
 
@@ -27,17 +32,25 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
       model = route.name;
       limits = states;
     },
-    start: head,
+    start(status, headers) {
+      head(status, headers);
+      heartbeat = heartbeats.start(res);
+      res.once("close", heartbeat.stop);
+    },
     whole(status, headers, body) {
       waiting = { status, headers, body };
     },
-    write: (chunk) => res.write(chunk),
+    write(chunk) {
+      heartbeat?.wrote(chunk);
+      return res.write(chunk);
+    },
     onDrain: (resume) => void res.once("drain", resume),
     onGone(listener) {
       if (isGone(call.res)) listener();
       else res.once("close", listener);
     },
     finish(states) {
+      heartbeat?.stop();
       if (!waiting) {
         res.end();
         return;
@@ -47,6 +60,7 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape): RelayReply 
       res.end(waiting.body);
     },
     fail(error: UpstreamError) {
+      heartbeat?.stop();
       // A clean end would pass for a whole answer: the frame makes SDKs raise, the broken connection everybody else.
       res.write(errors.streamFrame(toHttpError(error)), () => breakOff(call.res));
     },

@@ -9,6 +9,7 @@ import { scanJsonObject } from "../lib/json.js";
 import { type ApiPath, type RelayParts, relay } from "../relay.js";
 import type { ModelDirectory } from "../relay-models.js";
 import { readBody } from "./body.js";
+import type { Heartbeats } from "./heartbeats.js";
 import { type ErrorShape, type HttpCall, type HttpRoute, header, query, send } from "./http.js";
 import { createHttpReply } from "./reply.js";
 
@@ -39,6 +40,7 @@ export interface SdkParts {
   readonly relay: RelayParts;
   readonly authenticator: Authenticator;
   readonly models: ModelDirectory;
+  readonly heartbeats: Heartbeats;
 }
 
 /** An API as it is called on one path. */
@@ -109,7 +111,7 @@ function apiRoute(
           arrivedAt: call.arrivedAt,
           path: call.path,
         },
-        createHttpReply(call, surface.errors),
+        createHttpReply(call, surface.errors, parts.heartbeats),
       );
     },
   };

@@ -11,6 +11,7 @@ import type { Quota } from "../quota/quota.js";
 import { type RelayParts, relay } from "../relay.js";
 import { readBody } from "./body.js";
 import { sourcegraphErrors } from "./errors.js";
+import type { Heartbeats } from "./heartbeats.js";
 import { type HttpCall, type HttpRoute, header, send } from "./http.js";
 import { limitsBody } from "./limits.js";
 import { createHttpReply } from "./reply.js";
@@ -32,6 +33,7 @@ export interface SourcegraphParts {
   readonly quota: Quota;
   readonly authenticator: Authenticator;
   readonly sources: Pick<Sources, "refreshFor">;
+  readonly heartbeats: Heartbeats;
 }
 
 export interface SourcegraphOptions {
@@ -90,7 +92,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
           arrivedAt: call.arrivedAt,
           path: call.path,
         },
-        createHttpReply(call, sourcegraphErrors),
+        createHttpReply(call, sourcegraphErrors, parts.heartbeats),
       );
     },
   };

@@ -78,7 +78,11 @@ export function openExchange(
       lastByteAt = watch.now();
       const refusal = refusedAnswer(code);
       if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
-      answer = isSuccess(code) && isEventStream(headers) ? streamed(headers) : whole(code, headers);
+      const streams = isSuccess(code) && isEventStream(headers);
+      // It was asked not to be: nothing of it could be read.
+      if (streams && isEncoded(headers))
+        return fail(upstreamError("UPSTREAM_REJECTED", "upstream compressed a stream"));
+      answer = streams ? streamed(headers) : whole(code, headers);
     },
     onResponseData(_controller, chunk) {
       if (ended) return;
@@ -223,6 +227,11 @@ function isSuccess(status: number | undefined): boolean {
 function isEventStream(headers: AnswerHeaders): boolean {
   const type = headers["content-type"];
   return typeof type === "string" && type.startsWith("text/event-stream");
+}
+
+function isEncoded(headers: AnswerHeaders): boolean {
+  const encoding = headers["content-encoding"];
+  return encoding !== undefined && encoding !== "identity";
 }
 
 /** Longest wait for the first byte, ms. */

@@ -25,7 +25,8 @@ interface Link {
   traffic: Traffic;
 }
 
-export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
+/** `onAnswer` sees all that comes back from the target. */
+export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffer) => void): Promise<TcpProxy> {
   const links = new Set<Link>();
   let forNew: Traffic = "both";
   let accepted = 0;
@@ -38,7 +39,10 @@ export async function startTcpProxy(targetPort: number): Promise<TcpProxy> {
     const made: Link = { client, server, traffic: forNew };
     links.add(made);
     client.on("data", (bytes) => made.traffic !== "none" && server.write(bytes));
-    server.on("data", (bytes) => made.traffic === "both" && client.write(bytes));
+    server.on("data", (bytes: Buffer) => {
+      onAnswer?.(bytes);
+      if (made.traffic === "both") client.write(bytes);
+    });
     for (const [socket, other] of [
       [client, server],
       [server, client],
