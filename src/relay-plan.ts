@@ -1,6 +1,6 @@
 // What a request asks for, where it goes and what it may cost: decided before anything is held or sent.
 
-import { FeatureNotGrantedError, InvalidRequestError } from "./errors.js";
+import { FeatureNotGrantedError, InvalidRequestError, UpstreamError } from "./errors.js";
 import { type JsonObject, scanJsonObject } from "./lib/json.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
 import { microdollars } from "./models/prices.js";
@@ -182,9 +182,28 @@ function plan(parts: PlanParts): Plan {
       body,
       unasked: parts.unasked,
       headers: parts.headers,
-      timeoutMs: request.timeoutMs,
+      ...times(request, stream),
     },
   };
+}
+
+/** When the caller's time is over. An answer that is no stream begins when it is whole. */
+function times(request: RelayRequest, stream: boolean): Pick<UpstreamRequest, "endBy" | "beginBy"> {
+  const { arrivedAt, timeoutMs, beginMs } = request;
+  const endMs = stream ? timeoutMs : (timeoutMs ?? beginMs);
+  return {
+    endBy: endMs === undefined ? undefined : arrivedAt + endMs,
+    beginBy: beginMs === undefined ? undefined : arrivedAt + beginMs,
+  };
+}
+
+/** Throws when the caller's time is over: nobody waits for the answer any more. */
+export function checkTime({ upstream, route }: Plan): void {
+  const { endBy, beginBy } = upstream;
+  if (endBy === undefined && beginBy === undefined) return;
+  const now = performance.now();
+  if ((endBy !== undefined && now >= endBy) || (beginBy !== undefined && now >= beginBy))
+    throw new UpstreamError("DEADLINE_EXCEEDED", "request timed out", { upstream: route.upstream });
 }
 
 function quotaRequest({ request, route, provider, api, body, given, stream }: PlanParts): QuotaRequest {

@@ -15,6 +15,8 @@ export interface TypedCall extends RelayRequest {
   readonly ask: TypedAsk | CountAsk;
   /** Aborts when the caller leaves or its deadline passes. */
   readonly signal: AbortSignal;
+  /** Whether a reason of `signal` is the deadline, which the route keeps by itself. */
+  isDeadline(reason: unknown): boolean;
 }
 
 /** What the route knows beside the answer itself. */
@@ -108,6 +110,7 @@ export function createAnswer(
   let status = 0;
   let headers: readonly string[] = [];
   let failure: UpstreamError | undefined;
+  let whole = false;
   const spoken = () => {
     if (!route) throw new Error("asked before the request was admitted");
     const provider = parts.upstreams.provider(route.upstream);
@@ -130,10 +133,15 @@ export function createAnswer(
     write: (chunk) => into.data(chunk, status) !== false,
     onDrain: (resume) => into.onDrain?.(resume),
     onGone(listener) {
-      if (call.signal.aborted) listener();
-      else call.signal.addEventListener("abort", listener, { once: true });
+      const { signal } = call;
+      const aborted = (): void => {
+        if (!call.isDeadline(signal.reason)) listener();
+      };
+      if (signal.aborted) aborted();
+      else signal.addEventListener("abort", aborted, { once: true });
     },
     finish(states) {
+      whole = true;
       limits = states;
     },
     fail(error) {
@@ -147,7 +155,7 @@ export function createAnswer(
     /** Throws when the answer broke off, was an error, or never came because the caller left. */
     check(body: Buffer): void {
       if (failure) throw failure;
-      call.signal.throwIfAborted();
+      if (!whole) call.signal.throwIfAborted();
       if (status >= 300) throw refusedBy(spoken().provider, status, headers, body);
     },
   };

@@ -5,7 +5,16 @@ import { GatewayError, type Reason, UnavailableError, type UpstreamError } from 
 import { uniqueId } from "./lib/ids.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
-import { type ApiPath, type Ask, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
+import {
+  type ApiPath,
+  type Ask,
+  checkTime,
+  eventStart,
+  type Plan,
+  type Planner,
+  planOf,
+  priceOf,
+} from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { UsageEvent } from "./usage/event.js";
 
@@ -23,8 +32,10 @@ export interface RelayRequest {
   readonly feature: Feature;
   readonly edge: UsageEvent["edge"];
   readonly ask: Ask;
-  /** Time the caller allows for the whole exchange, ms. */
+  /** Time the caller allows from its arrival to the end of the answer, ms. */
   readonly timeoutMs: number | undefined;
+  /** Time it allows until the answer begins, which an answer that is no stream does when it is whole, ms. */
+  readonly beginMs?: number | undefined;
   /** When it arrived, by `performance.now()`. */
   readonly arrivedAt: number;
   /** By which way it came: the path of its HTTP route or RPC. */
@@ -85,10 +96,12 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
   try {
     plan = planOf(parts, request);
     if (parts.full()) throw new UnavailableError("OVERLOADED", "usage events cannot be kept", fullRetryMs);
+    checkTime(plan);
     hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
     parts.admitted(request, plan, hold.states);
     reply.admitted(plan.route, hold.states);
 
+    checkTime(plan);
     const exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
 
     const ended = (event = eventOf(request, plan, exchange, undefined));

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { Feature, type RateLimit } from "../../gen/codygateway/v1/common_pb.js";
 import {
   type CompleteRequest,
@@ -100,5 +100,10 @@ function callOf(request: CompleteRequest, context: HandlerContext): Omit<TypedCa
     arrivedAt: performance.now(),
     path: new URL(context.url).pathname,
     signal: context.signal,
+    isDeadline,
   };
+}
+
+function isDeadline(reason: unknown): boolean {
+  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 }

@@ -107,7 +107,7 @@ function apiRoute(
             endUser: endUser?.id === undefined ? undefined : `${actor.id}:${endUser.id}`,
             sourcegraph: undefined,
           },
-          timeoutMs: sdkTimeout(header(req, "x-stainless-timeout"), header(req, "x-timeout-ms")),
+          ...timesOf(req),
           arrivedAt: call.arrivedAt,
           path: call.path,
         },
@@ -154,8 +154,20 @@ function featureOf(value: string | undefined): Feature | undefined {
   );
 }
 
-/** SDKs made with Stainless send seconds; `X-Timeout-Ms` wins. */
-function sdkTimeout(seconds: string | undefined, milliseconds: string | undefined): number | undefined {
-  const ms = milliseconds === undefined ? Number(seconds) * 1000 : Number(milliseconds);
-  return Number.isFinite(ms) && ms > 0 ? ms : undefined;
+/**
+ * `X-Timeout-Ms` is for the whole answer. The seconds that SDKs made with Stainless tell are how long they wait for its beginning:
+ * once a stream has begun they read on, however long it takes.
+ */
+function timesOf(req: HttpCall["req"]): {
+  readonly timeoutMs: number | undefined;
+  readonly beginMs: number | undefined;
+} {
+  const timeoutMs = positive(header(req, "x-timeout-ms"));
+  const seconds = positive(header(req, "x-stainless-timeout"));
+  return { timeoutMs, beginMs: timeoutMs !== undefined || seconds === undefined ? undefined : seconds * 1000 };
+}
+
+function positive(value: string | undefined): number | undefined {
+  const number = Number(value);
+  return number > 0 && Number.isFinite(number) ? number : undefined;
 }

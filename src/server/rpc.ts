@@ -64,11 +64,26 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
       if (Number(request.header.get("content-length") ?? 0) > trustedLength && !oversized(req, maxBytes)) {
         request.header.delete("content-length");
       }
+      boundDeadline(request.header);
       return method(request)
         .then(tellOversize)
         .then((response) => universalResponseToNodeResponse(response, res));
     },
   };
+}
+
+/** The longest that a timer waits. Node's fire at once when they are told to wait longer. */
+const maxTimerMs = 2_147_483_647;
+/** Of `grpc-timeout`; shorter units cannot say so much. */
+const unitsMs: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1000 };
+
+/** Deadlines that no timer can keep become the latest that one can: services have limits of their own, which are shorter. */
+function boundDeadline(header: Headers): void {
+  const connect = header.get("connect-timeout-ms") ?? "";
+  if (/^\d{10}$/.test(connect) && Number(connect) > maxTimerMs) header.set("connect-timeout-ms", String(maxTimerMs));
+  const [, value, unit = ""] = /^(\d{1,8})([HMS])$/.exec(header.get("grpc-timeout") ?? "") ?? [];
+  if (Number(value) * (unitsMs[unit] ?? 0) > maxTimerMs)
+    header.set("grpc-timeout", `${Math.floor(maxTimerMs / 1000)}S`);
 }
 
 /** Node 20 never resumes a generator that waits to write when its client leaves. This does, and harms no other version. */

@@ -47,8 +47,6 @@ export function openExchange(
 ): OpenExchange {
   const meter = request.api.meter();
   const { idleMs } = target.timeouts;
-  const totalMs = Math.min(target.timeouts.totalMs, request.timeoutMs ?? Number.POSITIVE_INFINITY);
-  const firstByteMs = firstByteLimit(target, request);
   let controller: Dispatcher.DispatchController | undefined;
   let resolve: (exchange: Exchange) => void;
   const done = new Promise<Exchange>((resolver) => {
@@ -61,6 +59,8 @@ export function openExchange(
   let paused = false;
 
   const startedAt = performance.now();
+  const endBy = earlier(startedAt + target.timeouts.totalMs, request.endBy);
+  const beginBy = earlier(startedAt + firstByteLimit(target, request), request.beginBy);
   let begunAfterMs: number | undefined;
   let lastByteAt = startedAt;
 
@@ -97,10 +97,13 @@ export function openExchange(
       else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
     },
     tick(nowMs) {
-      const age = nowMs - startedAt;
-      if (age >= totalMs) return fail(timedOut("request timed out"));
-      if (status === undefined && age >= firstByteMs) return fail(timedOut("no answer in time"));
-      if (status !== undefined && !paused && nowMs - lastByteAt >= idleMs) fail(timedOut("the answer stopped coming"));
+      if (nowMs >= endBy) return fail(upstreamError("DEADLINE_EXCEEDED", "request timed out"));
+      if (status === undefined && nowMs >= beginBy)
+        return fail(upstreamError("DEADLINE_EXCEEDED", "no answer in time"));
+      if (status === undefined || paused || nowMs - lastByteAt < idleMs) return;
+      // Of an answer that has begun, the caller has received a part: it is interrupted.
+      const reason = answer?.begun ? "UPSTREAM_INTERRUPTED" : "DEADLINE_EXCEEDED";
+      fail(upstreamError(reason, "the answer stopped coming"));
     },
   };
   watch.add(handler);
@@ -125,13 +128,6 @@ export function openExchange(
       ...(status !== undefined && { status }),
       ...(cause !== undefined && { cause }),
     });
-  }
-
-  function timedOut(message: string): UpstreamError {
-    return upstreamError(
-      status === undefined || request.timeoutMs !== undefined ? "DEADLINE_EXCEEDED" : "UPSTREAM_INTERRUPTED",
-      message,
-    );
   }
 
   function streamed(headers: AnswerHeaders): Answer {
@@ -237,4 +233,8 @@ function isEncoded(headers: AnswerHeaders): boolean {
 /** Longest wait for the first byte, ms. */
 function firstByteLimit({ timeouts }: UpstreamTarget, { stream }: UpstreamRequest): number {
   return stream ? timeouts.firstByteMs : Math.max(timeouts.firstByteMs, wholeFirstByteMs);
+}
+
+function earlier(limit: number, given: number | undefined): number {
+  return given === undefined ? limit : Math.min(limit, given);
 }

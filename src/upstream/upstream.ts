@@ -31,8 +31,10 @@ export interface UpstreamRequest {
   readonly unasked: DropsEvent | undefined;
   /** Headers of the caller, lower case; only those that the API passes on are used. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
-  /** Time the caller allows for the whole exchange; clamped to the configured total. */
-  readonly timeoutMs: number | undefined;
+  /** When the caller's time is over, by `performance.now()`; the configured limits hold beside it. */
+  readonly endBy: number | undefined;
+  /** When it is over for a stream that has not begun. */
+  readonly beginBy: number | undefined;
 }
 
 /** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */
