@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { createShared } from "../lib/shared.js";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "./actor.js";
 import type { AuditEntry } from "./audit.js";
 import { type Override, type OverrideSubject, overrideName } from "./override.js";
@@ -117,8 +118,8 @@ const maxShared = 10_000;
  * more memory than its id, name and token hash.
  */
 export function createRecordReader(): RecordReader {
-  const sharedFeatures = createShared<Actor["features"]>();
-  const sharedSources = createShared<string>();
+  const sharedFeatures = createShared<Actor["features"]>(maxShared);
+  const sharedSources = createShared<string>(maxShared);
   let lastUpdate = new Date(0);
 
   return {
@@ -177,21 +178,4 @@ function check<T>(schema: z.ZodType<T>, value: unknown): T {
   if (success) return data;
   const [issue] = error.issues;
   throw new Error(`${issue?.path.join(".")}: ${issue?.message}`);
-}
-
-/** Gives the same object for the same text, as long as it is among those that were asked for of late. */
-function createShared<T>(): (text: string, make: () => T) => T {
-  let young = new Map<string, T>();
-  let old = young;
-  return (text, make) => {
-    const known = young.get(text);
-    if (known !== undefined) return known;
-    const found = old.get(text) ?? make();
-    if (young.size >= maxShared) {
-      old = young;
-      young = new Map();
-    }
-    young.set(text, found);
-    return found;
-  };
 }

@@ -36,7 +36,8 @@ export const recordVersion = 1;
 /** The key of an actor. Names of sources have no slash. */
 export function actorKey(source: string, id: string): string {
   // A half of a surrogate pair would come back as something else.
-  return `${source}/${id}`.replace(/\p{Surrogate}/gu, "\ufffd");
+  const key = `${source}/${id}`;
+  return key.isWellFormed() ? key : key.toWellFormed();
 }
 
 /** The source and id that an actor's key is made of. */
@@ -48,11 +49,22 @@ export function parseActorKey(key: string): { readonly source: string; readonly 
 export function actorRecord({ told, tokenHashes, tokenTimes, unlistedAt, expiresAt }: ToldActor): StoreRecord {
   const { name, source, id, accessEnabled } = told;
   const updatedAt = told.updatedAt.getTime();
-  // A text of its own: thousands of actors have the same, which is read once.
-  const features = JSON.stringify(told.features);
-  const value = { v: recordVersion, name, accessEnabled, updatedAt, tokenHashes, tokenTimes, unlistedAt, features };
-  const record = { kind: "actors", key: actorKey(source, id), value: JSON.stringify(value) } as const;
+  const own = JSON.stringify({ v: recordVersion, name, accessEnabled, updatedAt, tokenHashes, tokenTimes, unlistedAt });
+  const value = `${own.slice(0, -1)},"features":${featuresText(told.features)}}`;
+  const record = { kind: "actors", key: actorKey(source, id), value } as const;
   return expiresAt === undefined ? record : { ...record, expiresAt };
+}
+
+const featuresTexts = new WeakMap<Actor["features"], string>();
+
+/** A text within the record's: thousands of actors have the same, which is written and read once. */
+function featuresText(features: Actor["features"]): string {
+  let text = featuresTexts.get(features);
+  if (text === undefined) {
+    text = JSON.stringify(JSON.stringify(features));
+    featuresTexts.set(features, text);
+  }
+  return text;
 }
 
 export function actorRemoval(source: string, id: string): StoreRecord {

@@ -134,8 +134,12 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     const hashes = [...new Set(tokens.map((token) => hasher.hash(normaliseToken(token))))];
     // Who is listed first keeps a token that is listed twice: one of the entries is wrong, and nobody knows which.
     const own = hashes.filter((hash) => (holders.get(hash) ?? actor.id) === actor.id);
-    for (const hash of own) holders.set(hash, actor.id);
-    return own;
+    // What is known already is kept, not a copy of it.
+    const kept =
+      known && own.length === known.tokenHashes.length && own.every((hash, at) => hash === known.tokenHashes[at]);
+    const held = kept ? known.tokenHashes : own;
+    for (const hash of held) holders.set(hash, known?.id ?? actor.id);
+    return held;
   }
 
   function takeActor(found: FoundActor): boolean {
@@ -143,8 +147,8 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     const problem = unfitness(source.name, found);
     if (problem !== undefined) return quarantine(id, name.slice(0, 100), problem);
     if (seen.has(id)) return quarantine(id, name, "is listed twice: the first entry counts");
-    seen.add(id);
     const known = directory.get(source.name, id);
+    seen.add(known?.id ?? id);
     const tokenHashes = hashesOf(found, known);
     if (found.tokens !== undefined && tokenHashes.length < new Set(found.tokens).size)
       quarantine(id, name, "has a token that another entry before it has: the first entry counts");

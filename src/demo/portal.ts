@@ -64,6 +64,8 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
   const log = createCallLog<PortalCall>();
   let distortion: ((page: ListCodyGatewayAccessesResponse) => void) | undefined;
   let failure: ConnectError | undefined;
+  /** What pages are cut from, until something changes. */
+  let listing: ReturnType<typeof listingOf> | undefined;
 
   function admit(method: PortalCall["method"], request: PortalCall["request"], context: HandlerContext): void {
     const authorization = context.requestHeader.get("authorization") ?? undefined;
@@ -103,9 +105,10 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
 
   function pageOf({ pageSize, pageToken }: ListCodyGatewayAccessesRequest): ListCodyGatewayAccessesResponse {
     const size = Math.min(pageSize > 0 ? pageSize : maxPageSize, maxPageSize);
-    const all = [...accesses.values()];
-    const start = pageToken === "" ? 0 : all.findIndex(({ subscriptionId }) => subscriptionId === pageToken);
-    if (start === -1) throw new ConnectError("invalid page token", Code.InvalidArgument);
+    listing ??= listingOf(accesses);
+    const { all, places } = listing;
+    const start = pageToken === "" ? 0 : places.get(pageToken);
+    if (start === undefined) throw new ConnectError("invalid page token", Code.InvalidArgument);
     const next = all[start + size]?.subscriptionId ?? "";
     return create(ListCodyGatewayAccessesResponseSchema, {
       accesses: all.slice(start, start + size),
@@ -133,7 +136,10 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
     accesses,
     set: (given) => setAccess(many(given).map(accessOf)),
     setAccess,
-    remove: (id) => void accesses.delete(`es_${id}`),
+    remove(id) {
+      listing = undefined;
+      accesses.delete(`es_${id}`);
+    },
     distort: (change) => {
       distortion = change;
     },
@@ -143,8 +149,15 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
   };
 
   function setAccess(given: OneOrMany<Access>): void {
+    listing = undefined;
     for (const each of many(given)) accesses.set(each.subscriptionId ?? "", create(CodyGatewayAccessSchema, each));
   }
+}
+
+/** All in order, and where each begins. */
+function listingOf(accesses: ReadonlyMap<string, CodyGatewayAccess>) {
+  const all = [...accesses.values()];
+  return { all, places: new Map(all.map(({ subscriptionId }, at) => [subscriptionId, at])) };
 }
 
 function holderOf(accesses: Iterable<CodyGatewayAccess>, token: string): CodyGatewayAccess | undefined {

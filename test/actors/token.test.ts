@@ -19,6 +19,20 @@ describe("createTokenHasher", () => {
     expect(createTokenHasher("pepper").hash("a token")).toBe(expected);
   });
 
+  it.each(["", "é".repeat(20), "a".repeat(64), "a".repeat(65), "long ".repeat(100)])(
+    "is HMAC for any pepper: %j",
+    (pepper) => {
+      for (const token of ["a token", "another one"])
+        expect(createTokenHasher(pepper).hash(token)).toBe(
+          createHmac("sha256", pepper).update(sha256(token)).digest("base64url"),
+        );
+    },
+  );
+
+  it("takes nothing for a SHA-256 that is none", () => {
+    expect(() => createTokenHasher("pepper").fromSha256("abcd")).toThrow("digest of 2 bytes, expected 32");
+  });
+
   it("gives the same for a token and for its SHA-256", () => {
     const hasher = createTokenHasher("pepper");
 

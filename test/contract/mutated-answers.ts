@@ -71,7 +71,11 @@ export function describeMutatedAnswers(rounds: number, timeoutMs: number): void 
       const chance = createChance(1);
       const kinds = { actor: 0, invalid: 0 };
       for (let round = 0; round < rounds * 10; round++) {
-        const entry = entryOf(mutatedAccess(chance, demoUuid(`${round}`)), { burst, now: new Date(0) });
+        const entry = entryOf(mutatedAccess(chance, demoUuid(`${round}`)), {
+          burst,
+          now: new Date(0),
+          shared: (_, make) => make(),
+        });
         kinds[entry.kind]++;
         expectFit([entry]);
       }

@@ -22,29 +22,43 @@ export const idPrefix = "es_";
 
 const maxTokens = 1_000;
 
-interface Reading {
+/** How accesses are read. */
+export interface Reading {
   readonly burst: Burst;
   readonly now: Date;
+  /** The same for the same limits: nearly all subscriptions have those of a plan. */
+  readonly shared: (text: string, make: () => Actor["features"]) => Actor["features"];
 }
 
 /** The actor of a subscription. Throws `NonsenseError`. */
-export function actorOf(access: CodyGatewayAccess, { burst, now }: Reading): FoundActor {
+export function actorOf(access: CodyGatewayAccess, { burst, now, shared }: Reading): FoundActor {
   const id = toldId(withoutPrefix(access.subscriptionId));
+  const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
+  const limits = `${limitText(chat)} ${limitText(code)} ${limitText(embeddings)}`;
+  const actor: Actor = {
+    id,
+    name: toldName(access.subscriptionDisplayName, id),
+    source: enterpriseName,
+    accessEnabled: access.enabled,
+    features: shared(limits, () => featuresOf(access, burst)),
+    updatedAt: now,
+  };
+  return { actor, tokens: tokensOf(access) };
+}
+
+function featuresOf(access: CodyGatewayAccess, burst: Burst): Actor["features"] {
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const given: [Feature, FeatureAccess | undefined][] = [
     ["chat_completions", accessOf("the chat limit", chat, "requests", burst)],
     ["code_completions", accessOf("the code limit", code, "requests", burst)],
     ["embeddings", accessOf("the embeddings limit", embeddings, "tokens", burst)],
   ];
-  const actor: Actor = {
-    id,
-    name: toldName(access.subscriptionDisplayName, id),
-    source: enterpriseName,
-    accessEnabled: access.enabled,
-    features: Object.fromEntries(given.filter(([, each]) => each !== undefined)),
-    updatedAt: now,
-  };
-  return { actor, tokens: tokensOf(access) };
+  return Object.fromEntries(given.filter(([, each]) => each !== undefined));
+}
+
+/** The same for limits that say the same. */
+function limitText(limit: CodyGatewayRateLimit | undefined): string {
+  return limit ? `${limit.limit}/${limit.intervalDuration?.seconds}.${limit.intervalDuration?.nanos}` : "-";
 }
 
 /** One entry of a listing, as its bytes: whatever is in them, it is an entry. */

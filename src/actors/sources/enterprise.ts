@@ -1,11 +1,13 @@
 import type { Clock } from "../../lib/clock.js";
 import type { TokenSource } from "../../lib/oauth.js";
+import { createShared } from "../../lib/shared.js";
 import { createTurns } from "../../lib/turns.js";
+import type { Actor } from "../actor.js";
 import type { Burst } from "../burst.js";
 import type { FoundActor, ListedEntry, Source } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { NonsenseError } from "../told.js";
-import { actorOf, enterpriseName, entryOf, idPrefix } from "./enterprise-access.js";
+import { actorOf, enterpriseName, entryOf, idPrefix, type Reading } from "./enterprise-access.js";
 import {
   createPortalClient,
   type PortalOptions,
@@ -23,6 +25,8 @@ export interface EnterpriseOptions extends PortalOptions {
 /** A listing of more pages does not end. */
 const maxPages = 100_000;
 const coolDownMs = 600_000;
+/** Most different sets of limits that are kept at hand, twice. */
+const maxShared = 1_000;
 
 /** Subscriptions as the Enterprise Portal knows them, by the tokens of their licence keys. */
 export function createEnterpriseSource(
@@ -31,7 +35,8 @@ export function createEnterpriseSource(
 ): Source {
   const { burst, pageSize = 500 } = options;
   const portal = createPortalClient(parts, options);
-  const reading = () => ({ burst, now: new Date(parts.clock.now()) });
+  const shared = createShared<Actor["features"]>(maxShared);
+  const reading = (): Reading => ({ burst, shared, now: new Date(parts.clock.now()) });
 
   async function find(
     query: Parameters<typeof portal.get>[0],
