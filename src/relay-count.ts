@@ -7,7 +7,7 @@ import type { Tokenizer } from "./models/tokenizer.js";
 import type { CompleteRequest, Part } from "./providers/typed.js";
 import { type RelayParts, relay } from "./relay.js";
 import type { CountAsk } from "./relay-plan.js";
-import { createAnswer, decoded, type TypedCall } from "./relay-typed.js";
+import { createAnswer, type TypedCall } from "./relay-typed.js";
 import type { Exchange, Reply, UpstreamRequest } from "./upstream/upstream.js";
 
 /** A count under way. */
@@ -26,8 +26,8 @@ export interface Count {
 /** Throws a `GatewayError`. */
 export async function relayCount(parts: RelayParts & { tokenizer: Tokenizer }, call: CountCall): Promise<Count> {
   const { upstreams, tokenizer } = parts;
-  const chunks: Buffer[] = [];
   let own: number | undefined;
+  let told: number | undefined;
   const counting: RelayParts = {
     ...parts,
     upstreams: {
@@ -41,16 +41,15 @@ export async function relayCount(parts: RelayParts & { tokenizer: Tokenizer }, c
     // Where it is counted here, no upstream has answered.
     emit: (event, end) => parts.emit(own === undefined ? event : { ...event, upstreamStatus: undefined }, end),
   };
-  const answer = createAnswer(parts, call, { data: (chunk) => chunks.push(chunk) });
+  const answer = createAnswer(parts, call, {
+    data(body) {
+      const count = answer.spoken().provider.apis.find((api) => api.count)?.count;
+      if (own === undefined) told = count?.decode(JSON.parse(body.toString("utf8")));
+    },
+  });
   await relay(counting, call, answer.reply);
-  const body = Buffer.concat(chunks);
-  answer.check(body);
-  const { model } = answer.charged();
-  if (own !== undefined) return { inputTokens: own, estimated: true, model };
-  const { provider } = answer.spoken();
-  const count = provider.apis.find((api) => api.count)?.count;
-  const inputTokens = decoded(provider, () => count?.decode(JSON.parse(body.toString("utf8"))) ?? 0);
-  return { inputTokens, estimated: false, model };
+  answer.check();
+  return { inputTokens: own ?? told ?? 0, estimated: own !== undefined, model: answer.charged().model };
 }
 
 /** What begins and ends a message, in tokens; what begins the answer. */

@@ -1,6 +1,6 @@
 // The typed edge's end of the route: native answers become typed ones as they pass.
 
-import { GatewayError, UpstreamError } from "./errors.js";
+import { UpstreamError } from "./errors.js";
 import { createQueue } from "./lib/queue.js";
 import type { Route } from "./models/catalogue.js";
 import type { Provider } from "./providers/provider.js";
@@ -29,20 +29,19 @@ export interface Charged {
 
 /** Longest event that is decoded: a picture or a large tool call in one piece. */
 const maxEventBytes = 16 * 1024 * 1024;
+const noBytes = Buffer.alloc(0);
 /** Events that may wait for a slow caller before the upstream is paused. */
 const maxWaiting = 64;
 
 /** One completion, whole. Throws a `GatewayError`. */
 export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ answer: TypedAnswer } & Charged> {
-  const chunks: Buffer[] = [];
-  const answer = createAnswer(parts, call, { data: (chunk) => chunks.push(chunk) });
+  let decoded: TypedAnswer = {};
+  const answer = createAnswer(parts, call, {
+    data: (body) => (decoded = answer.spoken().api.typed.decode(JSON.parse(body.toString("utf8")))),
+  });
   await relay(parts, call, answer.reply);
-  answer.check(Buffer.concat(chunks));
-  const { api, provider } = answer.spoken();
-  return {
-    answer: decoded(provider, () => api.typed.decode(JSON.parse(Buffer.concat(chunks).toString("utf8")))),
-    ...answer.charged(),
-  };
+  answer.check();
+  return { answer: decoded, ...answer.charged() };
 }
 
 /** The same as events while the upstream produces them; the last one is `finished`. Throws a `GatewayError`. */
@@ -51,9 +50,7 @@ export async function* relayStream(
   call: TypedCall,
 ): AsyncGenerator<{ event: TypedEvent; charged: Charged }> {
   const queue = createQueue<TypedEvent>(maxWaiting);
-  const errorBody: Buffer[] = [];
   let decoder: TypedDecoder | undefined;
-  let broken: unknown;
   // `finished` waits for the settlement, whose figures it carries.
   let last: TypedEvent | undefined;
 
@@ -65,32 +62,33 @@ export async function* relayStream(
   };
   const scanner = createSseScanner(
     (data) => {
-      if (broken !== undefined) return;
-      try {
-        decoder ??= answer.spoken().api.typed.decoder();
-        pass(decoder.event(data.toString("utf8")));
-      } catch (error) {
-        broken = error;
-      }
+      decoder ??= answer.spoken().api.typed.decoder();
+      pass(decoder.event(data.toString("utf8")));
     },
-    { maxEventBytes, onOversize: () => (broken ??= new Error("event is too large")) },
+    {
+      maxEventBytes,
+      onOversize() {
+        throw new Error("event is too large");
+      },
+    },
   );
   const answer = createAnswer(parts, call, {
-    data(chunk, status) {
-      if (status < 300) scanner.push(chunk);
-      else errorBody.push(chunk);
+    data(chunk) {
+      scanner.push(chunk);
       return queue.hasRoom();
+    },
+    ended() {
+      scanner.end();
+      pass(decoder?.end() ?? []);
+      if (!last) throw new Error("no end");
     },
     onDrain: queue.onRoom,
   });
 
   relay(parts, call, answer.reply)
     .then(() => {
-      scanner.end();
-      answer.check(Buffer.concat(errorBody));
-      if (broken !== undefined) throw asUpstreamError(answer.spoken().provider, broken);
-      pass(decoded(answer.spoken().provider, () => decoder?.end() ?? []));
-      if (!last) throw asUpstreamError(answer.spoken().provider, new Error("no end"));
+      answer.check();
+      if (!last) throw new Error("an answer without an end");
       queue.push(last);
       queue.end();
     })
@@ -103,12 +101,18 @@ export async function* relayStream(
 export function createAnswer(
   parts: RelayParts,
   call: TypedCall,
-  into: { data(chunk: Buffer, status: number): unknown; onDrain?(resume: () => void): void },
+  into: {
+    /** Takes bytes of a good answer. What it throws says that they are none; false: stop until `onDrain`. */
+    data(chunk: Buffer): unknown;
+    ended?(): void;
+    onDrain?(resume: () => void): void;
+  },
 ) {
   let route: Route | undefined;
   let limits: readonly LimitState[] = [];
   let status = 0;
   let headers: readonly string[] = [];
+  let refusal: Buffer = noBytes;
   let failure: UpstreamError | undefined;
   let whole = false;
   const spoken = () => {
@@ -121,16 +125,17 @@ export function createAnswer(
       route = to;
       limits = states;
     },
-    start(code, answerHeaders) {
+    start(code) {
       status = code;
-      headers = answerHeaders;
     },
     whole(code, answerHeaders, body) {
       status = code;
       headers = answerHeaders;
-      into.data(body, code);
+      if (code < 300) into.data(body);
+      else refusal = body;
     },
-    write: (chunk) => into.data(chunk, status) !== false,
+    write: (chunk) => into.data(chunk) !== false,
+    ended: () => into.ended?.(),
     onDrain: (resume) => into.onDrain?.(resume),
     onGone(listener) {
       const { signal } = call;
@@ -153,10 +158,10 @@ export function createAnswer(
     spoken,
     charged: (): Charged => ({ model: route?.name ?? "", limits }),
     /** Throws when the answer broke off, was an error, or never came because the caller left. */
-    check(body: Buffer): void {
+    check(): void {
       if (failure) throw failure;
       if (!whole) call.signal.throwIfAborted();
-      if (status >= 300) throw refusedBy(spoken().provider, status, headers, body);
+      if (status >= 300) throw refusedBy(spoken().provider, status, headers, refusal);
     },
   };
 }
@@ -175,21 +180,4 @@ function refusedBy(provider: Provider, status: number, headers: readonly string[
   // What is wrong with a request is between the caller and the provider: it is told in the provider's words.
   const words = provider.readError(body) ?? "upstream refused the request";
   return new UpstreamError("UPSTREAM_REFUSED_REQUEST", words, details);
-}
-
-/** What `decode` returns; what it throws is the upstream's fault. */
-export function decoded<T>(provider: Provider, decode: () => T): T {
-  try {
-    return decode();
-  } catch (error) {
-    throw asUpstreamError(provider, error);
-  }
-}
-
-function asUpstreamError(provider: Provider, cause: unknown): GatewayError {
-  if (cause instanceof GatewayError) return cause;
-  return new UpstreamError("UPSTREAM_INTERRUPTED", "upstream sent an answer that cannot be read", {
-    upstream: provider.kind,
-    cause,
-  });
 }

@@ -78,11 +78,10 @@ export function openExchange(
       lastByteAt = watch.now();
       const refusal = refusedAnswer(code);
       if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
-      const streams = isSuccess(code) && isEventStream(headers);
       // It was asked not to be: nothing of it could be read.
-      if (streams && isEncoded(headers))
-        return fail(upstreamError("UPSTREAM_REJECTED", "upstream compressed a stream"));
-      answer = streams ? streamed(headers) : whole(code, headers);
+      if (isSuccess(code) && isEncoded(headers))
+        return fail(upstreamError("UPSTREAM_REJECTED", "upstream compressed its answer"));
+      answer = isSuccess(code) && isEventStream(headers) ? streamed(headers) : whole(code, headers);
     },
     onResponseData(_controller, chunk) {
       if (ended) return;
@@ -122,6 +121,10 @@ export function openExchange(
     end({ kind: "failed", error, started: answer?.begun === true });
   }
 
+  function unreadable(cause: unknown): void {
+    fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream sent an answer that cannot be read", cause));
+  }
+
   function upstreamError(reason: UpstreamError["reason"], message: string, cause?: unknown): UpstreamError {
     return new UpstreamError(reason, message, {
       upstream: target.name,
@@ -151,17 +154,25 @@ export function openExchange(
       data(chunk) {
         bytes += chunk.length;
         if (bytes > maxStreamBytes) return fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream answer is too large"));
-        pass(filter ? filter.push(chunk) : chunk);
+        try {
+          pass(filter ? filter.push(chunk) : chunk);
+        } catch (cause) {
+          scanner.push(chunk);
+          return unreadable(cause);
+        }
         scanner.push(chunk);
       },
       end() {
         scanner.end();
         if (meter.ended === undefined)
-          fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream ended its answer before it was complete"));
-        else {
+          return fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream ended its answer before it was complete"));
+        try {
           if (filter) pass(filter.rest());
-          end({ kind: "answered", streamError: meter.ended === "error" });
+          reply.ended?.();
+        } catch (cause) {
+          return unreadable(cause);
         }
+        end({ kind: "answered", streamError: meter.ended === "error" });
       },
     };
   }
@@ -179,11 +190,17 @@ export function openExchange(
       end() {
         const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
         if (isSuccess(code)) meter.whole(body);
-        this.begun = true;
+        if (isSuccess(code) && !isAnswer(meter, body))
+          return fail(upstreamError("UPSTREAM_REJECTED", "upstream sent bytes that are no answer"));
         const passed = passedHeaders(headers);
         const retryAfter = retryHint(target, code, headers);
         if (retryAfter !== undefined) passed.push("retry-after", String(retryAfter));
-        reply.whole(passedStatus(code), passed, body);
+        try {
+          reply.whole(passedStatus(code), passed, body);
+        } catch (cause) {
+          return unreadable(cause);
+        }
+        this.begun = true;
         end({ kind: "answered", streamError: false });
       },
     };
@@ -214,6 +231,17 @@ function refusedAnswer(status: number): { reason: UpstreamError["reason"]; messa
 
 function meterEvents(meter: Meter): SseScanner {
   return createSseScanner((data) => meter.event(data), { maxEventBytes: meter.maxEventBytes ?? maxMeteredEventBytes });
+}
+
+/** Whether a whole body can be one: it has told its usage, or is JSON at least. */
+function isAnswer({ usage }: Meter, body: Buffer): boolean {
+  for (const _ in usage) return true;
+  try {
+    JSON.parse(body.toString("utf8"));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isSuccess(status: number | undefined): boolean {

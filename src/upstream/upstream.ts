@@ -2,7 +2,10 @@ import type { UpstreamError } from "../errors.js";
 import type { Api, Provider, Usage } from "../providers/provider.js";
 import type { DropsEvent } from "../providers/sse-filter.js";
 
-/** Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. */
+/**
+ * Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. `whole`, `write` and `ended` throw when what
+ * came cannot be read as an answer: then the upstream has failed.
+ */
 export interface Reply {
   /** Begins a streamed answer. Headers are names, lower case, and values in turn, already filtered. */
   start(status: number, headers: readonly string[]): void;
@@ -10,6 +13,8 @@ export interface Reply {
   whole(status: number, headers: readonly string[], body: Buffer): void;
   /** Passes bytes of a stream on. False: stop until `onDrain` calls back. */
   write(chunk: Buffer): boolean;
+  /** The stream has ended as it should. */
+  ended?(): void;
   /** Calls `resume` once, when more can be written. */
   onDrain(resume: () => void): void;
   /** Calls `listener` once, as soon as the caller has left; at once if it already has. */
