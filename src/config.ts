@@ -5,6 +5,7 @@ import { backEndNotices, backEndsOf, checkBackEnds } from "./config/back-ends.js
 import { type EnvironmentReading, readEnvironment } from "./config/environment.js";
 import { readConfigFile } from "./config/file.js";
 import type { FileContent } from "./config/file-schema.js";
+import { flaggingOf } from "./config/flagging.js";
 import type { Environment, ReadFile } from "./config/secrets.js";
 import type { Config, Loaded, Problem } from "./config/types.js";
 import { environmentUpstreams, mergeUpstreams } from "./config/upstreams.js";
@@ -42,7 +43,14 @@ export function loadConfig(env: Environment, readFile: ReadFile, clock: Clock = 
   return { config: { ...config, notices: [...notices, ...openEnds(config)] } };
 }
 
-const nothing: FileContent = { upstreams: [], models: [], staticActors: [], quotaStoreFailure: {}, unused: [] };
+const nothing: FileContent = {
+  upstreams: [],
+  models: [],
+  staticActors: [],
+  quotaStoreFailure: {},
+  flagging: {},
+  unused: [],
+};
 const noFile = { content: nothing, problems: [] };
 
 const noProvider: Problem = {
@@ -114,6 +122,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     embeddingsModels: values.embeddingsModels,
     maxTokensToSample: values.maxTokensToSample,
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
+    flagging: flaggingOf(values, file.flagging),
     eventSinks: values.eventSinks,
     events: {
       maxWaiting: values.eventsMaxWaiting,

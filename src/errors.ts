@@ -13,6 +13,7 @@ export type Reason =
   | "FEATURE_NOT_GRANTED"
   | "MODEL_NOT_ALLOWED"
   | "CAPABILITY_MISSING"
+  | "PROMPT_BLOCKED"
   | "INVALID_REQUEST"
   | "NOT_FOUND"
   | "MESSAGE_TOO_LARGE"
@@ -123,6 +124,22 @@ export class InvalidRequestError extends GatewayError {
     override readonly reason: "INVALID_REQUEST" | "CAPABILITY_MISSING" = "INVALID_REQUEST",
   ) {
     super(reason, message);
+  }
+}
+
+/** The prompt, or what is asked for, is against the acceptable use policy. The message is meant for the caller. */
+export class PromptBlockedError extends GatewayError {
+  override readonly name = "PromptBlockedError";
+  constructor(
+    /** By which support finds the request: the id of its event. */
+    readonly requestId: string,
+  ) {
+    super(
+      "PROMPT_BLOCKED",
+      "We blocked your request because we detected your prompt to be against our Acceptable Use Policy (https://sourcegraph.com/terms/aup). " +
+        "Try again by removing any phrases that may violate our AUP. " +
+        `If you think this is a mistake, please contact support@sourcegraph.com and reference this ID: ${requestId}`,
+    );
   }
 }
 

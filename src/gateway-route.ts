@@ -4,6 +4,7 @@ import { availableUpstreams, type Config, type UpstreamConfig } from "./config.j
 import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
+import { createGuard } from "./guard/guard.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
@@ -79,6 +80,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
   const tokenizer = createTokenizer();
+  const guard = createGuard({ countTokens: tokenizer.count }, config.flagging.policy);
   const accounting = createAccounting({ ...parts, ledger });
 
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
@@ -89,6 +91,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       catalogue,
       upstreams,
       quota,
+      checks: guard && { guard },
       full,
       began: accounting.began,
       admitted: accounting.admitted,
@@ -100,7 +103,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     accounting,
     abort: () => void upstreams.close(),
     async close() {
-      await tokenizer.close();
+      await Promise.all([tokenizer.close(), guard?.close()]);
       await upstreams.close();
       const untold = await quota.close(settleMs);
       if (untold > 0) log.error({ untold }, "requests could not be settled: the store is away");

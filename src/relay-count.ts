@@ -72,10 +72,7 @@ async function countHere(
     if (part.kind.case === "document")
       throw new InvalidRequestError(`${path}: tokens of documents cannot be counted`, path, "CAPABILITY_MISSING");
   const images = parts.filter(({ part }) => part.kind.case === "image").length;
-  const calls = parts.flatMap(({ part: { kind } }) =>
-    kind.case === "toolUse" ? [`${kind.value.name} ${JSON.stringify(kind.value.input ?? {})}`] : [],
-  );
-  const text = [api.prompt(scanJsonObject(body)), ...calls].join("\n");
+  const text = api.prompt(scanJsonObject(body));
   const around = messages.length === 0 ? 0 : messages.length * tokensPerMessage + tokensForAnswer;
   return (await tokenizer.count(text)) + around + images * tokensPerImage;
 }

@@ -1,10 +1,11 @@
 // THE route of one request: limits, upstream, settlement, event. Both edges come through here, typed RPCs and HTTP.
 
 import type { Actor, Feature } from "./actors/actor.js";
-import { GatewayError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
+import { GatewayError, PromptBlockedError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
 import { uniqueId } from "./lib/ids.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
+import { type Checks, check } from "./relay-check.js";
 import {
   type ApiPath,
   type Ask,
@@ -16,7 +17,7 @@ import {
   priceOf,
 } from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
-import type { UsageEvent } from "./usage/event.js";
+import type { FlaggedEvent, UsageEvent } from "./usage/event.js";
 
 export type { ApiPath };
 
@@ -55,6 +56,8 @@ export interface RelayReply extends Reply {
 export interface RelayParts extends Planner {
   readonly quota: Quota;
   readonly upstreams: Upstreams;
+  /** Undefined: nothing is checked. */
+  readonly checks: Checks | undefined;
   /** Whether there is no room for events of further requests, and they are to be refused for it. */
   readonly full: () => boolean;
   /** Told of each request as it comes in. Must not throw. */
@@ -82,7 +85,7 @@ export interface RelayEnd {
 const fullRetryMs = 5_000;
 
 /**
- * Relays one request: reserve, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
+ * Relays one request: reserve, check, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
  * began; then nothing was charged.
  */
 export async function relay(parts: RelayParts, received: RelayRequest, reply: RelayReply): Promise<void> {
@@ -91,6 +94,7 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
   let plan: Plan | undefined;
   let hold: Hold | undefined;
   let event: UsageEvent | undefined;
+  let flagged: FlaggedEvent | undefined;
   let failure: unknown;
   parts.began(request);
   try {
@@ -98,13 +102,15 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
     if (parts.full()) throw new UnavailableError("OVERLOADED", "usage events cannot be kept", fullRetryMs);
     checkTime(plan);
     hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
+    if (parts.checks) flagged = await check(parts.checks, request, plan);
+    if (flagged?.blocked) throw new PromptBlockedError(request.id);
     parts.admitted(request, plan, hold.states);
     reply.admitted(plan.route, hold.states);
 
     checkTime(plan);
     const exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
 
-    const ended = (event = eventOf(request, plan, exchange, undefined));
+    const ended = (event = eventOf(request, plan, exchange, undefined, flagged));
     if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), () => JSON.stringify(ended));
     else await hold.refund(() => JSON.stringify(ended));
 
@@ -114,7 +120,7 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
   } catch (error) {
     failure = error;
     if (event === undefined) {
-      const ended = (event = eventOf(request, plan, undefined, failure));
+      const ended = (event = eventOf(request, plan, undefined, failure, flagged));
       await hold?.refund(() => JSON.stringify(ended));
     }
     throw error;
@@ -146,6 +152,7 @@ function eventOf(
   plan: Plan | undefined,
   exchange: Exchange | undefined,
   failure: unknown,
+  flagged: FlaggedEvent | undefined,
 ): UsageEvent {
   const durationMs = performance.now() - request.arrivedAt;
   const { upstreamMs = 0, firstByteMs } = exchange ?? {};
@@ -172,6 +179,7 @@ function eventOf(
     durationMs: toMicroseconds(durationMs),
     upstreamMs: toMicroseconds(upstreamMs),
     firstByteMs: firstByteMs === undefined ? undefined : toMicroseconds(durationMs - upstreamMs + firstByteMs),
+    flagged,
   };
 }
 

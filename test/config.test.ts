@@ -139,8 +139,8 @@ describe("loadConfig, environment", () => {
     const { notices } = load({
       ...key,
       CODY_GATEWAY_AUTO_FLUSH_STREAMING_RESPONSES: "true",
-      CODY_GATEWAY_ANTHROPIC_REQUEST_BLOCKING_ENABLED: "canary",
-      CODY_GATEWAY_ANTHROPIC_BLOCKED_PROMPT_PATTERNS: "canary",
+      CODY_GATEWAY_FIREWORKS_DISABLE_SINGLE_TENANT: "canary",
+      CODY_GATEWAY_IDENTIFIERS_TO_LOG_FOR: "canary",
       CODY_GATEWAY_ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL_FILE: "/run/canary",
       CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: "canary",
     });
@@ -148,7 +148,7 @@ describe("loadConfig, environment", () => {
     expect(notices).toEqual(
       expect.arrayContaining([
         "CODY_GATEWAY_AUTO_FLUSH_STREAMING_RESPONSES: no effect, streams are always passed on as they come",
-        "CODY_GATEWAY_ANTHROPIC_BLOCKED_PROMPT_PATTERNS, CODY_GATEWAY_ANTHROPIC_REQUEST_BLOCKING_ENABLED: no effect, prompts are not checked yet: nothing is flagged or blocked",
+        "CODY_GATEWAY_IDENTIFIERS_TO_LOG_FOR: no effect, prompts are never written to events or logs",
         "CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: no effect, there is no such setting (misspelt?)",
       ]),
     );

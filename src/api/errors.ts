@@ -33,6 +33,7 @@ const codes: Readonly<Record<Reason, Code>> = {
   MODEL_NOT_ALLOWED: Code.InvalidArgument,
   CAPABILITY_MISSING: Code.InvalidArgument,
   INVALID_REQUEST: Code.InvalidArgument,
+  PROMPT_BLOCKED: Code.InvalidArgument,
   NOT_FOUND: Code.NotFound,
   MESSAGE_TOO_LARGE: Code.ResourceExhausted,
   QUOTA_EXCEEDED: Code.ResourceExhausted,

@@ -1,6 +1,7 @@
 // What must hold between the entries of the configuration file.
 
 import type { StaticActor } from "../actors/sources/static.js";
+import { checkFlagging } from "./flagging.js";
 import { vendors } from "./settings.js";
 import { upstreamKinds } from "./types.js";
 
@@ -35,6 +36,7 @@ export function checkNames(raw: unknown, upstreams: readonly string[]): Issue[] 
     ...twice(entries(raw, "actors"), "id"),
     ...providers.flatMap(checkProvider),
     ...targets.flatMap((target) => checkTarget(target, known, virtual)),
+    ...(isRecord(raw) ? checkFlagging(raw["flagging"], known) : []),
   ];
 }
 

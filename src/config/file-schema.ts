@@ -5,9 +5,11 @@ import { z } from "zod";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "../actors/actor.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import { minTokenLength } from "../actors/token.js";
+import { type FlaggingFile, flaggingSection } from "./flagging.js";
 import * as as from "./schemas.js";
 import type { SecretReader } from "./secrets.js";
 import { vendors } from "./settings.js";
+import { strict } from "./strict.js";
 import { type ModelConfig, type StoreFailure, type UpstreamConfig, upstreamKinds } from "./types.js";
 
 /** A file that is right. */
@@ -16,6 +18,7 @@ export interface FileContent {
   readonly models: readonly ModelConfig[];
   readonly staticActors: readonly StaticActor[];
   readonly quotaStoreFailure: Readonly<Partial<Record<Feature, StoreFailure>>>;
+  readonly flagging: FlaggingFile;
   /** Sections that are accepted and have no effect yet. */
   readonly unused: readonly string[];
 }
@@ -27,25 +30,18 @@ export function fileSchema(secrets: SecretReader, now: Date) {
     models: z.array(model).default([]),
     actors: z.array(actor(secrets, now)).default([]),
     quotaStoreFailure: byFeature(as.storeFailure).default({}),
-    flagging: z.record(z.string(), z.unknown()).optional(),
+    flagging: flaggingSection.default({}),
     notifications: z.array(notification).optional(),
-  }).transform(({ providers, models, actors, quotaStoreFailure, ...rest }): FileContent => {
+  }).transform(({ providers, models, actors, quotaStoreFailure, flagging, ...rest }): FileContent => {
     const unused = Object.entries(rest).flatMap(([section, value]) => (value === undefined ? [] : [section]));
     return {
       upstreams: providers,
       models,
       staticActors: actors,
       quotaStoreFailure: defined(quotaStoreFailure),
+      flagging,
       unused,
     };
-  });
-}
-
-/** An object of exactly these keys. */
-function strict<T extends z.core.$ZodLooseShape>(shape: T) {
-  const known = Object.keys(shape).join(", ");
-  return z.strictObject(shape, {
-    error: (issue) => (issue.code === "unrecognized_keys" ? `unknown key, expected one of ${known}` : undefined),
   });
 }
 

@@ -55,6 +55,12 @@ export const redisTimeout = parsed("a duration of 10ms to 10s, such as 100ms", (
   return ms !== undefined && ms >= 10 && ms <= 10_000 ? Math.round(ms) : undefined;
 });
 
+/** How long something is kept. */
+export const retention = parsed("a duration of 1m to 90d, such as 1h or 7d", (words) => {
+  const ms = parseDuration(words);
+  return ms !== undefined && ms >= 60_000 && ms <= 90 * 86_400_000 ? Math.round(ms) : undefined;
+});
+
 /** How long a hold lives without being renewed. */
 export const lease = parsed("a duration of 1s to 10m, such as 30s", (words) => {
   const ms = parseDuration(words);
@@ -124,6 +130,26 @@ export const adminTokens = parsed(
     });
     const names = new Set(tokens.map(({ name }) => name));
     return tokens.length > 0 && names.size === entries.length ? tokens : undefined;
+  },
+);
+
+/** A key under which something is encrypted, and the name that what it encrypted bears. */
+export interface SealingKey {
+  readonly name: string;
+  /** 32 bytes. */
+  readonly key: Buffer;
+}
+
+/** `name:64 hex digits`, comma separated. */
+export const sealingKeys = parsed(
+  "name:key, comma separated, each name once; a key is 64 hex digits: openssl rand -hex 32 makes one",
+  (words): readonly SealingKey[] | undefined => {
+    const entries = split(words);
+    const keys = entries.flatMap((entry): SealingKey[] => {
+      const [, name, hex] = /^([\w-]{1,32}):([0-9a-f]{64})$/i.exec(entry) ?? [];
+      return name === undefined || hex === undefined ? [] : [{ name, key: Buffer.from(hex, "hex") }];
+    });
+    return keys.length > 0 && new Set(keys.map(({ name }) => name)).size === entries.length ? keys : undefined;
   },
 );
 

@@ -3,6 +3,7 @@
 import type { z } from "zod";
 import { backEnds } from "./back-ends.js";
 import * as sinks from "./event-sinks.js";
+import { flagging } from "./flagging.js";
 import * as as from "./schemas.js";
 import { type Setting, secret, setting } from "./setting.js";
 
@@ -264,7 +265,7 @@ const telling = {
 };
 
 /** All settings but the vendors', by the name of their value. */
-export const settings = { ...listening, ...limits, ...actors, ...backEnds, ...upstreams, ...telling };
+export const settings = { ...listening, ...limits, ...actors, ...backEnds, ...upstreams, ...flagging, ...telling };
 
 /** What the settings say. */
 export type SettingValues = {
@@ -281,6 +282,7 @@ export const sections: readonly { readonly title: string; readonly settings: rea
     title: "Providers",
     settings: [...Object.values(vendors).flatMap(Object.values<Setting>), ...Object.values(upstreams)],
   },
+  { title: "Checks of prompts", settings: Object.values<Setting>(flagging) },
   { title: "Events and logs", settings: Object.values(telling) },
 ];
 
@@ -324,10 +326,6 @@ export const ignored: readonly Ignored[] = [
     why: "the Enterprise Portal says which subscriptions have access",
   },
   {
-    names: gateway("DOTCOM_FLAGGED_PROMPT_RECORDER_TTL"),
-    why: "prompts are not checked yet: nothing is flagged or blocked",
-  },
-  {
     names: gateway("ENABLE_ATTRIBUTION_SEARCH"),
     why: "attribution search is not available yet",
   },
@@ -338,16 +336,6 @@ export const ignored: readonly Ignored[] = [
   {
     names: gateway("FIREWORKS_DISABLE_SINGLE_TENANT"),
     why: "the …_SINGLE_TENANT_PERCENT settings say how much goes there",
-  },
-  {
-    names: gateway(
-      ...["MAX_TOKENS_TO_SAMPLE_FLAGGING_LIMIT", "PROMPT_TOKEN_FLAGGING_LIMIT", "PROMPT_TOKEN_BLOCKING_LIMIT"].map(
-        anthropic,
-      ),
-      ...["RESPONSE_TOKEN_BLOCKING_LIMIT", "ALLOWED_PROMPT_PATTERNS", "BLOCKED_PROMPT_PATTERNS"].map(anthropic),
-      ...["FLAGGED_MODEL_NAMES", "REQUEST_BLOCKING_ENABLED"].map(anthropic),
-    ),
-    why: "prompts are not checked yet: nothing is flagged or blocked",
   },
   {
     names: [...gateway("BIGQUERY_*"), "GOOGLE_CLOUD_PROJECT"],
@@ -362,10 +350,6 @@ export const ignored: readonly Ignored[] = [
     why: "notifications are not available yet",
   },
 ];
-
-function anthropic(name: string): string {
-  return `ANTHROPIC_${name}`;
-}
 
 /** Variables with this prefix that nobody reads are most likely misspelt. */
 export const ownPrefix = "CODY_GATEWAY_";

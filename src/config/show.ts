@@ -66,6 +66,8 @@ export interface ShownConfig {
   readonly models: readonly object[];
   readonly actors: readonly object[];
   readonly quotaStoreFailure: object;
+  /** Rules of the checks of prompts, by provider; `*` for all others. */
+  readonly flagging: object;
   readonly notices: readonly string[];
 }
 
@@ -86,6 +88,7 @@ export function showConfig(config: Config, env: Environment, readFile: ReadFile)
       features: actor.features,
     })),
     quotaStoreFailure: config.quotaStoreFailure,
+    flagging: Object.fromEntries([["*", config.flagging.policy.common ?? "none"], ...config.flagging.policy.upstreams]),
     notices: config.notices,
   };
 }

@@ -4,6 +4,8 @@ import type { Feature } from "../actors/actor.js";
 import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import type { AdminToken } from "../auth/admin.js";
+import type { GuardPolicy } from "../guard/rules.js";
+import type { SealingKey } from "./schemas.js";
 
 /** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */
 export interface Config extends BackEndsConfig {
@@ -76,6 +78,8 @@ export interface Config extends BackEndsConfig {
   /** How many of a hundred requests for StarCoder's virtual names go to the single-tenant model. */
   readonly starcoder: { readonly enterprisePercent: number; readonly communityPercent: number };
 
+  readonly flagging: FlaggingConfig;
+
   /** Where usage events go; empty: nowhere. */
   readonly eventSinks: readonly EventSinkConfig[];
   readonly events: {
@@ -113,6 +117,20 @@ export interface BackEndsConfig {
         readonly coolDownMs: number;
       }
     | undefined;
+}
+
+/** Checks of prompts, and what is kept of those that are flagged. */
+export interface FlaggingConfig {
+  readonly policy: GuardPolicy;
+  readonly kept: {
+    readonly ttlMs: number;
+    /** The first one encrypts; empty: no prompt is kept. */
+    readonly keys: readonly SealingKey[];
+    /** Sources of the actors whose prompts are kept. */
+    readonly sources: readonly string[];
+    /** Most prompts that are kept. */
+    readonly most: number;
+  };
 }
 
 /** While the quota store is away: refuse, or let each actor use up to `allow` units in each process. */

@@ -12,9 +12,9 @@ import {
   optionalNumber,
   requireArray,
   requiredString,
-  textsOf,
 } from "./fields.js";
 import type { Asked, Edits, Rewrite } from "./provider.js";
+import { textsOf, toolsOf } from "./texts.js";
 
 export function readMessages(body: JsonObject): Asked {
   const model = requiredString(body, "model");
@@ -103,10 +103,7 @@ export function promptOfMessages(body: JsonObject): string {
     return `${speakers.get(role) ?? "Human"}: ${textsOf(content).join("\n")}`;
   });
   const system = textsOf(member(body, "system")).join("\n");
-  const tools = body.raw("tools");
-  return [...(system ? [`System: ${system}`] : []), ...turns, ...(tools ? [tools] : [])]
-    .map((text) => `${text}\n\n`)
-    .join("");
+  return [...(system ? [`System: ${system}`] : []), ...turns, ...toolsOf(body)].map((text) => `${text}\n\n`).join("");
 }
 
 const speakers = new Map<unknown, string>([

@@ -85,12 +85,3 @@ export function dropNegatives(body: JsonObject, edits: Edits, keys: readonly str
     if (typeof value === "number" && value < 0) edits.set(key, undefined);
   }
 }
-
-/** All texts in a message's content: strings, and the `text` and `content` of its parts. */
-export function textsOf(content: unknown): string[] {
-  if (typeof content === "string") return [content];
-  if (Array.isArray(content)) return content.flatMap(textsOf);
-  if (typeof content !== "object" || content === null) return [];
-  const { text, content: inner } = content as { text?: unknown; content?: unknown };
-  return [...(typeof text === "string" ? [text] : []), ...textsOf(inner)];
-}

@@ -6,6 +6,7 @@ import type { JsonObject } from "../lib/json.js";
 import { isObject, type Json } from "./answers.js";
 import { dropNegatives, editInside, editString, member, optionalBoolean } from "./fields.js";
 import type { Asked, Called, Edits, Rewrite } from "./provider.js";
+import { textsOf, toolsOf } from "./texts.js";
 
 export function readGenerate(body: JsonObject, called: Called = {}): Asked {
   requireContents(body);
@@ -101,26 +102,11 @@ function renamed(body: JsonObject, model: string): Edits {
 
 /** System instruction and contents, a line for each text, and the tools: they count as prompt. */
 export function promptOfGenerate(body: JsonObject): string {
-  const inner = member(body, "generateContentRequest");
-  const system = member(body, "systemInstruction") ?? member(body, "system_instruction");
-  const tools = body.raw("tools");
-  return [
-    ...textsIn(isObject(inner) ? (inner.systemInstruction ?? inner.system_instruction) : system),
-    ...textsIn(isObject(inner) ? inner.contents : member(body, "contents")),
-    ...(tools ? [tools] : []),
-    ...(isObject(inner) && inner.tools !== undefined ? [JSON.stringify(inner.tools)] : []),
-  ].join("\n");
-}
-
-function textsIn(content: unknown): string[] {
-  if (typeof content === "string") return [content];
-  if (Array.isArray(content)) return content.flatMap(textsIn);
-  if (!isObject(content)) return [];
-  const { text, functionCall, functionResponse, parts } = content;
-  const called = functionCall ?? functionResponse;
-  return [
-    ...(typeof text === "string" ? [text] : []),
-    ...(isObject(called) ? [JSON.stringify(called)] : []),
-    ...textsIn(parts),
-  ];
+  const counted = member(body, "generateContentRequest") ?? member(body, "generate_content_request");
+  const inner = isObject(counted) ? counted : {};
+  const parts = ["systemInstruction", "system_instruction", "contents"].flatMap((key) => [
+    ...textsOf(inner[key]),
+    ...textsOf(member(body, key)),
+  ]);
+  return [...parts, ...(inner.tools === undefined ? [] : [JSON.stringify(inner.tools)]), ...toolsOf(body)].join("\n");
 }

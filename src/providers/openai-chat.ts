@@ -1,10 +1,10 @@
 // The body of a chat completions request: what it asks for.
 
 import type { JsonObject } from "../lib/json.js";
-import { isObject } from "./answers.js";
-import { member, optionalBoolean, optionalNumber, requireArray, requiredString, textsOf } from "./fields.js";
+import { member, optionalBoolean, optionalNumber, requireArray, requiredString } from "./fields.js";
 import { choicesOf, languageOf } from "./openai-body.js";
 import type { Asked } from "./provider.js";
+import { textsOf, toolsOf } from "./texts.js";
 
 export function readChat(body: JsonObject): Asked {
   const model = requiredString(body, "model");
@@ -19,10 +19,8 @@ export function readChat(body: JsonObject): Asked {
   };
 }
 
-/** All texts of the conversation, a line each. Tools stand at the end: they count as prompt. */
+/** All texts of the conversation, a line each, and what it is predicted to say. Tools stand at the end: they count as prompt. */
 export function promptOfChat(body: JsonObject): string {
-  const messages = member(body, "messages");
-  const texts = (Array.isArray(messages) ? messages : []).filter(isObject).flatMap(({ content }) => textsOf(content));
-  const tools = body.raw("tools");
-  return [...texts, ...(tools ? [tools] : [])].join("\n");
+  const texts = [...textsOf(member(body, "messages")), ...textsOf(member(body, "prediction"))];
+  return [...texts, ...toolsOf(body), ...toolsOf(body, "functions")].join("\n");
 }

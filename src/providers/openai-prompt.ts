@@ -5,6 +5,7 @@ import type { JsonObject } from "../lib/json.js";
 import { member, optionalBoolean, optionalNumber, requiredString } from "./fields.js";
 import { choicesOf, languageOf } from "./openai-body.js";
 import type { Asked } from "./provider.js";
+import { textsOf } from "./texts.js";
 
 export function readPrompt(body: JsonObject): Asked {
   const model = requiredString(body, "model");
@@ -27,12 +28,12 @@ function promptsOf(body: JsonObject): readonly unknown[] {
   return typeof prompt[0] === "number" ? [prompt] : prompt;
 }
 
-/** The prompts and what follows the gap, a line each. A token stands for a few characters. */
+/** The prompts, what follows the gap and what is predicted, a line each. A token stands for a few characters. */
 export function textOfPrompt(body: JsonObject): string {
-  const suffix = member(body, "suffix");
+  const further = ["suffix", "prediction"].flatMap((key) => textsOf(member(body, key)));
   const texts = promptsOf(body).map((prompt) => {
     if (typeof prompt === "string") return prompt;
     return Array.isArray(prompt) ? "token ".repeat(prompt.length) : "";
   });
-  return [...texts, ...(typeof suffix === "string" ? [suffix] : [])].join("\n");
+  return [...texts, ...further].join("\n");
 }

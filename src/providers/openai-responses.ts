@@ -2,13 +2,13 @@
 
 import { InvalidRequestError } from "../errors.js";
 import type { JsonObject } from "../lib/json.js";
-import { isObject } from "./answers.js";
-import { editString, member, optionalBoolean, optionalNumber, requiredString, textsOf } from "./fields.js";
+import { editString, member, optionalBoolean, optionalNumber, requiredString } from "./fields.js";
 import { decodeResponse } from "./openai-responses-decode.js";
 import { encodeResponses, needsResponses } from "./openai-responses-encode.js";
 import { createResponseDecoder } from "./openai-responses-stream.js";
 import { createResponsesMeter } from "./openai-responses-usage.js";
 import type { Api, Asked, Edits, Rewrite } from "./provider.js";
+import { textsOf, toolsOf } from "./texts.js";
 
 /** `POST /responses`. Its streams tell their usage with their last event, unasked. */
 export const responses: Api = {
@@ -46,19 +46,8 @@ function rewrite(body: JsonObject, { model, endUser }: Rewrite): Edits {
   return edits;
 }
 
-/** Instructions and input, a line for each text, and the tools: they count as prompt. */
+/** Instructions, what fills a template, and input, a line for each text, and the tools: they count as prompt. */
 function prompt(body: JsonObject): string {
-  const input = member(body, "input");
-  const items = Array.isArray(input) ? input.filter(isObject) : [];
-  const tools = body.raw("tools");
-  return [
-    ...textsOf(member(body, "instructions")),
-    ...(typeof input === "string" ? [input] : []),
-    ...items.flatMap(({ content, output, arguments: called }) => [
-      ...textsOf(content),
-      ...textsOf(output),
-      ...textsOf(called),
-    ]),
-    ...(tools ? [tools] : []),
-  ].join("\n");
+  const parts = ["instructions", "prompt", "input"].flatMap((key) => textsOf(member(body, key)));
+  return [...parts, ...toolsOf(body)].join("\n");
 }

@@ -39,6 +39,24 @@ export interface UsageEvent {
   readonly upstreamMs: number;
   /** Milliseconds from the request's arrival to the first byte of the answer, when there was one. */
   readonly firstByteMs?: number | undefined;
+  /** What the checks of prompts found; absent when nothing, or when there are none. */
+  readonly flagged?: FlaggedEvent | undefined;
+}
+
+/** Why a request was flagged. Nothing of the prompt is in it. */
+export interface FlaggedEvent {
+  /** Words of `guard/verdict.ts`, at least one. */
+  readonly reasons: readonly string[];
+  /** Whether it was refused for it. */
+  readonly blocked: boolean;
+  /** The first letters of the blocked phrase, as it is configured. */
+  readonly blockedPhrase?: string | undefined;
+  /** Of the prompt, where it was looked at whether they are too many; above the highest bound they are not counted on. */
+  readonly promptTokens?: number | undefined;
+  /** Most output tokens that the request asked for. */
+  readonly maxOutputTokens?: number | undefined;
+  /** By which the prompt can be read while it is kept; absent: it is not kept. */
+  readonly key?: string | undefined;
 }
 
 /** What an event says of a request before it is sent. */

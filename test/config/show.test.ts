@@ -125,6 +125,7 @@ notifications: [ { slack: canary } ]`;
     env["CODY_GATEWAY_EVENTS_SINKS"] = "http://canary:canary@h/?canary=canary,postgres://h/db?password=canary";
     env["CODY_GATEWAY_EVENTS_HTTP_HEADERS"] = "authorization: canary";
     env["CODY_GATEWAY_ADMIN_TOKENS"] = `ann:operator:${"ca".repeat(32)}`;
+    env["CODY_GATEWAY_FLAGGED_PROMPTS_KEYS"] = `canary:${"ca".repeat(32)}`;
     env["SAMS_CLIENT_ID"] = "gateway";
     const config = load(env, () => yaml);
 

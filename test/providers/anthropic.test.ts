@@ -191,7 +191,7 @@ describe("the prompt of a Messages request", () => {
               role: "assistant",
               content: [
                 { type: "text", text: "Hi" },
-                { type: "tool_use", id: "t", input: {} },
+                { type: "tool_use", id: "t", name: "weather", input: { at: 'the "Eck"' } },
               ],
             },
             { role: "user", content: [{ type: "tool_result", content: [{ type: "text", text: "12 °C" }] }] },
@@ -203,7 +203,7 @@ describe("the prompt of a Messages request", () => {
       ),
     );
     expect(text).toBe(
-      'System: Be brief\n\nHuman: Hello\n\nAssistant: Hi\n\nHuman: 12 °C\n\nHuman: x\n\n[{"name":"t"}]\n\n',
+      'System: Be brief\n\nHuman: Hello\n\nAssistant: Hi\nweather\n{"at":"the "Eck""}\n\nHuman: 12 °C\n\nHuman: x\n\n[{"name":"t"}]\n\n',
     );
   });
 });

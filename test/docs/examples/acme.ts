@@ -13,9 +13,9 @@ import {
   optionalNumber,
   requireArray,
   requiredString,
-  textsOf,
 } from "../../../src/providers/fields.js";
 import type { Api, Edits, Meter, Provider, PublicError, Usage } from "../../../src/providers/provider.js";
+import { textsOf } from "../../../src/providers/texts.js";
 import { type TypedApi, type TypedDecoder, UnreadableAnswerError } from "../../../src/providers/typed.js";
 import { cannot, chatOf, refuse, withOptions } from "../../../src/providers/typed-encode.js";
 import { createEventWriter, objectIn, payloadOf, stringIn } from "../../../src/providers/typed-events.js";
