@@ -131,14 +131,14 @@ export class InvalidRequestError extends GatewayError {
 export class PromptBlockedError extends GatewayError {
   override readonly name = "PromptBlockedError";
   constructor(
-    /** By which support finds the request: the id of its event. */
-    readonly requestId: string,
+    /** By which support finds the request. */
+    readonly traceId: string,
   ) {
     super(
       "PROMPT_BLOCKED",
       "We blocked your request because we detected your prompt to be against our Acceptable Use Policy (https://sourcegraph.com/terms/aup). " +
         "Try again by removing any phrases that may violate our AUP. " +
-        `If you think this is a mistake, please contact support@sourcegraph.com and reference this ID: ${requestId}`,
+        `If you think this is a mistake, please contact support@sourcegraph.com and reference this ID: ${traceId}`,
     );
   }
 }

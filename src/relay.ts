@@ -103,7 +103,7 @@ export async function relay(parts: RelayParts, received: RelayRequest, reply: Re
     checkTime(plan);
     hold = plan.quota ? await parts.quota.reserve(plan.quota) : freeHold;
     if (parts.checks) flagged = await check(parts.checks, request, plan);
-    if (flagged?.blocked) throw new PromptBlockedError(request.id);
+    if (flagged?.blocked) throw new PromptBlockedError(request.traceId);
     parts.admitted(request, plan, hold.states);
     reply.admitted(plan.route, hold.states);
 

@@ -89,7 +89,7 @@ describe.each(surfaces)("$name", ({ provider, path, body }) => {
     const [, id] = policy.exec(textOf(await answer.json())) ?? [];
     const event = await gw.event();
     expect(event).toMatchObject({ outcome: "refused", reason: "PROMPT_BLOCKED", charged: false, provider, flagged });
-    expect(event.id).toBe(id);
+    expect(event.trace_id).toBe(id);
     expect(JSON.stringify(event)).not.toContain(forbidden);
     expect(gw.upstream.calls).toEqual([]);
     expect(await used()).toBe(before);
