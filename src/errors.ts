@@ -67,11 +67,16 @@ export class MalformedCredentialsError extends GatewayError {
   }
 }
 
-/** The actor is known, but its access is switched off. */
+/** The actor is known, but its access is switched off; `withheld` says why, where that is no switch of its source. */
 export class AccessDisabledError extends GatewayError {
   override readonly name = "AccessDisabledError";
-  constructor() {
-    super("ACCESS_DISABLED", "Cody Gateway access not enabled");
+  constructor(withheld?: "license") {
+    super(
+      "ACCESS_DISABLED",
+      withheld === undefined
+        ? "Cody Gateway access not enabled"
+        : "Cody Gateway access not enabled: this gateway serves subscriptions with a dev or internal license only",
+    );
   }
 }
 

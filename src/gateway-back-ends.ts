@@ -36,9 +36,9 @@ function dotcomUsers(config: Config, parts: BackEndParts): Source | undefined {
 }
 
 function enterprise(config: Config, parts: BackEndParts): Source | undefined {
-  const { enterprisePortal, sams, burst } = config;
+  const { enterprisePortal, devLicensesOnly, sams, burst } = config;
   if (!enterprisePortal) return undefined;
-  const options = { ...enterprisePortal, burst, userAgent: userAgentOf(config, parts) };
+  const options = { ...enterprisePortal, devLicensesOnly, burst, userAgent: userAgentOf(config, parts) };
   if (!sams) return createEnterpriseSource(parts, options);
   const caller = createHttpCaller(samsService);
   const credentials = { ...sams, service: samsService, tokenUrl: `${sams.url}/oauth/token`, scopes: portalScopes };
@@ -84,6 +84,7 @@ export function samsIntrospection({ sams }: Config, parts: Pick<BackEndParts, "c
   };
 }
 
-function userAgentOf({ environment }: Config, { version }: BackEndParts): string {
+/** How the gateway names itself to whomever it calls. */
+export function userAgentOf({ environment }: Config, { version }: Pick<BackEndParts, "version">): string {
   return `Cody-Gateway/${environment} ${version}`;
 }

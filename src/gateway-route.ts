@@ -2,6 +2,7 @@
 
 import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
 import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
+import { userAgentOf } from "./gateway-back-ends.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { createGuard } from "./guard/guard.js";
@@ -56,9 +57,9 @@ const flushMs = 5_000;
 
 /** Rejects with `ConfigError` when no configured upstream can be served, and as `createStore` does. */
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
-  const { log, metrics, version, clock = systemClock } = parts;
+  const { log, metrics, clock = systemClock } = parts;
   const targets = upstreamTargets(config, log);
-  const upstreams = createUpstreams({ targets }, { userAgent: `Cody-Gateway/${version}` });
+  const upstreams = createUpstreams({ targets }, { userAgent: userAgentOf(config, parts) });
   const served = targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models }));
   // Rules of the file come later: they take the place of the gateway's own.
   const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
@@ -92,6 +93,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       upstreams,
       quota,
       checks: guard && { guard },
+      environment: config.environment,
       full,
       began: accounting.began,
       admitted: accounting.admitted,

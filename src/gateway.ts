@@ -43,7 +43,11 @@ export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" |
 export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
   const { log, version, clock = systemClock } = parts;
   const readiness = createReadiness();
-  const metrics = createMetrics({ version, providers: providers.map(({ kind }) => kind) });
+  const metrics = createMetrics({
+    version,
+    environment: config.environment,
+    providers: providers.map(({ kind }) => kind),
+  });
 
   const database = await openData(config, log);
   // The route tells of requests before those who listen exist; no request comes before they do.

@@ -41,10 +41,11 @@ const io: Io = {
       process.off("unhandledRejection", listener);
     };
   },
-  createLog: ({ level, format }) =>
+  createLog: ({ level, format, environment }) =>
     createLog({
       level,
       format: format ?? (process.stderr.isTTY ? "pretty" : "json"),
+      ...(environment !== undefined && { environment }),
       color: hasColor(process.stderr, process.env),
     }),
   tokens: { license: licenseToken, pat: patToken },

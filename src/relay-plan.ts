@@ -237,6 +237,7 @@ export function eventStart(
     id: request.id,
     time: new Date(Date.now() - ageMs).toISOString(),
     trace_id: request.traceId,
+    environment: request.environment,
     actor: { id: request.actor.id, source: request.actor.source },
     endUser: request.endUser,
     feature: request.feature,

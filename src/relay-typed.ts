@@ -7,11 +7,11 @@ import type { Provider } from "./providers/provider.js";
 import { createSseScanner } from "./providers/sse.js";
 import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js";
 import type { LimitState } from "./quota/quota.js";
-import { type RelayParts, type RelayReply, type RelayRequest, relay } from "./relay.js";
+import { type ReceivedRequest, type RelayParts, type RelayReply, relay } from "./relay.js";
 import { type CountAsk, type TypedAsk, typedApi } from "./relay-plan.js";
 
 /** A typed completion under way. */
-export interface TypedCall extends RelayRequest {
+export interface TypedCall extends ReceivedRequest {
   readonly ask: TypedAsk | CountAsk;
   /** Aborts when the caller leaves or its deadline passes. */
   readonly signal: AbortSignal;

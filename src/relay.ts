@@ -21,8 +21,8 @@ import type { FlaggedEvent, UsageEvent } from "./usage/event.js";
 
 export type { ApiPath };
 
-/** One request, from either edge. */
-export interface RelayRequest {
+/** One request, as an edge received it. */
+export interface ReceivedRequest {
   /** As the caller knows it. May be the caller's own, and be sent any number of times. */
   readonly id: string;
   /** The trace it belongs to, 32 hex digits. */
@@ -43,6 +43,12 @@ export interface RelayRequest {
   readonly path: string;
 }
 
+/** The same on its route. */
+export interface RelayRequest extends ReceivedRequest {
+  /** Name of the deployment that serves it. */
+  readonly environment: string;
+}
+
 /** Who receives the answer. Exactly one of `finish` and `fail` is called, unless `relay` throws or the caller left. */
 export interface RelayReply extends Reply {
   /** The request was admitted: where it goes and the limits it is charged to. Called before `start`. */
@@ -58,6 +64,8 @@ export interface RelayParts extends Planner {
   readonly upstreams: Upstreams;
   /** Undefined: nothing is checked. */
   readonly checks: Checks | undefined;
+  /** Name of this deployment, for events. */
+  readonly environment: string;
   /** Whether there is no room for events of further requests, and they are to be refused for it. */
   readonly full: () => boolean;
   /** Told of each request as it comes in. Must not throw. */
@@ -88,9 +96,10 @@ const fullRetryMs = 5_000;
  * Relays one request: reserve, check, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
  * began; then nothing was charged.
  */
-export async function relay(parts: RelayParts, received: RelayRequest, reply: RelayReply): Promise<void> {
+export async function relay(parts: RelayParts, received: ReceivedRequest, reply: RelayReply): Promise<void> {
   // With the caller's id alone, a caller who sends one twice would be counted once.
-  const request = { ...received, id: `${received.id}.${uniqueId()}` };
+  const { environment } = parts;
+  const request = { ...received, id: `${received.id}.${uniqueId()}`, environment };
   let plan: Plan | undefined;
   let hold: Hold | undefined;
   let event: UsageEvent | undefined;
@@ -163,6 +172,7 @@ function eventOf(
     id: start.id,
     time: start.time,
     trace_id: start.trace_id,
+    environment: start.environment,
     actor: start.actor,
     endUser: start.endUser,
     feature: start.feature,

@@ -14,6 +14,8 @@ export function differenceOf(before: Told, after: Told): string | undefined {
   if (before.actor.name !== after.actor.name) changes.push("name");
   if (before.actor.accessEnabled !== after.actor.accessEnabled)
     changes.push(after.actor.accessEnabled ? "access switched on" : "access switched off");
+  if (before.actor.withheld !== after.actor.withheld)
+    changes.push(after.actor.withheld === undefined ? "access no longer withheld" : "access withheld");
   for (const feature of features) {
     const change = featureDifference(before.actor.features[feature], after.actor.features[feature]);
     if (change !== undefined) changes.push(`${feature}: ${change}`);

@@ -36,6 +36,8 @@ export interface Actor {
   /** Wire name of the source it comes from. */
   readonly source: string;
   readonly accessEnabled: boolean;
+  /** Why it has no access here that its source would give it: this deployment is for development, and its license is not. */
+  readonly withheld?: "license";
   readonly features: Readonly<Partial<Record<Feature, FeatureAccess>>>;
   /** When its source last confirmed it. */
   readonly updatedAt: Date;

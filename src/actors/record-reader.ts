@@ -47,6 +47,8 @@ const granted: z.ZodType<Actor["features"]> = z.object({
 const actor = z.object({
   name: z.string(),
   accessEnabled: z.boolean(),
+  // A reason that this version does not know is still one.
+  withheld: z.string().exactOptional(),
   updatedAt: time,
   tokenHashes: z.array(z.string()),
   tokenTimes: z.array(time).exactOptional(),
@@ -124,7 +126,7 @@ export function createRecordReader(): RecordReader {
 
   return {
     actor(record) {
-      const { name, accessEnabled, updatedAt, features: of, ...rest } = check(actor, valueOf(record));
+      const { name, accessEnabled, withheld, updatedAt, features: of, ...rest } = check(actor, valueOf(record));
       const { source, id } = parseActorKey(record.key);
       if (lastUpdate.getTime() !== updatedAt) lastUpdate = new Date(updatedAt);
       const told = {
@@ -132,6 +134,7 @@ export function createRecordReader(): RecordReader {
         name,
         source: sharedSources(source, () => source),
         accessEnabled,
+        ...(withheld !== undefined && { withheld: "license" as const }),
         features: sharedFeatures(of, () => check(granted, parseJson(of))),
         updatedAt: lastUpdate,
       };

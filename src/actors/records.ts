@@ -47,9 +47,10 @@ export function parseActorKey(key: string): { readonly source: string; readonly 
 }
 
 export function actorRecord({ told, tokenHashes, tokenTimes, unlistedAt, expiresAt }: ToldActor): StoreRecord {
-  const { name, source, id, accessEnabled } = told;
+  const { name, source, id, accessEnabled, withheld } = told;
   const updatedAt = told.updatedAt.getTime();
-  const own = JSON.stringify({ v: recordVersion, name, accessEnabled, updatedAt, tokenHashes, tokenTimes, unlistedAt });
+  const state = { accessEnabled, withheld, updatedAt, unlistedAt };
+  const own = JSON.stringify({ v: recordVersion, name, ...state, tokenHashes, tokenTimes });
   const value = `${own.slice(0, -1)},"features":${featuresText(told.features)}}`;
   const record = { kind: "actors", key: actorKey(source, id), value } as const;
   return expiresAt === undefined ? record : { ...record, expiresAt };

@@ -6,7 +6,7 @@ import { createGatewayClient } from "../client.js";
 import { loadConfig } from "../config.js";
 import { demoActors, operatorToken, remoteActors } from "../demo/actors.js";
 import { type DemoBackEnds, startDemoBackEnds } from "../demo/back-ends.js";
-import { demoSubscriptions } from "../demo/subscriptions.js";
+import { type DemoSubscription, demoSubscriptions } from "../demo/subscriptions.js";
 import { createDemoUpstream, type DemoUpstream } from "../demo/upstream.js";
 import { type Gateway, startGateway } from "../gateway.js";
 import { runAdmin } from "./admin.js";
@@ -53,10 +53,16 @@ export async function runDemo(args: readonly string[], io: Io): Promise<number> 
 /** An Enterprise Portal that takes its time, so that the first sync can be seen, and a Sourcegraph.com. */
 async function demoBackEnds(): Promise<DemoBackEnds> {
   const ends = await startDemoBackEnds({ pages: true, maxPageSize: 100 });
-  ends.portal.set(demoSubscriptions(400));
+  ends.portal.set(demoSubscriptions(400, developmentToo));
   ends.dotcom.set({ id: 42, username: "ada" });
   ends.portal.fail({ kind: "slow", delayMs: 150 }, { path: "List", times: 5 });
   return ends;
+}
+
+/** Every tenth is Sourcegraph's own, every fifth of the others has a license for development. */
+function developmentToo(index: number): Partial<DemoSubscription> {
+  if (index % 10 === 0) return { instanceType: "internal" };
+  return index % 5 === 0 ? { licenses: [{ tags: ["plan:enterprise-1", "dev"] }] } : {};
 }
 
 /** The configuration that an operator would write, with the demo upstream in place of the providers. */

@@ -31,6 +31,8 @@ export interface Output {
 export interface LogOptions {
   readonly level: "debug" | "info" | "warn" | "error" | "silent";
   readonly format: "json" | "pretty" | undefined;
+  /** Name of the deployment, in lines of JSON. */
+  readonly environment?: string;
 }
 
 /** The log of the process, on standard error. */

@@ -24,7 +24,7 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   if ("problems" in loaded) return refuseConfig(io, loaded.problems, loaded.notices);
 
   const { config } = loaded;
-  const log = io.createLog(config.log);
+  const log = io.createLog({ ...config.log, environment: config.environment });
   if (!isWorker()) for (const notice of config.notices) log.warn({ notice }, "configuration");
   try {
     if (isPrimary(config.workers)) return await runWorkers({ count: config.workers, log, io });

@@ -47,7 +47,13 @@ export const backEnds = {
   environment: setting(
     "CODY_GATEWAY_ENVIRONMENT",
     as.headerSecret.prefault("dev"),
-    "Name of this deployment, in the `User-Agent` towards the Enterprise Portal and Sourcegraph.com.",
+    "Name of this deployment: in the `User-Agent` of all that the gateway calls, in the log, in usage events and in `cody_gateway_build_info`.",
+  ),
+  devLicensesOnly: setting(
+    "CODY_GATEWAY_DEV_LICENSES_ONLY",
+    as.boolean.prefault("false"),
+    "Whether this deployment is for development: of the Enterprise Portal's subscriptions only those that are internal, or whose license has the tag `dev` or `internal`, have access.",
+    { fallbacks: ["CODY_GATEWAY_DOTCOM_DEV_LICENSES_ONLY", "CODY_GATEWAY_DOTCOM_INTERNAL_MODE"] },
   ),
   insecureDev: setting(
     "INSECURE_DEV",
@@ -69,6 +75,7 @@ export function backEndsOf(values: Values): BackEndsConfig {
       enterprisePortalUrl === undefined
         ? undefined
         : { url: enterprisePortalUrl, protocol: values.enterprisePortalProtocol },
+    devLicensesOnly: values.devLicensesOnly,
     sams:
       samsClientId === undefined || samsClientSecret === undefined
         ? undefined
@@ -105,10 +112,13 @@ export function checkBackEnds(values: Values): Problem[] {
 }
 
 /** What an operator should know of them. */
-export function backEndNotices({ enterprisePortal, sams }: BackEndsConfig): string[] {
-  return enterprisePortal && !sams
-    ? ["SAMS_CLIENT_ID and SAMS_CLIENT_SECRET are not set: the Enterprise Portal is called without a token"]
-    : [];
+export function backEndNotices({ enterprisePortal, devLicensesOnly, sams }: BackEndsConfig): string[] {
+  const notices: string[] = [];
+  if (enterprisePortal && !sams)
+    notices.push("SAMS_CLIENT_ID and SAMS_CLIENT_SECRET are not set: the Enterprise Portal is called without a token");
+  if (devLicensesOnly && !enterprisePortal)
+    notices.push("CODY_GATEWAY_DEV_LICENSES_ONLY: no effect without CODY_GATEWAY_ENTERPRISE_PORTAL_URL");
+  return notices;
 }
 
 function samsUrlOf({ samsApiUrl, samsUrl }: Values): string {

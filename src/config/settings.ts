@@ -322,10 +322,6 @@ export const ignored: readonly Ignored[] = [
     why: "tests of this gateway bring their own slow sinks",
   },
   {
-    names: gateway("DOTCOM_INTERNAL_MODE", "DOTCOM_DEV_LICENSES_ONLY"),
-    why: "the Enterprise Portal says which subscriptions have access",
-  },
-  {
     names: gateway("ENABLE_ATTRIBUTION_SEARCH"),
     why: "attribution search is not available yet",
   },

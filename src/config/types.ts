@@ -106,6 +106,8 @@ export interface BackEndsConfig {
   /** Name of this deployment, for those that it calls. */
   readonly environment: string;
   readonly enterprisePortal: { readonly url: string; readonly protocol: "grpc" | "connect" } | undefined;
+  /** Whether only those of its subscriptions that are for development have access. */
+  readonly devLicensesOnly: boolean;
   /** The accounts service, and who the gateway is there. */
   readonly sams: { readonly url: string; readonly clientId: string; readonly clientSecret: string } | undefined;
   /** Sourcegraph.com. */

@@ -14,15 +14,18 @@ import {
   type ListCodyGatewayAccessesResponse,
   ListCodyGatewayAccessesResponseSchema,
 } from "../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
+import { SubscriptionsService } from "../../gen/enterpriseportal/subscriptions/v1/subscriptions_pb.js";
 import { createBackEnd, type DemoBackEnd, type DemoBackEndOptions } from "./back-end.js";
 import { type CallLog, createCallLog } from "./call-log.js";
 import { many, type OneOrMany } from "./many.js";
+import { createPages, type Listing, listingOf } from "./portal-pages.js";
+import { type SubscriptionsParts, type SubscriptionsRequest, subscriptionsOfPortal } from "./portal-subscriptions.js";
 import { type Access, accessOf, type DemoSubscription } from "./subscriptions.js";
 
 /** One call of the portal. */
 export interface PortalCall {
-  readonly method: "Get" | "List";
-  readonly request: GetCodyGatewayAccessRequest | ListCodyGatewayAccessesRequest;
+  readonly method: "Get" | "List" | "GetSubscription" | "ListSubscriptions" | "ListLicenses";
+  readonly request: GetCodyGatewayAccessRequest | ListCodyGatewayAccessesRequest | SubscriptionsRequest;
   /** `grpc`, `connect` or `grpc-web`. */
   readonly protocol: string;
   /** As it was sent. */
@@ -55,25 +58,33 @@ export interface DemoPortal extends DemoBackEnd, Omit<CallLog<PortalCall>, "add"
   failWith(error: ConnectError | undefined): void;
 }
 
-const readScope = "enterprise_portal::codyaccess::read";
+const accessScope = "enterprise_portal::codyaccess::read";
+const subscriptionScope = "enterprise_portal::subscription::read";
 
 /** Creates a portal without subscriptions; `listen` starts it. */
 export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
-  const { scopesOf = () => [readScope], pages = false, maxPageSize = 1_000 } = options;
+  const { scopesOf = () => [accessScope, subscriptionScope], pages = false, maxPageSize = 1_000 } = options;
   const accesses = new Map<string, CodyGatewayAccess>();
+  const subscriptions = new Map<string, DemoSubscription>();
   const log = createCallLog<PortalCall>();
   let distortion: ((page: ListCodyGatewayAccessesResponse) => void) | undefined;
   let failure: ConnectError | undefined;
   /** What pages are cut from, until something changes. */
-  let listing: ReturnType<typeof listingOf> | undefined;
+  let listing: Listing<CodyGatewayAccess> | undefined;
+  const page = createPages({ pages, maxPageSize });
 
-  function admit(method: PortalCall["method"], request: PortalCall["request"], context: HandlerContext): void {
+  function admit(
+    method: PortalCall["method"],
+    request: PortalCall["request"],
+    context: HandlerContext,
+    scope = accessScope,
+  ): void {
     const authorization = context.requestHeader.get("authorization") ?? undefined;
     const userAgent = context.requestHeader.get("user-agent") ?? undefined;
     log.add({ method, request, protocol: context.protocolName, authorization, userAgent });
     const scopes = scopesOf(authorization?.replace(/^bearer /i, "") ?? "");
     if (!scopes) throw new ConnectError("invalid token", Code.Unauthenticated);
-    if (!scopes.includes(readScope)) throw new ConnectError("insufficient scope", Code.PermissionDenied);
+    if (!scopes.includes(scope)) throw new ConnectError("insufficient scope", Code.PermissionDenied);
     if (failure) throw failure;
   }
 
@@ -91,34 +102,25 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
 
   function list(request: ListCodyGatewayAccessesRequest, context: HandlerContext): ListCodyGatewayAccessesResponse {
     admit("List", request, context);
-    const page = pages ? pageOf(request) : everything(request);
-    if (!distortion) return page;
-    const distorted = clone(ListCodyGatewayAccessesResponseSchema, page);
+    const { entries, nextPageToken } = page(
+      (listing ??= listingOf(accesses.values(), ({ subscriptionId }) => subscriptionId)),
+      request,
+    );
+    const answer = create(ListCodyGatewayAccessesResponseSchema, { accesses: entries, nextPageToken });
+    if (!distortion) return answer;
+    const distorted = clone(ListCodyGatewayAccessesResponseSchema, answer);
     distortion(distorted);
     return distorted;
   }
 
-  function everything({ pageSize, pageToken }: ListCodyGatewayAccessesRequest): ListCodyGatewayAccessesResponse {
-    if (pageSize !== 0 || pageToken !== "") throw new ConnectError("pagination not implemented", Code.Unimplemented);
-    return create(ListCodyGatewayAccessesResponseSchema, { accesses: [...accesses.values()] });
-  }
-
-  function pageOf({ pageSize, pageToken }: ListCodyGatewayAccessesRequest): ListCodyGatewayAccessesResponse {
-    const size = Math.min(pageSize > 0 ? pageSize : maxPageSize, maxPageSize);
-    listing ??= listingOf(accesses);
-    const { all, places } = listing;
-    const start = pageToken === "" ? 0 : places.get(pageToken);
-    if (start === undefined) throw new ConnectError("invalid page token", Code.InvalidArgument);
-    const next = all[start + size]?.subscriptionId ?? "";
-    return create(ListCodyGatewayAccessesResponseSchema, {
-      accesses: all.slice(start, start + size),
-      nextPageToken: next,
-    });
-  }
+  const admitToSubscriptions: SubscriptionsParts["admit"] = (method, request, context) =>
+    admit(method, request, context, subscriptionScope);
 
   const adapter = connectNodeAdapter({
     routes: (router: ConnectRouter) =>
-      router.service(CodyAccessService, { getCodyGatewayAccess: get, listCodyGatewayAccesses: list }),
+      router
+        .service(CodyAccessService, { getCodyGatewayAccess: get, listCodyGatewayAccesses: list })
+        .service(SubscriptionsService, subscriptionsOfPortal({ subscriptions, page, admit: admitToSubscriptions })),
   });
   const backEnd = createBackEnd((req, res) => adapter(req, res), options);
 
@@ -134,11 +136,15 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
     waitFor: log.waitFor,
     clear: log.clear,
     accesses,
-    set: (given) => setAccess(many(given).map(accessOf)),
+    set(given) {
+      for (const each of many(given)) subscriptions.set(`es_${each.id}`, each);
+      setAccess(many(given).map(accessOf));
+    },
     setAccess,
     remove(id) {
       listing = undefined;
       accesses.delete(`es_${id}`);
+      subscriptions.delete(`es_${id}`);
     },
     distort: (change) => {
       distortion = change;
@@ -152,12 +158,6 @@ export function createDemoPortal(options: DemoPortalOptions = {}): DemoPortal {
     listing = undefined;
     for (const each of many(given)) accesses.set(each.subscriptionId ?? "", create(CodyGatewayAccessSchema, each));
   }
-}
-
-/** All in order, and where each begins. */
-function listingOf(accesses: ReadonlyMap<string, CodyGatewayAccess>) {
-  const all = [...accesses.values()];
-  return { all, places: new Map(all.map(({ subscriptionId }, at) => [subscriptionId, at])) };
 }
 
 function holderOf(accesses: Iterable<CodyGatewayAccess>, token: string): CodyGatewayAccess | undefined {

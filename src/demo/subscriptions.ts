@@ -25,6 +25,18 @@ export interface DemoSubscription {
   readonly chat?: DemoLimit | undefined;
   readonly code?: DemoLimit | undefined;
   readonly embeddings?: DemoLimit | undefined;
+  /** What its instance is for. Default `primary`. */
+  readonly instanceType?: "primary" | "secondary" | "internal";
+  /** Its licenses, newest first. Default: one of a plan for customers. */
+  readonly licenses?: readonly DemoLicense[];
+}
+
+/** A license; what is left out is not said. */
+export interface DemoLicense {
+  readonly tags: readonly string[];
+  readonly createdAt?: Date;
+  readonly expiresAt?: Date;
+  readonly revokedAt?: Date;
 }
 
 const daySeconds = 86_400;

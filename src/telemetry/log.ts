@@ -16,10 +16,19 @@ export interface ProcessLog extends Log {
  * told by its name or form, a control character, or a field over 1 KiB. `color` is for `pretty`.
  */
 export function createLog(
-  options: { readonly level: LogLevel; readonly format: "json" | "pretty"; readonly color?: boolean },
+  options: {
+    readonly level: LogLevel;
+    readonly format: "json" | "pretty";
+    readonly color?: boolean;
+    /** Name of the deployment, for lines of JSON. */
+    readonly environment?: string;
+  },
   destination: LogDestination = createDestination(2, options.format),
 ): ProcessLog {
   const { format, color = false } = options;
+  const { environment } = options;
+  const where = format === "pretty" || environment === undefined ? "" : `"environment":${cleanJson(environment)},`;
+  const jsonLine = createJsonLine(where);
   const lineOf =
     format === "json" ? jsonLine : (...line: Parameters<typeof jsonLine>) => prettyLine(jsonLine(...line), color);
   const from = levels.indexOf(options.level);
@@ -38,9 +47,13 @@ export function createLog(
 
 const levels: readonly LogLevel[] = ["debug", "info", "warn", "error", "silent"];
 
-function jsonLine(level: Exclude<LogLevel, "silent">, fields: object, message: string): string {
-  const members = cleanMembers(fields);
-  return `{"level":"${level}","time":"${timeText()}",${members}${members === "" ? "" : ","}"msg":${cleanJson(message)}}\n`;
+/** `where` stands in every line whose fields do not say it: usage events do. */
+function createJsonLine(where: string) {
+  return (level: Exclude<LogLevel, "silent">, fields: object, message: string): string => {
+    const members = cleanMembers(fields);
+    const said = `${members}${members === "" ? "" : ","}"msg":${cleanJson(message)}`;
+    return `{"level":"${level}","time":"${timeText()}",${"environment" in fields ? "" : where}${said}}\n`;
+  };
 }
 
 let timeMs = 0;

@@ -66,8 +66,12 @@ const maxModels = 200;
 /** Combinations of labels whose counters are at hand. */
 const maxBundles = 2_000;
 
-/** `providers` are the kinds there are. */
-export function createMetrics(options: { readonly version: string; readonly providers: readonly string[] }): Metrics {
+/** `providers` are the kinds there are, `environment` is the deployment's name. */
+export function createMetrics(options: {
+  readonly version: string;
+  readonly environment: string;
+  readonly providers: readonly string[];
+}): Metrics {
   const providers = new Set(options.providers);
   const requests = createCounter(names.requests);
   const duration = createHistogram(names.duration);
@@ -81,7 +85,7 @@ export function createMetrics(options: { readonly version: string; readonly prov
   const cuts = createCounter(names.cuts);
   const handlerFailures = createCounter(names.handlerFailures);
   const info = createCounter(names.info, "gauge");
-  info.at(options.version).add(1);
+  info.at(options.version, options.environment).add(1);
   const tokens = createTokenCounters();
   const lookups = createCounter(names.sourceLookups);
   const syncs = createCounter(names.sourceSyncs);

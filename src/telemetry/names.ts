@@ -122,5 +122,9 @@ export const names = {
     help: "1 while the store of actors can be asked, 0 while it is away. Not there for actors in memory.",
     labels: [],
   },
-  info: { name: `${prefix}build_info`, help: "1, with the gateway's version.", labels: ["version"] },
+  info: {
+    name: `${prefix}build_info`,
+    help: "1, with the gateway's version and the deployment's name.",
+    labels: ["version", "environment"],
+  },
 } as const satisfies Record<string, MetricName>;

@@ -14,6 +14,8 @@ export interface UsageEvent {
   readonly reason?: string | undefined;
   /** The trace that the request belongs to. Named as tools look for it in logs, where events stand too. */
   readonly trace_id: string;
+  /** Name of the deployment that served it. */
+  readonly environment: string;
   readonly actor: { readonly id: string; readonly source: string };
   /** Which of the actor's users asked, as the actor says; absent when it does not. */
   readonly endUser?: { readonly id?: string; readonly anonymousId?: string } | undefined;
@@ -62,7 +64,18 @@ export interface FlaggedEvent {
 /** What an event says of a request before it is sent. */
 export type EventStart = Pick<
   UsageEvent,
-  "id" | "time" | "trace_id" | "actor" | "endUser" | "feature" | "model" | "provider" | "upstream" | "edge" | "stream"
+  | "id"
+  | "time"
+  | "trace_id"
+  | "environment"
+  | "actor"
+  | "endUser"
+  | "feature"
+  | "model"
+  | "provider"
+  | "upstream"
+  | "edge"
+  | "stream"
 >;
 
 /** The event of a request whose process died: what is known of it is its start, which stood in its hold. */

@@ -19,6 +19,7 @@ export function makeEvent(over: Partial<UsageEvent> = {}): UsageEvent {
     time: "2026-11-24T00:00:00.000Z",
     outcome: "completed",
     trace_id: "0af7651916cd43dd8448eb211c80319c",
+    environment: "dev",
     actor: { id: "acme", source: "static" },
     feature: "chat_completions",
     model: "anthropic/claude-sonnet-4-5",

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { createLog, type LogLevel } from "../../src/telemetry/log.js";
 
-function capture(options: { level?: LogLevel; format?: "json" | "pretty"; color?: boolean } = {}) {
+function capture(
+  options: { level?: LogLevel; format?: "json" | "pretty"; color?: boolean; environment?: string } = {},
+) {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line), flush() {} };
   const log = createLog({ level: "debug", format: "json", ...options }, destination);
@@ -18,6 +20,18 @@ describe("createLog", () => {
     expect(lines[0]).toMatch(/^\{.*\}\n$/);
     expect(last()).toMatchObject({ level: "info", msg: "listening", port: 9992, host: "::" });
     expect(last()["time"]).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
+  });
+
+  it("says which deployment it is, once", () => {
+    const { log, lines } = capture({ environment: 'pr"od' });
+
+    log.info({}, "listening");
+    log.info({ environment: "of the event" }, "request");
+
+    expect(lines.map((line) => line.match(/"environment":("(?:[^"\\]|\\.)*")/g))).toEqual([
+      ['"environment":"pr\\"od"'],
+      ['"environment":"of the event"'],
+    ]);
   });
 
   it.each([

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { createMetrics, type ObservedRequest } from "../../src/telemetry/metrics.js";
 import { names } from "../../src/telemetry/names.js";
 
-const metrics = () => createMetrics({ version: "1.2.3", providers: ["anthropic", "openai"] });
+const metrics = () => createMetrics({ version: "1.2.3", environment: "test", providers: ["anthropic", "openai"] });
 
 function request(over: Partial<ObservedRequest> = {}): ObservedRequest {
   return {
@@ -166,7 +166,7 @@ describe("createMetrics", () => {
 
     const line = /^(#.*|[a-zA-Z_][\w:]*(\{([\w]+="(\\.|[^"\\])*",?)*\})? (-?[\d.]+(e[+-]?\d+)?|Nan|NaN|\+Inf))$/;
     expect(text.split("\n").filter((each) => each !== "" && !line.test(each))).toEqual([]);
-    expect(text).toContain('cody_gateway_build_info{version="1.2.3"} 1');
+    expect(text).toContain('cody_gateway_build_info{version="1.2.3",environment="test"} 1');
     expect(text).toMatch(/\nprocess_resident_memory_bytes \d+/);
     expect(text).toMatch(/\nnodejs_eventloop_lag_p99_seconds /);
     expect(text.match(/^# TYPE (\S+)/gm)?.length).toBe(new Set(text.match(/^# TYPE (\S+)/gm)).size);

@@ -26,20 +26,24 @@ const maxTokens = 1_000;
 export interface Reading {
   readonly burst: Burst;
   readonly now: Date;
+  /** Whether the subscription of this id, the portal's, may be served here; undefined: all may. */
+  readonly admits?: ((subscriptionId: string) => boolean) | undefined;
   /** The same for the same limits: nearly all subscriptions have those of a plan. */
   readonly shared: (text: string, make: () => Actor["features"]) => Actor["features"];
 }
 
 /** The actor of a subscription. Throws `NonsenseError`. */
-export function actorOf(access: CodyGatewayAccess, { burst, now, shared }: Reading): FoundActor {
+export function actorOf(access: CodyGatewayAccess, { burst, now, admits, shared }: Reading): FoundActor {
   const id = toldId(withoutPrefix(access.subscriptionId));
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const limits = `${limitText(chat)} ${limitText(code)} ${limitText(embeddings)}`;
+  const withheld = access.enabled && admits !== undefined && !admits(access.subscriptionId);
   const actor: Actor = {
     id,
     name: toldName(access.subscriptionDisplayName, id),
     source: enterpriseName,
-    accessEnabled: access.enabled,
+    accessEnabled: access.enabled && !withheld,
+    ...(withheld && { withheld: "license" as const }),
     features: shared(limits, () => featuresOf(access, burst)),
     updatedAt: now,
   };

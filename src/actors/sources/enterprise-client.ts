@@ -12,6 +12,10 @@ import {
   type CodyGatewayAccess,
   type GetCodyGatewayAccessRequest,
 } from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
+import {
+  type EnterpriseSubscription,
+  SubscriptionsService,
+} from "../../../gen/enterpriseportal/subscriptions/v1/subscriptions_pb.js";
 import { CallError, callFailure } from "../../lib/call-error.js";
 import { createHttp2Session } from "../../lib/http2-session.js";
 import type { TokenSource } from "../../lib/oauth.js";
@@ -39,12 +43,26 @@ export interface PortalPage {
   readonly nextPageToken: string | undefined;
 }
 
+/** Which page of a listing. */
+export interface PageQuery {
+  /** Most entries to return. */
+  readonly size: number;
+  /** `nextPageToken` of the page before; empty for the first. */
+  readonly token: string;
+}
+
 /** The portal. All throw `SourceError`, or the signal's reason. */
 export interface PortalClient {
   /** Undefined when there is no such subscription. */
   get(query: GetCodyGatewayAccessRequest["query"], signal: AbortSignal): Promise<CodyGatewayAccess | undefined>;
   /** Size 0 leaves it to the portal how much it returns. Undefined when the portal cannot do this. */
-  list(page: { readonly size: number; readonly token: string }, signal: AbortSignal): Promise<PortalPage | undefined>;
+  list(page: PageQuery, signal: AbortSignal): Promise<PortalPage | undefined>;
+  /** Undefined when there is no such subscription. */
+  subscription(id: string, signal: AbortSignal): Promise<EnterpriseSubscription | undefined>;
+  /** As `list`: what the subscriptions themselves are. */
+  subscriptions(page: PageQuery, signal: AbortSignal): Promise<PortalPage | undefined>;
+  /** As `list`: licenses that are not revoked, newest first, of one subscription or of all. */
+  licenses(page: PageQuery, subscriptionId: string | undefined, signal: AbortSignal): Promise<PortalPage | undefined>;
   close(): void;
 }
 
@@ -53,9 +71,15 @@ const maxLookupBytes = 1024 * 1024;
 const maxListBytes = 64 * 1024 * 1024;
 
 const { getCodyGatewayAccess: getMethod, listCodyGatewayAccesses } = CodyAccessService.method;
-/** The listing, with everything in it left undecoded. */
-const listMethod = { ...listCodyGatewayAccesses, output: EmptySchema };
-const listFields = { nextPageToken: 1, accesses: 2 };
+const { getEnterpriseSubscription, listEnterpriseSubscriptions, listEnterpriseSubscriptionLicenses } =
+  SubscriptionsService.method;
+/** Listings, with everything in them left undecoded. All have the same fields. */
+const listMethods = {
+  accesses: { ...listCodyGatewayAccesses, output: EmptySchema },
+  subscriptions: { ...listEnterpriseSubscriptions, output: EmptySchema },
+  licenses: { ...listEnterpriseSubscriptionLicenses, output: EmptySchema },
+};
+const listFields = { nextPageToken: 1, entries: 2 };
 
 /** Without `tokens`, calls carry no token. */
 export function createPortalClient(
@@ -66,28 +90,65 @@ export function createPortalClient(
   const interceptors = [identify(options.userAgent), ...(parts.tokens ? [authorise(parts.tokens)] : [])];
   const { lookups, listings, close } = connect(options, interceptors);
 
+  const limits = { lookup: lookupTimeoutMs, list: listTimeoutMs };
+
+  async function listing<Request extends DescMessage>(
+    method: DescMethodUnary<Request, typeof EmptySchema>,
+    request: MessageInitShape<Request>,
+    signal: AbortSignal,
+  ): Promise<PortalPage | undefined> {
+    try {
+      return readPage(await call(listings, method, request, { signal, timeoutMs: limits.list }));
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;
+      throw plain(error, signal);
+    }
+  }
+
+  /** What `read` takes of the answer; undefined where there is no such thing. */
+  async function found<Request extends DescMessage, Answer extends DescMessage, T>(
+    method: DescMethodUnary<Request, Answer>,
+    request: MessageInitShape<Request>,
+    signal: AbortSignal,
+    read: (answer: MessageShape<Answer>) => T | undefined,
+  ): Promise<T | undefined> {
+    try {
+      const answer = await call(lookups, method, request, { signal, timeoutMs: limits.lookup });
+      const value = read(answer);
+      if (value === undefined) throw trouble("answered without what was asked for");
+      return value;
+    } catch (error) {
+      if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
+      throw plain(error, signal);
+    }
+  }
+
   return {
-    async get(query, signal) {
-      try {
-        const { access } = await call(lookups, getMethod, { query }, { signal, timeoutMs: lookupTimeoutMs });
-        if (!access) throw trouble("answered without an access");
-        return access;
-      } catch (error) {
-        if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
-        throw plain(error, signal);
-      }
-    },
-    async list({ size, token }, signal) {
-      const request = { pageSize: size, pageToken: token };
-      try {
-        return readPage(await call(listings, listMethod, request, { signal, timeoutMs: listTimeoutMs }));
-      } catch (error) {
-        if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;
-        throw plain(error, signal);
-      }
+    get: (query, signal) => found(getMethod, { query }, signal, ({ access }) => access),
+    list: (page, signal) => listing(listMethods.accesses, toRequest(page), signal),
+    subscription: (id, signal) =>
+      found(
+        getEnterpriseSubscription,
+        { query: { case: "id", value: id } },
+        signal,
+        ({ subscription }) => subscription,
+      ),
+    subscriptions: (page, signal) => listing(listMethods.subscriptions, toRequest(page), signal),
+    licenses(page, subscriptionId, signal) {
+      const filters = [
+        { filter: { case: "isRevoked" as const, value: false } },
+        ...(subscriptionId === undefined
+          ? []
+          : [{ filter: { case: "subscriptionId" as const, value: subscriptionId } }]),
+      ];
+      return listing(listMethods.licenses, { ...toRequest(page), filters }, signal);
     },
     close,
   };
+}
+
+function toRequest({ size, token }: PageQuery): { pageSize: number; pageToken: string } {
+  return { pageSize: size, pageToken: token };
 }
 
 interface Connection {
@@ -163,10 +224,10 @@ function readPage({ $unknown = [] }: Empty): PortalPage {
   const entries: Uint8Array[] = [];
   let nextPageToken: string | undefined;
   for (const { no, wireType, data } of $unknown) {
-    if (no !== listFields.nextPageToken && no !== listFields.accesses) continue;
+    if (no !== listFields.nextPageToken && no !== listFields.entries) continue;
     if (wireType !== WireType.LengthDelimited) throw trouble("answered with something that is no listing");
     const reader = new BinaryReader(data);
-    if (no === listFields.accesses) entries.push(reader.bytes());
+    if (no === listFields.entries) entries.push(reader.bytes());
     else nextPageToken = reader.string() || undefined;
   }
   return { entries, nextPageToken };

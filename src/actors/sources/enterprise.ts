@@ -1,3 +1,4 @@
+import type { CodyGatewayAccess } from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
 import type { Clock } from "../../lib/clock.js";
 import type { TokenSource } from "../../lib/oauth.js";
 import { createShared } from "../../lib/shared.js";
@@ -8,22 +9,18 @@ import type { FoundActor, ListedEntry, Source } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { NonsenseError } from "../told.js";
 import { actorOf, enterpriseName, entryOf, idPrefix, type Reading } from "./enterprise-access.js";
-import {
-  createPortalClient,
-  type PortalOptions,
-  type PortalPage,
-  portalService,
-  trouble,
-} from "./enterprise-client.js";
+import { createPortalClient, type PortalOptions, portalService, trouble } from "./enterprise-client.js";
+import { createDevLicenses } from "./enterprise-licenses.js";
+import { portalPages } from "./enterprise-pages.js";
 
 export interface EnterpriseOptions extends PortalOptions {
   readonly burst: Burst;
   /** Entries asked for at a time. Default 500. */
   readonly pageSize?: number;
+  /** Whether only subscriptions for development have access: see `DevLicenses`. Default false. */
+  readonly devLicensesOnly?: boolean;
 }
 
-/** A listing of more pages does not end. */
-const maxPages = 100_000;
 const coolDownMs = 600_000;
 /** Most different sets of limits that are kept at hand, twice. */
 const maxShared = 1_000;
@@ -33,10 +30,21 @@ export function createEnterpriseSource(
   parts: { readonly clock: Clock; readonly tokens?: TokenSource | undefined },
   options: EnterpriseOptions,
 ): Source {
-  const { burst, pageSize = 500 } = options;
+  const { burst, pageSize = 500, devLicensesOnly = false } = options;
   const portal = createPortalClient(parts, options);
   const shared = createShared<Actor["features"]>(maxShared);
   const reading = (): Reading => ({ burst, shared, now: new Date(parts.clock.now()) });
+  const licenses = devLicensesOnly ? createDevLicenses({ ...parts, portal }, { pageSize }) : undefined;
+
+  /** Whether it may be served here; undefined where that is not asked. */
+  async function admission(
+    { enabled, subscriptionId }: CodyGatewayAccess,
+    signal: AbortSignal,
+  ): Promise<Reading["admits"]> {
+    if (!licenses || !enabled) return undefined;
+    const admitted = await licenses.of(subscriptionId, signal);
+    return () => admitted;
+  }
 
   async function find(
     query: Parameters<typeof portal.get>[0],
@@ -44,31 +52,13 @@ export function createEnterpriseSource(
     check: (found: FoundActor) => FoundActor = (found) => found,
   ): Promise<FoundActor | undefined> {
     const access = await portal.get(query, signal);
+    const admits = access && (await admission(access, signal));
     try {
-      return access && check(actorOf(access, reading()));
+      return access && check(actorOf(access, { ...reading(), admits }));
     } catch (error) {
       if (!(error instanceof NonsenseError)) throw error;
       throw trouble(`told of a subscription that makes no sense: ${error.message}`);
     }
-  }
-
-  async function* pages(
-    signal: AbortSignal,
-  ): AsyncGenerator<Pick<PortalPage, "entries"> & { readonly whole: boolean }> {
-    const seen = new Set<string>();
-    for (let token = "", count = 0; count < maxPages; count++) {
-      let page = await portal.list({ size: pageSize, token }, signal);
-      // Portals of today cannot page; all at once is then the only way.
-      const whole = page === undefined && count === 0;
-      if (whole) page = await portal.list({ size: 0, token: "" }, signal);
-      if (!page) throw trouble("cannot list its subscriptions (unimplemented)");
-      yield { entries: page.entries, whole: whole && page.nextPageToken === undefined };
-      if (page.nextPageToken === undefined) return;
-      if (seen.has(page.nextPageToken)) break;
-      seen.add(page.nextPageToken);
-      token = page.nextPageToken;
-    }
-    throw trouble("answered with a listing that does not end");
   }
 
   return {
@@ -94,11 +84,12 @@ export function createEnterpriseSource(
 
     async *list(signal) {
       const turns = createTurns();
-      for await (const { entries, whole } of pages(signal)) {
+      const admits = await licenses?.ofAll(signal);
+      for await (const { entries, whole } of portalPages(portal.list, pageSize, signal)) {
         for (let start = 0; start < entries.length; start += pageSize) {
           const page: ListedEntry[] = [];
           for (const bytes of entries.slice(start, start + pageSize)) {
-            page.push(entryOf(bytes, reading()));
+            page.push(entryOf(bytes, { ...reading(), admits }));
             const turn = turns.next();
             if (turn) await turn;
           }
