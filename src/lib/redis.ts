@@ -7,6 +7,7 @@ import { watchSilence } from "./redis-silence.js";
 
 /** A connection to Redis for one role. Calls with different patience must not share one: they wait for each other. */
 export interface RedisConnection {
+  readonly kind: RedisEndpoint["kind"];
   /** For commands that come with no promise about time. */
   readonly client: Redis | Cluster;
   /** The server that has the slot; the same name for all but in a Cluster. Changes when a Cluster moves the slot. */
@@ -91,6 +92,7 @@ function connectServer(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): 
   watchSilence(client);
   const batch = createBatcher();
   return {
+    kind: endpoint.kind,
     client,
     serverOf: () => server,
     send(_, name, args) {
@@ -158,6 +160,7 @@ function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice):
   cluster.on("node error", (error: Error, server: string) => voice.failed(server, error));
 
   return {
+    kind: endpoint.kind,
     client: cluster,
     serverOf: (slot) => cluster.slots[slot]?.[0] ?? "cluster",
     send(server, name, args) {

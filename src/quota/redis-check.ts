@@ -7,7 +7,10 @@ export async function checkRedis(redis: RedisConnection, prefix: string): Promis
   try {
     const missing = await missingPermissions(redis, prefix);
     const infos = missing.includes("INFO") ? [] : await redis.infos();
-    const found = infos.flatMap(({ server, info }) => adviceOn(info).map((advice) => `Redis ${server}: ${advice}`));
+    const failsOver = redis.kind === "sentinel";
+    const found = infos.flatMap(({ server, info }) =>
+      adviceOn(info, { failsOver }).map((advice) => `Redis ${server}: ${advice}`),
+    );
     if (missing.length === 0) return found;
     const grant = `Redis does not let our user run ${missing.join(", ")}; grant them for keys that begin with ${prefix}`;
     return [...found, grant];
@@ -16,8 +19,11 @@ export async function checkRedis(redis: RedisConnection, prefix: string): Promis
   }
 }
 
-/** What the text of INFO says. A server may keep parts of it to itself: nothing is said of those. */
-export function adviceOn(info: string): readonly string[] {
+/**
+ * What the text of INFO says. A server may keep parts of it to itself: nothing is said of those. `failsOver`: it is known that
+ * others may take its place, whether or not one is connected to it just now.
+ */
+export function adviceOn(info: string, { failsOver = false } = {}): readonly string[] {
   const value = (key: string): string | undefined => new RegExp(`^${key}:([^\r\n]*)`, "m").exec(info)?.[1];
   const version = value("redis_version");
   const policy = value("maxmemory_policy");
@@ -32,7 +38,14 @@ export function adviceOn(info: string): readonly string[] {
     advice.push("it keeps no append-only file; set appendonly yes, or a restart forgets what was used and held");
   if (value("aof_last_write_status") === "err" || value("rdb_last_bgsave_status") === "err")
     advice.push("it cannot save; see its log");
-  if (value("role") === "slave")
+  const role = value("role");
+  const isReplicated = failsOver || Number(value("connected_slaves") ?? 0) > 0;
+  // INFO counts the replicas that are close enough only where some are asked for.
+  if (role === "master" && isReplicated && value("min_slaves_good_slaves") === undefined)
+    advice.push(
+      "it has replicas and writes without them; set min-replicas-to-write 1 and min-replicas-max-lag 10, or what it counts after a replica took its place is lost. With one replica alone, its absence then stops admission: have two",
+    );
+  if (role === "slave")
     advice.push("it is a replica; point REDIS_ENDPOINT to the primary, the Sentinels or the Cluster");
   return advice;
 }

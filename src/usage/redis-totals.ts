@@ -1,5 +1,7 @@
 import { createHash } from "node:crypto";
+import { UnavailableError } from "../errors.js";
 import type { RedisConnection } from "../lib/redis.js";
+import { RedisAwayError, readRedisError } from "../lib/redis-errors.js";
 import {
   joinWindows,
   keptMs,
@@ -9,6 +11,9 @@ import {
   type UsageSample,
   type WindowUsage,
 } from "./totals.js";
+
+/** When a caller may ask again while Redis is away. */
+const retryAfterMs = 1_000;
 
 /**
  * Totals of all processes: a hash for each window, with `<unit> <model>` as fields, and a sorted set of the windows' openings.
@@ -49,17 +54,27 @@ export function createRedisTotals(
     if (failed?.[0]) throw failed[0];
   }
 
+  async function windowsOf(actor: string, feature: string): Promise<readonly WindowUsage[]> {
+    const keys = keysOf(actor, feature);
+    const openings = await client.zrange(keys.windows, "0", "-1");
+    const windows = await Promise.all(
+      openings.map(async (openedAt) => readWindow(Number(openedAt), await client.hgetall(keys.window(openedAt)))),
+    );
+    return windows.filter(({ models }) => models.size > 0);
+  }
+
   return {
     async add(samples) {
       await Promise.all(samples.map(add));
     },
     async read(actor, feature) {
-      const keys = keysOf(actor, feature);
-      const openings = await client.zrange(keys.windows, "0", "-1");
-      const windows = await Promise.all(
-        openings.map(async (openedAt) => readWindow(Number(openedAt), await client.hgetall(keys.window(openedAt)))),
-      );
-      return joinWindows(windows.filter(({ models }) => models.size > 0));
+      try {
+        return joinWindows(await windowsOf(actor, feature));
+      } catch (error) {
+        const cause = readRedisError(error);
+        if (!(cause instanceof RedisAwayError)) throw cause;
+        throw new UnavailableError("QUOTA_STORE_UNAVAILABLE", "usage is unavailable", retryAfterMs, { cause });
+      }
     },
   };
 }

@@ -12,8 +12,14 @@ export interface TcpProxy extends AsyncDisposable {
   readonly accepted: number;
   /** For the connections there are and, unless told otherwise, for new ones. */
   pass(traffic: Traffic, options?: { readonly newToo?: boolean }): void;
+  /** Holds back for so long what comes from now on, in both directions. */
+  delay(ms: number): void;
+  /** Where new connections lead. */
+  leadTo(port: number): void;
   /** Breaks all connections with RST. */
   reset(): void;
+  /** Listens no more; the connections there are stay. */
+  leave(): void;
   /** Refuses connections, and breaks those there are. */
   refuse(): Promise<void>;
   accept(): Promise<void>;
@@ -28,6 +34,8 @@ interface Link {
 /** `onAnswer` sees all that comes back from the target. */
 export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffer) => void): Promise<TcpProxy> {
   const links = new Set<Link>();
+  let target = targetPort;
+  let delayMs = 0;
   let forNew: Traffic = "both";
   let accepted = 0;
   let listener: Server | undefined;
@@ -35,13 +43,14 @@ export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffe
 
   function link(client: Socket): void {
     accepted++;
-    const server = connect(targetPort, "127.0.0.1");
+    const server = connect(target, "127.0.0.1");
     const made: Link = { client, server, traffic: forNew };
     links.add(made);
-    client.on("data", (bytes) => made.traffic !== "none" && server.write(bytes));
+    const [toServer, toClient] = [writing(server), writing(client)];
+    client.on("data", (bytes) => made.traffic !== "none" && toServer(bytes));
     server.on("data", (bytes: Buffer) => {
       onAnswer?.(bytes);
-      if (made.traffic === "both") client.write(bytes);
+      if (made.traffic === "both") toClient(bytes);
     });
     for (const [socket, other] of [
       [client, server],
@@ -53,6 +62,16 @@ export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffe
         other.destroy();
       });
     }
+  }
+
+  /** Writes in order, after the delay. */
+  function writing(to: Socket): (bytes: Buffer) => void {
+    const waiting: Buffer[] = [];
+    return (bytes) => {
+      if (delayMs === 0 && waiting.length === 0) return void to.write(bytes);
+      waiting.push(bytes);
+      setTimeout(() => to.write(waiting.shift() as Buffer), delayMs);
+    };
   }
 
   function reset(): void {
@@ -72,10 +91,15 @@ export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffe
     if (address !== null && typeof address === "object") port = address.port;
   }
 
-  async function refuse(): Promise<void> {
+  /** Resolves when all connections are over. */
+  function close(): Promise<void> {
     const closing = listener;
     listener = undefined;
-    const closed = new Promise<void>((resolve) => (closing === undefined ? resolve() : closing.close(() => resolve())));
+    return new Promise((resolve) => (closing === undefined ? resolve() : closing.close(() => resolve())));
+  }
+
+  async function refuse(): Promise<void> {
+    const closed = close();
     reset();
     await closed;
   }
@@ -91,7 +115,14 @@ export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffe
       for (const each of links) each.traffic = traffic;
       if (newToo) forNew = traffic;
     },
+    delay(ms) {
+      delayMs = ms;
+    },
+    leadTo(next) {
+      target = next;
+    },
     reset,
+    leave: () => void close(),
     refuse,
     accept,
     [Symbol.asyncDispose]: refuse,

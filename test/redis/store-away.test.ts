@@ -1,189 +1,238 @@
 // Whole gateways while Redis is away in one way or another: what callers, probes and operators see, and what is counted.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { expect, it } from "vitest";
-import { type Answer, endUserOf, type Fleet, type GatewayProcess, startFleet, usageOf } from "../helpers/processes.js";
-import { type RedisServer, startRedis, until } from "../helpers/redis.js";
-import { startTcpProxy, type TcpProxy } from "../helpers/tcp-proxy.js";
-
-interface Stage extends AsyncDisposable {
-  readonly redis: RedisServer;
-  /** Between the gateways and Redis. */
-  readonly proxy: TcpProxy;
-  readonly fleet: Fleet;
-  readonly gateway: GatewayProcess;
-}
-
-const wide = [{ limit: 1_000, per: "24h" }];
-
-async function stage(
-  options: { gateways?: number; file?: object; actors?: Record<string, object[]> } = {},
-): Promise<Stage> {
-  const redis = await startRedis("--appendonly", "yes", "--appendfsync", "always");
-  const proxy = await startTcpProxy(redis.port);
-  const fleet = await startFleet({ redis: proxy.endpoint, actors: { acme: wide }, ...options });
-  const [gateway] = fleet.gateways as [GatewayProcess];
-  // Warm: what the first request of a process costs is no answer of Redis.
-  await Promise.all(fleet.gateways.map((each) => each.chat("acme")));
-  return {
-    redis,
-    proxy,
-    fleet,
-    gateway,
-    async [Symbol.asyncDispose]() {
-      await fleet[Symbol.asyncDispose]();
-      await proxy[Symbol.asyncDispose]();
-      await redis[Symbol.asyncDispose]();
-    },
-  };
-}
-
-/** One request every `everyMs`, each on its own, for so long. */
-async function steadily(gateway: GatewayProcess, forMs: number, everyMs = 20): Promise<readonly Answer[]> {
-  const answers: Promise<Answer>[] = [];
-  for (const end = performance.now() + forMs; performance.now() < end; await sleep(everyMs))
-    answers.push(gateway.chat("acme"));
-  return Promise.all(answers);
-}
-
-/** How long it takes until a request is served, and how many were not before. */
-async function untilServed(gateway: GatewayProcess): Promise<{ tookMs: number; refused: number }> {
-  const start = performance.now();
-  let refused = -1;
-  await until(async () => {
-    refused++;
-    return (await gateway.chat("acme")).status === 200;
-  });
-  return { tookMs: performance.now() - start, refused };
-}
-
-const median = (numbers: readonly number[]): number =>
-  numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? Number.NaN;
+import { Code, ConnectError } from "@connectrpc/connect";
+import { request } from "undici";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Feature } from "../../gen/codygateway/v1/common_pb.js";
+import { ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { adminOf } from "../helpers/admin.js";
+import { endUserOf, type GatewayProcess, tokenOf, usageOf } from "../helpers/processes.js";
+import { until } from "../helpers/redis.js";
+import { faults, type Stage, stageAway, steadily, untilServed, waitOf } from "../scenarios/store-away.js";
 
 /**
- * Bounds for a machine that has other things to do, far below what a call would take that waits for Redis, and a connection
- * that is made anew ever more rarely. The figures themselves are measured by `npm run test:soak`.
+ * Bounds for a machine that has other things to do, beside what a caller waits whose requests do not need Redis: far below what a
+ * call would take that waits for Redis, and a connection that is made anew ever more rarely. The figures themselves are measured
+ * by `npm run test:soak`.
  */
-const atOnceMs = 100;
-const waitedMs = 700;
-const soonMs = 3_000;
+const atOnceMs = 60;
+const waitedMs = 400;
+const soonMs = 5_000;
 
-const faults: readonly { readonly name: string; begin(on: Stage): unknown; end(on: Stage): unknown }[] = [
-  { name: "stopped in its tracks", begin: ({ redis }) => redis.freeze(), end: ({ redis }) => redis.thaw() },
-  { name: "refusing connections", begin: ({ proxy }) => proxy.refuse(), end: ({ proxy }) => proxy.accept() },
-  {
-    name: "behind a network that swallows everything",
-    begin: ({ proxy }) => proxy.pass("none"),
-    end: ({ proxy }) => proxy.pass("both"),
-  },
-  {
-    name: "a listener that says nothing",
-    begin({ proxy }) {
-      proxy.pass("none");
-      proxy.reset();
-    },
-    end: ({ proxy }) => proxy.pass("both"),
-  },
-  { name: "crashed and started again", begin: ({ redis }) => redis.kill(), end: ({ redis }) => redis.start() },
-];
+describe.sequential("a gateway whose Redis is away, and is there again, without a restart", () => {
+  let on: Stage;
+  beforeAll(async () => {
+    on = await stageAway();
+  });
+  afterAll(() => on?.[Symbol.asyncDispose]());
 
-it.each(faults)(
-  "Redis $name: 503 in bounded time, said to probes and operators, and normal soon after",
-  async (fault) => {
-    await using on = await stage();
+  it.each(faults)("$name: 503 in bounded time, said to all who ask, and normal soon after", async (fault) => {
     const { gateway, fleet } = on;
-    const before = fleet.upstream.count();
-    await fault.begin(on);
+    const sent = fleet.upstream.count(endUserOf("acme"));
+    const unavailable = () => gateway.metric("cody_gateway_quota_decisions_total", 'decision="unavailable"');
+    const before = (await unavailable()) ?? 0;
+    const end = await fault.begin(on);
 
     // Those under way when it happens wait for the timeout; once that is known nobody waits.
-    const [first, readiness] = await Promise.all([
-      steadily(gateway, 1_000),
-      sleep(600).then(async () => ({
-        ready: (await gateway.get("/readyz")).status,
-        alive: (await gateway.get("/livez")).status,
-        up: await gateway.metric("cody_gateway_quota_store_up"),
-      })),
-    ]);
-    const later = await steadily(gateway, 400);
+    const first = await steadily(gateway, 800);
+    let refused = first.limited.filter(({ status }) => status !== 200).length;
+    if (fault.passes === undefined) {
+      const [later] = await Promise.all([steadily(gateway, 400), expectSaid(gateway)]);
+      expect(new Set([...first.limited, ...later.limited].map(({ status }) => status))).toEqual(new Set([503]));
+      expect(fleet.upstream.count(endUserOf("acme"))).toBe(sent);
+      expect(waitOf(later.limited, 0.5)).toBeLessThan(waitOf(later.free, 0.5) + atOnceMs);
+      refused += later.limited.length;
+    }
+    // Nobody else notices anything.
+    expect(new Set(first.free.map(({ status }) => status))).toEqual(new Set([200]));
+    expect(waitOf(first.limited, 0.9)).toBeLessThan(waitOf(first.free, 0.9) + waitedMs);
+    expect(refused).toBeGreaterThan(0);
+    for (const { status, headers } of first.limited)
+      if (status !== 200) expect([status, Number(headers["retry-after"]) >= 1]).toEqual([503, true]);
 
-    expect(new Set([...first, ...later].map(({ status }) => status))).toEqual(new Set([503]));
-    for (const { headers } of [...first, ...later]) expect(Number(headers["retry-after"])).toBeGreaterThanOrEqual(1);
-    expect(Math.max(...first.map(({ tookMs }) => tookMs))).toBeLessThan(waitedMs);
-    expect(median(later.map(({ tookMs }) => tookMs))).toBeLessThan(atOnceMs);
-    expect(readiness).toEqual({ ready: 503, alive: 200, up: 0 });
-    expect(fleet.upstream.count()).toBe(before);
-
-    await fault.end(on);
-    await on.redis.ready();
-    const { tookMs, refused } = await untilServed(gateway);
-    expect(tookMs).toBeLessThan(soonMs);
+    await end();
+    const soon = await untilServed(gateway);
+    expect(soon.tookMs).toBeLessThan(soonMs);
     await gateway.ready();
     expect(await gateway.metric("cody_gateway_quota_store_up")).toBe(1);
     // What timed out is not charged later.
-    const served = fleet.upstream.count();
+    const served = fleet.upstream.count(endUserOf("acme"));
     await until(async () => (await usageOf(gateway, "acme")).used === served);
-    expect(await gateway.metric("cody_gateway_quota_decisions_total", 'decision="unavailable"')).toBe(
-      first.length + later.length + refused,
-    );
-  },
-);
-
-it("with allow:3, exactly 3 pass blind for each process and actor, and are charged once Redis is back", async () => {
-  await using on = await stage({
-    gateways: 2,
-    actors: { acme: wide, other: [{ limit: 2, per: "24h" }] },
-    file: { quotaStoreFailure: { chat_completions: "allow:3" } },
+    expect(await unavailable()).toBe(before + refused + soon.refused);
   });
-  const { fleet, redis } = on;
-  redis.freeze();
-  const statuses = async (actor: string): Promise<number[]> => {
-    const answers = fleet.gateways.map((gateway) => Promise.all(Array.from({ length: 10 }, () => gateway.chat(actor))));
-    return (await Promise.all(answers)).flatMap((of) => of.map(({ status }) => status).toSorted((a, b) => a - b));
-  };
-  const passing3Of10 = [200, 200, 200, ...Array.from({ length: 7 }, () => 503)];
-
-  expect(await statuses("acme")).toEqual([...passing3Of10, ...passing3Of10]);
-  expect(await statuses("other")).toEqual([...passing3Of10, ...passing3Of10]);
-  expect(await statuses("acme")).toEqual(Array.from({ length: 20 }, () => 503));
-  expect(fleet.upstream.count(endUserOf("other"))).toBe(6);
-
-  redis.thaw();
-  const [gateway] = on.fleet.gateways as [GatewayProcess];
-  await until(() => gateway.ready().then(() => true));
-  await until(async () => (await usageOf(gateway, "acme").catch(() => undefined))?.used === 2 + 6);
-  // More than the limit: what was let in blind is a debt.
-  await until(async () => (await usageOf(gateway, "other").catch(() => undefined))?.used === 6);
-  expect(await Promise.all(fleet.gateways.map(async (each) => (await each.chat("other")).status))).toEqual([429, 429]);
 });
 
-it("answers that are lost and connections that break charge nothing twice, and nothing that was not sent", async () => {
-  await using on = await stage();
-  const { proxy, gateway, fleet } = on;
-  const lost: number[] = [];
-  for (let round = 0; round < 3; round++) {
-    proxy.pass("requests", { newToo: false });
-    const answers = await Promise.all(Array.from({ length: 20 }, () => gateway.chat("acme")));
-    lost.push(...answers.map(({ status }) => status));
-    proxy.reset();
-    await untilServed(gateway);
-  }
-  expect(new Set(lost)).toEqual(new Set([503]));
-  const served = fleet.upstream.count();
-  await until(async () => (await usageOf(gateway, "acme")).used === served);
+/** All who can ask are told that it is not known, in bounded time: nobody gets zeroes, nobody waits. */
+async function expectSaid(gateway: GatewayProcess): Promise<void> {
+  const token = { authorization: `Bearer ${tokenOf("acme")}` };
+  const status = async (path: string) => (await gateway.get(path)).status;
+  expect([await status("/readyz"), await status("/livez")]).toEqual([503, 200]);
+  expect(await gateway.metric("cody_gateway_quota_store_up")).toBe(0);
 
-  // The answer to the settlement gets lost.
-  fleet.upstream.holdAll();
-  const underWay = Array.from({ length: 10 }, () => gateway.chat("acme"));
-  await until(async () => fleet.upstream.count() === served + 10);
-  proxy.pass("requests", { newToo: false });
-  fleet.upstream.release();
-  const answers = await Promise.all(underWay);
-  proxy.reset();
-  expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
-  await untilServed(gateway);
-  const { upstream } = fleet;
-  await until(async () => (await usageOf(gateway, "acme")).used === upstream.count());
-  // Nor later, when everything that was tried again has been.
-  await sleep(1_500);
-  expect((await usageOf(gateway, "acme")).used).toBe(upstream.count());
+  const limits = await request(`${gateway.url}/v1/limits`, { headers: token });
+  expect([limits.statusCode, Number(limits.headers["retry-after"])]).toEqual([503, 1]);
+  expect(await limits.body.json()).toEqual({ error: "quota store is unavailable" });
+
+  const client = gateway.client("acme");
+  const admin = adminOf(gateway);
+  const actor = { source: "static", id: "acme" };
+  for (const call of [
+    () => client.limits.getLimits({}),
+    () => client.limits.refreshLimits({}),
+    () => admin.getUsage({ actor }),
+    () => admin.getUsage({ actor, feature: Feature.CHAT_COMPLETIONS }),
+    // Has no limits: what it used is in Redis all the same.
+    () => admin.getUsage({ actor: { ...actor, id: "free" } }),
+    () => admin.resetUsage({ actor, feature: Feature.CHAT_COMPLETIONS, reason: "as a test" }),
+  ]) {
+    const error = await call().then(
+      () => undefined,
+      (thrown: unknown) => ConnectError.from(thrown),
+    );
+    expect(error?.code, `${call}: ${error}`).toBe(Code.Unavailable);
+    expect(error?.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "QUOTA_STORE_UNAVAILABLE" }]);
+    expect(error?.findDetails(RetryInfoSchema)).toMatchObject([{ retryDelay: { seconds: 1n } }]);
+  }
+}
+
+describe("with allow:3", () => {
+  const absences: readonly (readonly [string, (on: Stage) => Promise<() => Promise<unknown>>])[] = [
+    [
+      "stops and goes on",
+      async ({ redis }) => {
+        redis.freeze();
+        return async () => redis.thaw();
+      },
+    ],
+    [
+      "crashes and is started again",
+      async ({ redis }) => {
+        await redis.kill();
+        return () => redis.start();
+      },
+    ],
+  ];
+
+  it.each(absences)(
+    "exactly 3 pass blind for each process and actor while Redis %s, and are charged then",
+    async (_, begin) => {
+      await using on = await stageAway({
+        gateways: 2,
+        actors: { other: [{ limit: 2, per: "24h" }] },
+        file: { quotaStoreFailure: { chat_completions: "allow:3" } },
+      });
+      const { fleet } = on;
+      const end = await begin(on);
+      const statuses = async (actor: string): Promise<number[]> => {
+        const answers = fleet.gateways.map((each) => Promise.all(Array.from({ length: 10 }, () => each.chat(actor))));
+        return (await Promise.all(answers)).flatMap((of) => of.map(({ status }) => status).toSorted((a, b) => a - b));
+      };
+      const passing3Of10 = [200, 200, 200, ...Array.from({ length: 7 }, () => 503)];
+
+      expect(await statuses("acme")).toEqual([...passing3Of10, ...passing3Of10]);
+      expect(await statuses("other")).toEqual([...passing3Of10, ...passing3Of10]);
+      expect(await statuses("acme")).toEqual(Array.from({ length: 20 }, () => 503));
+      expect(fleet.upstream.count(endUserOf("other"))).toBe(6);
+      // Operators are told, and no balancer is told to stay: there is little left to give.
+      for (const gateway of fleet.gateways) {
+        const decided = (decision: string) =>
+          gateway.metric("cody_gateway_quota_decisions_total", `decision="${decision}"`);
+        expect([await decided("blind"), await decided("unavailable")]).toEqual([6, 7 + 7 + 10]);
+        expect((await gateway.get("/readyz")).status).toBe(503);
+      }
+
+      await end();
+      const [gateway] = fleet.gateways as [GatewayProcess];
+      await Promise.all(fleet.gateways.map((each) => each.ready()));
+      await until(async () => (await usageOf(gateway, "acme").catch(() => undefined))?.used === 2 + 6);
+      // More than the limit: what was let in blind is a debt.
+      await until(async () => (await usageOf(gateway, "other").catch(() => undefined))?.used === 6);
+      expect(await Promise.all(fleet.gateways.map(async (each) => (await each.chat("other")).status))).toEqual([
+        429, 429,
+      ]);
+      // Each has its event, charged once.
+      const charged = async () =>
+        new Set(
+          (await fleet.events()).flatMap(({ actor, charged, id }) => (charged && actor?.id === "other" ? [id] : [])),
+        );
+      await until(async () => (await charged()).size === 6);
+    },
+  );
+});
+
+describe("what is charged", () => {
+  /** What the actor has used, as the typed API and `/v1/limits` tell, and what the upstream saw of it. */
+  async function books({ gateway, fleet }: Stage): Promise<{ used: number; told: number; seen: number }> {
+    const { chat_completions: told } = JSON.parse((await gateway.get("/v1/limits", "acme")).body) as {
+      chat_completions: { usage: number };
+    };
+    return {
+      used: (await usageOf(gateway, "acme")).used,
+      told: told.usage,
+      seen: fleet.upstream.count(endUserOf("acme")),
+    };
+  }
+
+  /** Resolves once all that was seen is charged; and then nothing comes on top when what was tried again has been. */
+  async function expectBalanced(on: Stage): Promise<void> {
+    await untilServed(on.gateway);
+    await until(async () => {
+      const { used, seen } = await books(on);
+      return used === seen;
+    });
+    await sleep(1_500);
+    const { used, told, seen } = await books(on);
+    expect([used, told]).toEqual([seen, seen]);
+    expect((await usageOf(on.gateway, "acme")).inFlight).toBe(0);
+    const charged = (await on.fleet.events()).filter(({ charged, actor }) => charged && actor?.id === "acme");
+    expect(new Set(charged.map(({ id }) => id)).size).toBe(seen);
+  }
+
+  it("is nothing twice, and nothing that was not sent, when answers are lost and connections break", async () => {
+    await using on = await stageAway();
+    const { proxy, gateway, fleet } = on;
+    const acme = endUserOf("acme");
+    for (let round = 0; round < 3; round++) {
+      proxy.pass("requests", { newToo: false });
+      const lost = await Promise.all(Array.from({ length: 20 }, () => gateway.chat("acme")));
+      expect(new Set(lost.map(({ status }) => status))).toEqual(new Set([503]));
+      proxy.reset();
+      await untilServed(gateway);
+    }
+
+    // The answer to the settlement gets lost.
+    const served = fleet.upstream.count(acme);
+    fleet.upstream.holdAll();
+    const underWay = Array.from({ length: 10 }, () => gateway.chat("acme"));
+    await until(async () => fleet.upstream.count(acme) === served + 10);
+    proxy.pass("requests", { newToo: false });
+    fleet.upstream.release();
+    const answers = await Promise.all(underWay);
+    proxy.reset();
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200]));
+    await expectBalanced(on);
+  });
+
+  it("is nothing late when Redis stops for 2 s and goes on", async () => {
+    await using on = await stageAway();
+    const { redis, gateway, fleet } = on;
+    const acme = endUserOf("acme");
+    const served = fleet.upstream.count(acme);
+    fleet.upstream.holdAll();
+    const underWay = Array.from({ length: 10 }, (_, i) => gateway.chat("acme", { stream: i % 2 === 0 }));
+    await until(async () => fleet.upstream.count(acme) === served + 10);
+
+    redis.freeze();
+    const stopped = Promise.all(Array.from({ length: 200 }, () => gateway.chat("acme")));
+    // Their settlements come while it stands still.
+    fleet.upstream.release();
+    await sleep(2_000);
+    const refused = await stopped;
+    redis.thaw();
+
+    expect(new Set(refused.map(({ status }) => status))).toEqual(new Set([503]));
+    expect(new Set((await Promise.all(underWay)).map(({ status }) => status))).toEqual(new Set([200]));
+    await expectBalanced(on);
+  });
 });
