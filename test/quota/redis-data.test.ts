@@ -5,7 +5,7 @@ import { adviceOn, checkRedis, triedCommands } from "../../src/quota/redis-check
 import { createQuotaKeys, shardCount, slotOf } from "../../src/quota/redis-keys.js";
 import { quotaScripts } from "../../src/quota/scripts.js";
 import { outboxScripts } from "../../src/usage/redis-outbox-scripts.js";
-import { type RedisServer, startRedis, until } from "../helpers/redis.js";
+import { type RedisServer, startDurableRedis, startRedis, startReplica, until } from "../helpers/redis.js";
 import { type OpenStore, openStore, patientMs, slots, units } from "../helpers/redis-quota.js";
 
 let server: RedisServer;
@@ -237,6 +237,25 @@ describe("what is said of a Redis", () => {
     ["role:slave\r\n", /replica/],
   ])("%j: says what to do", (info, said) => {
     expect(adviceOn(info)).toEqual([expect.stringMatching(said)]);
+  });
+
+  it("is what a failover would lose, once there is a replica, until it is set that none may be missing", async () => {
+    await using primary = await startDurableRedis();
+    await using open = await openStore(primary.endpoint);
+    expect(await checkRedis(open.redis, "")).toEqual([]);
+    await using _replica: RedisServer = await startReplica(primary);
+    expect(await checkRedis(open.redis, "")).toEqual([
+      expect.stringMatching(new RegExp(`^Redis ${primary.endpoint}: .*set min-replicas-to-write 1 .*a replica`)),
+    ]);
+    await primary.client.config("SET", "min-replicas-to-write", "1");
+    expect(await checkRedis(open.redis, "")).toEqual([]);
+  });
+
+  it("is the same behind Sentinels whose replicas are missing just now", () => {
+    const alone = "role:master\r\nconnected_slaves:0\r\n";
+    expect(adviceOn(alone)).toEqual([]);
+    expect(adviceOn(alone, { failsOver: true })).toEqual([expect.stringMatching(/min-replicas-to-write 1/)]);
+    expect(adviceOn(`${alone}min_slaves_good_slaves:0\r\n`, { failsOver: true })).toEqual([]);
   });
 
   it("is nothing when it is as it should be, or does not tell", () => {

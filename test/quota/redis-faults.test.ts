@@ -73,6 +73,17 @@ describe.concurrent("a Redis quota store whose server stands still", () => {
     expect(open.ups).toEqual([true, false, true]);
   });
 
+  it("is known to stand still soon after a single call that got no answer", async () => {
+    await using server = await startRedis();
+    await using open = await openStore(server.endpoint);
+    server.freeze();
+    await expect(open.reserve([units(1)])).rejects.toMatchObject(away);
+    const start = performance.now();
+    await until(async () => !open.store.state().up);
+    // Far from the three seconds that it takes when nobody calls.
+    expect(performance.now() - start).toBeLessThan(2_500);
+  });
+
   it("notices by itself, also when nobody calls", async () => {
     await using server = await startRedis();
     await using open = await openStore(server.endpoint);
