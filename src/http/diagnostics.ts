@@ -29,11 +29,11 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
   const get = (path: string, handle: HttpRoute["handle"]): HttpRoute => ({
     method: "GET",
     path,
-    errors: path.startsWith("/-/") ? sourcegraphErrors : problemErrors,
+    errors: problemErrors,
     handle,
   });
   return [
-    get(versionPath, async ({ res }) => send(res, 200, plain, parts.version)),
+    ...anyMethod(versionPath, async ({ res }) => send(res, 200, plain, parts.version)),
     get("/livez", async ({ res }) => send(res, 200, plain, "ok\n")),
     get("/readyz", async ({ res }) => {
       if (parts.ready()) send(res, 200, plain, "ok\n");
@@ -46,19 +46,19 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
   ];
 }
 
-/** Those of the existing gateway that ask for the secret, with its answers (wire.md 1.10). It took any method. */
+/** The existing gateway's diagnostics took any method. */
+function anyMethod(path: string, handle: HttpRoute["handle"]): HttpRoute[] {
+  return (["GET", "POST"] as const).map((method) => ({ method, path, errors: sourcegraphErrors, handle }));
+}
+
+/** Those of the existing gateway that ask for the secret, with its answers (wire.md 1.10). */
 function secretRoutes(parts: DiagnosticsParts, secret: string): HttpRoute[] {
   const guarded = (path: string, handle: HttpRoute["handle"]): HttpRoute[] =>
-    (["GET", "POST"] as const).map((method) => ({
-      method,
-      path,
-      errors: sourcegraphErrors,
-      async handle(call) {
-        const shown = bearerToken(header(call.req, "authorization"));
-        if (shown === undefined || !sameSecret(shown, secret)) return send(call.res, 401, {}, "");
-        await handle(call);
-      },
-    }));
+    anyMethod(path, async (call) => {
+      const shown = bearerToken(header(call.req, "authorization"));
+      if (shown === undefined || !sameSecret(shown, secret)) return send(call.res, 401, {}, "");
+      await handle(call);
+    });
   return [
     ...guarded("/-/healthz", async ({ res }) => {
       if (parts.ready()) send(res, 200, plain, "healthz: ok");

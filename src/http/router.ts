@@ -56,7 +56,9 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
       const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);
-        return send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
+        return path.startsWith("/-/")
+          ? send(res, 404, {}, "")
+          : send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
       }
       const method = req.method === "HEAD" ? "GET" : req.method;
       const route = found.find((each) => each.method === method);
