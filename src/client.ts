@@ -13,6 +13,7 @@ import {
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
 import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
+import { EmbeddingsService } from "../gen/codygateway/v1/embeddings_pb.js";
 import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
 import { ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
 
@@ -34,6 +35,7 @@ export interface GatewayClientOptions {
 /** The services of `codygateway.v1` for actors. */
 export interface GatewayClient {
   readonly completions: Client<typeof CompletionsService>;
+  readonly embeddings: Client<typeof EmbeddingsService>;
   readonly limits: Client<typeof LimitsService>;
 }
 
@@ -47,6 +49,7 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
   const transport = transportOf(options);
   return {
     completions: cancellingClient(CompletionsService, transport),
+    embeddings: cancellingClient(EmbeddingsService, transport),
     limits: cancellingClient(LimitsService, transport),
   };
 }

@@ -27,7 +27,11 @@ export function loadConfig(env: Environment, readFile: ReadFile, clock: Clock = 
     path === undefined ? noFile : readConfigFile(path, { env, readFile, upstreams, now: new Date(clock.now()) });
   const content = file.content ?? nothing;
 
-  const { upstreams: merged, notices: replaced } = mergeUpstreams(fromEnvironment, content.upstreams);
+  const { upstreams: merged, notices: replaced } = mergeUpstreams(
+    fromEnvironment,
+    content.upstreams,
+    reading.values.embeddingsModels,
+  );
   // A key or a file that could not be read may well be the provider that is missing.
   const missing = merged.length === 0 && file.content !== undefined && !reading.vendorKeySet;
   const problems = [
@@ -119,7 +123,6 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     upstreams,
     upstreamTimeouts: { connectMs, firstByteMs, idleMs, totalMs },
     models: file.models,
-    embeddingsModels: values.embeddingsModels,
     maxTokensToSample: values.maxTokensToSample,
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     flagging: flaggingOf(values, file.flagging),

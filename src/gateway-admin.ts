@@ -64,7 +64,7 @@ export function createAdministration(config: Config, parts: AdministrationParts)
       activity,
       audit: createAuditLog({ store, directory }),
       edits: createActorEdits({ store, directory }),
-      explainer: { sources, catalogue: route.relay.catalogue, quota },
+      explainer: { sources, catalogue: route.relay.catalogue, embeddings: route.relay.embeddings, quota },
       isStale: sources.isStale,
       forget: ({ source, id }) => store.publish(forgetChannel, JSON.stringify({ source, id })),
     },

@@ -3,6 +3,7 @@
 import type { Sources } from "./actors/sources.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
+import { embeddingsRoutes } from "./http/embeddings.js";
 import { createHeartbeats } from "./http/heartbeats.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
 import { type SdkSurface, sdkRoutes } from "./http/sdk.js";
@@ -70,8 +71,13 @@ export function callerRoutes(given: HttpParts, targets: readonly UpstreamTarget[
   const served = completions.filter(({ upstream }) => targets.some(({ name }) => name === upstream));
   return [
     ...sourcegraphRoutes(parts, served, { maxBodyBytes, maxTokens: maxTokensToSample }),
+    ...(targets.some(embeds) ? embeddingsRoutes(parts, { maxBodyBytes }) : []),
     ...targets.flatMap((target) => sdkRoutes(parts, surfaceOf(target), { maxBodyBytes })),
   ];
+}
+
+function embeds({ provider }: UpstreamTarget): boolean {
+  return provider.apis.some(({ feature }) => feature === "embeddings");
 }
 
 function surfaceOf({ name, provider }: UpstreamTarget): SdkSurface {
@@ -82,11 +88,9 @@ function surfaceOf({ name, provider }: UpstreamTarget): SdkSurface {
     keyHeader: Object.keys(provider.authHeaders("key"))[0] ?? "authorization",
     keyParameter: provider.keyParameter,
     errors: providerErrors(provider),
-    apis: provider.apis.map(({ name: api, paths, feature }) => ({
-      name: api,
-      paths,
-      feature: feature ?? "chat_completions",
-    })),
+    apis: provider.apis
+      .filter(({ inner }) => !inner)
+      .map(({ name: api, paths, feature }) => ({ name: api, paths, feature: feature ?? "chat_completions" })),
     models: modelList && {
       paths: [modelList.path.replace(/\?.*$/, ""), ...(modelList.alsoAt ?? [])],
       write: modelList.write,

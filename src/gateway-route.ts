@@ -3,6 +3,7 @@
 import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
 import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
 import { userAgentOf } from "./gateway-back-ends.js";
+import { createCatalogues } from "./gateway-models.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
 import { createGuard } from "./guard/guard.js";
@@ -10,15 +11,15 @@ import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
-import { builtInRules } from "./models/built-in.js";
-import { createCatalogue } from "./models/catalogue.js";
 import { createTokenizer, type Tokenizer } from "./models/tokenizer.js";
+import type { CallLimits } from "./providers/embeddings.js";
 import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
 import { createModelDirectory, type ModelDirectory } from "./relay-models.js";
 import type { Metrics } from "./telemetry/metrics.js";
+import { createBatches } from "./upstream/batches.js";
 import type { UpstreamTarget } from "./upstream/upstream.js";
 import { createUpstreams } from "./upstream/upstreams.js";
 import { abandonedEvent, type EventStart } from "./usage/event.js";
@@ -59,10 +60,13 @@ const flushMs = 5_000;
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
   const { log, metrics, clock = systemClock } = parts;
   const targets = upstreamTargets(config, log);
-  const upstreams = createUpstreams({ targets }, { userAgent: userAgentOf(config, parts) });
-  const served = targets.map(({ name, provider, models }) => ({ name, kind: provider.kind, models }));
-  // Rules of the file come later: they take the place of the gateway's own.
-  const catalogue = createCatalogue(served, [...builtInRules(served, config.starcoder), ...config.models]);
+  const tokenizer = createTokenizer();
+  const upstreams = createBatches({
+    upstreams: createUpstreams({ targets }, { userAgent: userAgentOf(config, parts) }),
+    tokenizer,
+    limitsOf: callLimits(targets),
+  });
+  const catalogues = createCatalogues(config, targets);
   const sinks = parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events))));
   const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const outbox = await createOutbox(config, parts, sinks.map(sinkKey));
@@ -80,7 +84,6 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     },
     { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
-  const tokenizer = createTokenizer();
   const guard = createGuard({ countTokens: tokenizer.count }, config.flagging.policy);
   const accounting = createAccounting({ ...parts, ledger });
 
@@ -89,7 +92,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   return {
     relay: {
       tokenizer,
-      catalogue,
+      ...catalogues,
       upstreams,
       quota,
       checks: guard && { guard },
@@ -100,7 +103,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       emit: accounting.emit,
     },
     quota,
-    models: createModelDirectory({ catalogue, upstreams, upstreamNames: targets.map(({ name }) => name) }),
+    models: createModelDirectory({ ...catalogues, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,
     accounting,
     abort: () => void upstreams.close(),
@@ -117,7 +120,19 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   };
 }
 
-function upstreamTargets(config: Config, log: Log): (UpstreamTarget & Pick<UpstreamConfig, "models">)[] {
+type Target = UpstreamTarget & Pick<UpstreamConfig, "models" | "embeddings">;
+
+/** What an upstream takes in one call, where its configuration says so. */
+function callLimits(targets: readonly Target[]): (upstream: string) => Partial<CallLimits> {
+  const limits = targets.map(({ name, embeddings }): [string, Partial<CallLimits>] => {
+    const { inputsPerCall: inputs, tokensPerCall: tokens } = embeddings;
+    return [name, { ...(inputs !== undefined && { inputs }), ...(tokens !== undefined && { tokens }) }];
+  });
+  const byName = new Map(limits);
+  return (upstream) => byName.get(upstream) ?? {};
+}
+
+function upstreamTargets(config: Config, log: Log): Target[] {
   const { upstreams, notices } = availableUpstreams(
     config.upstreams,
     providers.map(({ kind }) => kind),

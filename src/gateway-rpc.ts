@@ -14,6 +14,7 @@ import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflectio
 import type { Sources } from "./actors/sources.js";
 import { admin } from "./api/admin.js";
 import { completions } from "./api/completions.js";
+import { embeddings } from "./api/embeddings.js";
 import { createErrorInterceptor, type FailedCall } from "./api/errors.js";
 import { health } from "./api/health.js";
 import { limits } from "./api/limits.js";
@@ -80,7 +81,7 @@ export function rpcRoutes(parts: RpcParts, audience: Audience): (router: Connect
     if (audience !== "operators") {
       router.service(CompletionsService, completions(parts));
       router.service(LimitsService, limits(parts));
-      router.service(EmbeddingsService, {});
+      router.service(EmbeddingsService, embeddings(parts));
       router.service(AttributionService, {});
     }
     if (audience !== "callers")

@@ -43,7 +43,7 @@ export async function relayCount(parts: RelayParts & { tokenizer: Tokenizer }, c
   };
   const answer = createAnswer(parts, call, {
     data(body) {
-      const count = answer.spoken().provider.apis.find((api) => api.count)?.count;
+      const count = answer.provider().apis.find((api) => api.count)?.count;
       if (own === undefined) told = count?.decode(JSON.parse(body.toString("utf8")));
     },
   });

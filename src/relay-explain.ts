@@ -37,6 +37,8 @@ export interface AccessAnswer {
 export interface Explainer {
   readonly sources: Pick<Sources, "find">;
   readonly catalogue: Catalogue;
+  /** The models that make embeddings. */
+  readonly embeddings: Catalogue;
   readonly quota: Pick<Quota, "explain">;
 }
 
@@ -60,7 +62,8 @@ export async function explainAccess(parts: Explainer, question: AccessQuestion):
   if (!access) return answer(actor);
 
   const { model } = question;
-  const resolved = model === undefined ? undefined : resolve(parts.catalogue, model, access.models);
+  const catalogue = question.feature === "embeddings" ? parts.embeddings : parts.catalogue;
+  const resolved = model === undefined ? undefined : resolve(catalogue, model, access.models);
   if (resolved) checks.push({ kind: "model", route: resolved.route, refusal: resolved.refusal });
   if (resolved?.refusal || !actor.accessEnabled) return answer(actor);
 

@@ -10,13 +10,14 @@ import type { Api, ApiPath, Provider, Usage } from "./providers/provider.js";
 import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
+import { batchOf, type EmbedAsk, planEmbed, scanned } from "./relay-embed-plan.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
 import type { EventStart } from "./usage/event.js";
 
 export type { ApiPath };
 
 /** What the caller sent. */
-export type Ask = NativeAsk | TypedAsk | CountAsk;
+export type Ask = NativeAsk | TypedAsk | CountAsk | EmbedAsk;
 
 /** A provider's own body, for a fixed upstream. */
 export interface NativeAsk {
@@ -53,6 +54,8 @@ export interface CountAsk {
 /** What planning needs to know. */
 export interface Planner {
   readonly catalogue: Catalogue;
+  /** The models that make embeddings. */
+  readonly embeddings: Catalogue;
   readonly upstreams: Pick<Upstreams, "provider">;
 }
 
@@ -73,6 +76,7 @@ export function planOf(planner: Planner, request: RelayRequest): Plan {
   if (!access) throw new FeatureNotGrantedError(request.feature);
   const { ask } = request;
   if (ask.kind === "native") return planNative(planner, request, ask, access.models);
+  if (ask.kind === "embed") return plan({ request, ...planEmbed(planner, request.actor, ask, access.models) });
   if (ask.kind === "typed") return planTyped(planner, request, ask, access.models);
   return planCount(planner, request, ask, access.models);
 }
@@ -84,12 +88,14 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const asked = api.read(ask.body, { model, stream: at?.stream });
   if (asked.model === undefined) throw new InvalidRequestError("model is required", "model");
   const { upstream, endUser, sourcegraph } = ask;
-  const route = planner.catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
+  const catalogue = api.feature === "embeddings" ? planner.embeddings : planner.catalogue;
+  const route = catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
   const { stream } = asked;
   const called = { asked: asked.model, given: ask.body, stream };
-  return plan({ request, route, provider, api, at, body, unasked, ...called, headers: ask.headers });
+  const batch = api.feature === "embeddings" ? batchOf(api, scanned(ask.body, body), undefined) : undefined;
+  return plan({ request, route, provider, api, at, body, batch, unasked, ...called, headers: ask.headers });
 }
 
 function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
@@ -150,7 +156,8 @@ function isTyped(api: Api): api is Api & { readonly typed: TypedApi } {
   return api.typed !== undefined;
 }
 
-interface PlanParts {
+/** What a plan is made of. */
+export interface PlanParts {
   readonly request: RelayRequest;
   readonly asked: string;
   readonly route: Route;
@@ -162,6 +169,7 @@ interface PlanParts {
   /** The body before it was edited, scanned; undefined: it was not. */
   readonly given?: JsonObject;
   readonly unasked: UpstreamRequest["unasked"];
+  readonly batch?: UpstreamRequest["batch"] | undefined;
   readonly stream: boolean;
   readonly headers: UpstreamRequest["headers"];
 }
@@ -183,6 +191,7 @@ function plan(parts: PlanParts): Plan {
       unasked: parts.unasked,
       headers: parts.headers,
       ...times(request, stream),
+      ...(parts.batch && { batch: parts.batch }),
     },
   };
 }

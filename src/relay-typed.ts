@@ -37,7 +37,7 @@ const maxWaiting = 64;
 export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ answer: TypedAnswer } & Charged> {
   let decoded: TypedAnswer = {};
   const answer = createAnswer(parts, call, {
-    data: (body) => (decoded = answer.spoken().api.typed.decode(JSON.parse(body.toString("utf8")))),
+    data: (body) => (decoded = spokenBy(answer, call).typed.decode(JSON.parse(body.toString("utf8")))),
   });
   await relay(parts, call, answer.reply);
   answer.check();
@@ -62,7 +62,7 @@ export async function* relayStream(
   };
   const scanner = createSseScanner(
     (data) => {
-      decoder ??= answer.spoken().api.typed.decoder();
+      decoder ??= spokenBy(answer, call).typed.decoder();
       pass(decoder.event(data.toString("utf8")));
     },
     {
@@ -97,10 +97,17 @@ export async function* relayStream(
   for await (const event of queue) yield { event, charged: answer.charged() };
 }
 
+/** The API that the answer comes from. */
+function spokenBy(answer: Answer, { ask }: TypedCall) {
+  return typedApi(answer.provider(), ask.request, answer.route().model);
+}
+
+type Answer = Pick<ReturnType<typeof createAnswer>, "provider" | "route">;
+
 /** The part of a reply that whole and streamed answers share. */
 export function createAnswer(
-  parts: RelayParts,
-  call: TypedCall,
+  parts: Pick<RelayParts, "upstreams">,
+  call: Pick<TypedCall, "signal" | "isDeadline">,
   into: {
     /** Takes bytes of a good answer. What it throws says that they are none; false: stop until `onDrain`. */
     data(chunk: Buffer): unknown;
@@ -108,21 +115,21 @@ export function createAnswer(
     onDrain?(resume: () => void): void;
   },
 ) {
-  let route: Route | undefined;
+  let admitted: Route | undefined;
   let limits: readonly LimitState[] = [];
   let status = 0;
   let headers: readonly string[] = [];
   let refusal: Buffer = noBytes;
   let failure: UpstreamError | undefined;
   let whole = false;
-  const spoken = () => {
-    if (!route) throw new Error("asked before the request was admitted");
-    const provider = parts.upstreams.provider(route.upstream);
-    return { provider, api: typedApi(provider, call.ask.request, route.model) };
+  const route = (): Route => {
+    if (!admitted) throw new Error("asked before the request was admitted");
+    return admitted;
   };
+  const provider = (): Provider => parts.upstreams.provider(route().upstream);
   const reply: RelayReply = {
     admitted(to, states) {
-      route = to;
+      admitted = to;
       limits = states;
     },
     start(code) {
@@ -155,21 +162,23 @@ export function createAnswer(
   };
   return {
     reply,
-    spoken,
-    charged: (): Charged => ({ model: route?.name ?? "", limits }),
+    route,
+    provider,
+    /** A header of the answer. */
+    header: (name: string): string | undefined => valueOf(headers, name),
+    charged: (): Charged => ({ model: admitted?.name ?? "", limits }),
     /** Throws when the answer broke off, was an error, or never came because the caller left. */
     check(): void {
       if (failure) throw failure;
       if (!whole) call.signal.throwIfAborted();
-      if (status >= 300) throw refusedBy(spoken().provider, status, headers, refusal);
+      if (status >= 300) throw refusedBy(provider(), status, headers, refusal);
     },
   };
 }
 
 /** The upstream's error answer as the gateway's own error. */
 function refusedBy(provider: Provider, status: number, headers: readonly string[], body: Buffer): UpstreamError {
-  const named = headers.indexOf("retry-after");
-  const retryAfter = named < 0 ? undefined : headers[named + 1];
+  const retryAfter = valueOf(headers, "retry-after");
   const details = {
     upstream: provider.kind,
     status,
@@ -180,4 +189,10 @@ function refusedBy(provider: Provider, status: number, headers: readonly string[
   // What is wrong with a request is between the caller and the provider: it is told in the provider's words.
   const words = provider.readError(body) ?? "upstream refused the request";
   return new UpstreamError("UPSTREAM_REFUSED_REQUEST", words, details);
+}
+
+/** Names and values stand in turn. */
+function valueOf(headers: readonly string[], name: string): string | undefined {
+  const at = headers.findIndex((each, index) => index % 2 === 0 && each === name);
+  return at < 0 ? undefined : headers[at + 1];
 }

@@ -53,6 +53,7 @@ describe("loadConfig, environment", () => {
           baseUrl: "https://api.anthropic.com",
           keys: [{ value: "anthropic-key", weight: 1 }],
           models: undefined,
+          embeddings: { models: undefined, inputsPerCall: undefined, tokensPerCall: undefined },
         },
       ],
     });
@@ -113,6 +114,13 @@ describe("loadConfig, environment", () => {
       "sourcegraph kserve-embeddings",
     ]);
     expect(config.upstreams[0]?.models).toEqual(["claude-2", "claude-instant-1"]);
+    expect(config.upstreams.map(({ name, embeddings }) => [name, embeddings.models])).toEqual([
+      ["anthropic", []],
+      ["openai", ["text-embedding-ada-002"]],
+      ["fireworks", []],
+      ["google", []],
+      ["sourcegraph", []],
+    ]);
     expect(config.upstreams[1]?.headers).toEqual({ "OpenAI-Organization": "org-1" });
     expect(config).toMatchObject({
       redisEndpoint: "redis:6379",

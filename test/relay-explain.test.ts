@@ -117,7 +117,7 @@ function setUp({
       intent: "",
     });
   }
-  return { clock, quota, explainer: { sources, catalogue, quota }, ask };
+  return { clock, quota, explainer: { sources, catalogue, embeddings: createCatalogue([]), quota }, ask };
 }
 
 async function reasonOf(work: Promise<unknown>): Promise<string | undefined> {

@@ -5,6 +5,7 @@ import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { Feature, type RateLimit, RateLimitSchema, Unit } from "../../gen/codygateway/v1/common_pb.js";
 import type { Feature as FeatureName, Unit as UnitName } from "../actors/actor.js";
 import type { LimitState } from "../quota/quota.js";
+import { tightest } from "../quota/tightest.js";
 
 const featureEnum: Readonly<Record<FeatureName, Feature>> = {
   chat_completions: Feature.CHAT_COMPLETIONS,
@@ -41,6 +42,13 @@ export function fromUnitEnum(unit: Unit): UnitName {
 /** `RateLimit.name`. */
 export function limitName({ feature, burst }: Pick<LimitState, "feature" | "burst">): string {
   return burst ? `${feature}_burst` : feature;
+}
+
+/** The limit that an answer tells of: of several the one with the smallest share left. */
+export function chargedLimit(limits: readonly LimitState[]): { rateLimit?: RateLimit } {
+  const state = tightest(limits);
+  const message = state && toRateLimit(state);
+  return message ? { rateLimit: message } : {};
 }
 
 /** A limit as a message; undefined for in-flight limits, which have fields of their own. */

@@ -98,6 +98,14 @@ const timeouts = strict({
   defined({ connectMs: connect, firstByteMs: firstByte, idleMs: idle, totalMs: total }),
 );
 
+const perCall = z.number("expected a whole number from 1 to 1000000").int().min(1).max(1_000_000);
+
+const embeddings = strict({
+  models: patterns.optional(),
+  inputsPerCall: perCall.optional(),
+  tokensPerCall: perCall.optional(),
+});
+
 function provider(read: SecretReader) {
   return strict({
     name,
@@ -105,15 +113,22 @@ function provider(read: SecretReader) {
     baseUrl: as.baseUrl.optional(),
     keys: z.array(strict({ ref: secret(read).pipe(as.headerSecret), weight })).default([]),
     models: patterns.optional(),
+    embeddings: embeddings.default({}),
     headers: headers.default({}),
     timeouts: timeouts.default({}),
-  }).transform(({ keys, baseUrl, models, ...rest }): UpstreamConfig => {
+  }).transform(({ keys, baseUrl, models, embeddings: own, ...rest }): UpstreamConfig => {
     const vendor = Object.hasOwn(vendors, rest.kind) ? vendors[rest.kind as keyof typeof vendors] : undefined;
     return {
       ...rest,
       baseUrl: baseUrl ?? vendor?.baseUrl.schema.parse(undefined) ?? "",
       keys: keys.map(({ ref, weight: share }) => ({ value: ref, weight: share })),
       models,
+      // Its list is of all that it serves, where it has none for embeddings.
+      embeddings: {
+        models: own.models ?? models,
+        inputsPerCall: own.inputsPerCall,
+        tokensPerCall: own.tokensPerCall,
+      },
     };
   });
 }

@@ -85,6 +85,12 @@ export const list = parsed("a comma-separated list with at least one entry", (wo
   return entries.length > 0 ? entries : undefined;
 });
 
+/** Gateway names of models, or patterns of them. */
+export const gatewayModels = parsed("models with their provider, such as openai/text-embedding-3-small", (words) => {
+  const entries = split(words);
+  return entries.length > 0 && entries.every((entry) => entry === "*" || entry.includes("/")) ? entries : undefined;
+});
+
 /** The base URL of an upstream, without a slash at its end. */
 export const baseUrl = parsed("an http:// or https:// URL without user, query or fragment", (words) => {
   const url = URL.canParse(words) ? new URL(words) : undefined;

@@ -186,8 +186,8 @@ const upstreams = {
   ),
   embeddingsModels: setting(
     "CODY_GATEWAY_ALLOWED_EMBEDDINGS_MODELS",
-    as.list.optional(),
-    "Embeddings models that may be used, with their provider (`openai/…`). Unset: those of the existing gateway.",
+    as.gatewayModels.optional(),
+    "Models for embeddings that may be used, comma separated, with their provider and with patterns (`openai/text-embedding-*`). Unset: those of the existing gateway and today's families.",
   ),
   sourcegraphEmbeddingsToken: secret(
     "CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_TOKEN",

@@ -75,10 +75,11 @@ export interface ShownConfig {
 export function showConfig(config: Config, env: Environment, readFile: ReadFile): ShownConfig {
   return {
     settings: sections.flatMap((section) => section.settings.map((setting) => showSetting(setting, env, readFile))),
-    providers: config.upstreams.map(({ keys, models, ...rest }) => ({
+    providers: config.upstreams.map(({ keys, models, embeddings, ...rest }) => ({
       ...rest,
       keys: keys.map(({ weight }) => ({ value: mask, weight })),
       models: models ?? "default",
+      embeddings: { ...embeddings, models: embeddings.models ?? "default" },
     })),
     models: config.models,
     actors: config.staticActors.map(({ actor, tokenSha256 }) => ({

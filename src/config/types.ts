@@ -71,8 +71,6 @@ export interface Config extends BackEndsConfig {
   readonly upstreamTimeouts: UpstreamTimeouts;
   /** Models with a rule of their own: virtual names, fallbacks, prices. */
   readonly models: readonly ModelConfig[];
-  /** Gateway names (`openai/…`) of the embeddings models; undefined: the gateway's defaults. */
-  readonly embeddingsModels: readonly string[] | undefined;
   /** Most output tokens that Sourcegraph instances may ask Anthropic models for. */
   readonly maxTokensToSample: number;
   /** How many of a hundred requests for StarCoder's virtual names go to the single-tenant model. */
@@ -169,9 +167,19 @@ export interface UpstreamConfig {
   readonly keys: readonly { readonly value: string; readonly weight: number }[];
   /** Allow list in the upstream's own names, with shell-style patterns; undefined: the defaults of its kind. */
   readonly models: readonly string[] | undefined;
+  readonly embeddings: EmbeddingsConfig;
   /** Sent with every request. */
   readonly headers: Readonly<Record<string, string>>;
   readonly timeouts: Partial<UpstreamTimeouts>;
+}
+
+/** What is an upstream's own where it makes embeddings. */
+export interface EmbeddingsConfig {
+  /** Its models for embeddings, as `UpstreamConfig.models`; undefined: the defaults of its kind. */
+  readonly models: readonly string[] | undefined;
+  /** How much it takes in one call; undefined: what its kind does. */
+  readonly inputsPerCall: number | undefined;
+  readonly tokensPerCall: number | undefined;
 }
 
 /** One model name with a rule of its own. */

@@ -158,7 +158,7 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
         jsonArray: route.jsonArray ?? false,
       };
       await playAnswer(out, { ...performance, onDelta: () => parts.sent() }, behaviour);
-    } else await playWhole(out, answerHeaders(vendor, id, behaviour), behaviour, read.body);
+    } else await playWhole(out, answerHeaders(vendor, id, behaviour), behaviour, lookedUp(read.body, behaviour));
   }
 
   async function nextScript(call: DemoCall): Promise<Behaviour | undefined> {
@@ -249,6 +249,14 @@ function parseBody(bytes: Buffer): Json {
   } catch (error) {
     throw new BadRequestError(`The body is not valid JSON: ${(error as Error).message}`);
   }
+}
+
+/** The answer of a lookup, with the usage that was asked for. */
+function lookedUp(body: object, { noUsage, usage }: Behaviour): object {
+  if (!("usage" in body)) return body;
+  if (noUsage) return { ...body, usage: undefined };
+  const tokens = usage?.inputTokens;
+  return tokens === undefined ? body : { ...body, usage: { prompt_tokens: tokens, total_tokens: tokens } };
 }
 
 function readLookup(operation: Lookup, body: Json, pathModel: string | undefined): Read {

@@ -28,6 +28,8 @@ export interface HttpRoute {
   /** `{model}` in it is any text, slashes included. */
   readonly path: string;
   readonly errors: ErrorShape;
+  /** What is told of an error here, where that is not what is told of it everywhere (`told`). */
+  tell?(error: unknown, told: HttpError): HttpError;
   handle(call: HttpCall): Promise<void>;
 }
 

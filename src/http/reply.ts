@@ -68,7 +68,7 @@ export function createHttpReply(call: HttpCall, errors: ErrorShape, heartbeats: 
 }
 
 /** Whether nobody is there any more to read the response. HTTP/2's responses do not say so themselves. */
-function isGone(res: HttpCall["res"]): boolean {
+export function isGone(res: HttpCall["res"]): boolean {
   return "stream" in res ? res.stream.destroyed || res.stream.closed : res.closed || res.destroyed;
 }
 

@@ -67,7 +67,8 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
         return send(res, 405, { allow: found.map((each) => each.method).join(", ") }, "");
       }
       route.handle(call).catch((error: unknown) => {
-        const told = toHttpError(error);
+        const usual = toHttpError(error);
+        const told = route.tell?.(error, usual) ?? usual;
         failed(call, route, told, error);
         answerError(call, route.errors, told);
       });

@@ -32,7 +32,7 @@ export interface SdkSurface {
 export interface SdkApi {
   readonly name: string;
   readonly paths: readonly ApiPath[];
-  /** What callers mean who do not say. */
+  /** What callers mean who do not say; embeddings are nothing else, whatever they say. */
   readonly feature: Feature;
 }
 
@@ -81,7 +81,7 @@ function apiRoute(
       const { req } = call;
       const actor = await callerOf(parts.authenticator, surface, call);
       const { api, at } = here.length === 1 ? here[0] : pick(here, req);
-      const feature = featureOf(header(req, "x-sourcegraph-feature")) ?? api.feature;
+      const feature = featureOf(header(req, "x-sourcegraph-feature"), api);
       const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
       const endUser = endUserOf(
         header(req, "x-sourcegraph-actor-uid"),
@@ -144,9 +144,9 @@ function callerOf(authenticator: Authenticator, surface: SdkSurface, { req }: Ht
   return authenticator.authenticate(key || bearerToken(header(req, "authorization")));
 }
 
-function featureOf(value: string | undefined): Feature | undefined {
+function featureOf(value: string | undefined, api: SdkApi): Feature {
   const name = value?.trim();
-  if (!name) return undefined;
+  if (!name || api.feature === "embeddings") return api.feature;
   if (name === "chat_completions" || name === "code_completions") return name;
   throw new InvalidRequestError(
     "X-Sourcegraph-Feature must be chat_completions or code_completions, or absent",

@@ -1,10 +1,8 @@
 // The routes of existing Sourcegraph instances and Cody clients (wire.md 1, 14).
 
-import type { Actor, Feature } from "../actors/actor.js";
+import type { Feature } from "../actors/actor.js";
 import type { Sources } from "../actors/sources.js";
 import type { Authenticator } from "../auth/authenticate.js";
-import { bearerToken } from "../auth/credentials.js";
-import { endUserOf } from "../auth/end-user.js";
 import { InvalidRequestError } from "../errors.js";
 import { scanJsonObject } from "../lib/json.js";
 import type { Quota } from "../quota/quota.js";
@@ -15,6 +13,7 @@ import type { Heartbeats } from "./heartbeats.js";
 import { type HttpCall, type HttpRoute, header, send } from "./http.js";
 import { limitsBody } from "./limits.js";
 import { createHttpReply } from "./reply.js";
+import { callerOf, timeoutOf, tokenOf, userOf } from "./sourcegraph-call.js";
 
 /** A completions route: which API of which upstream it is. */
 export interface SourcegraphRoute {
@@ -63,12 +62,9 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
       const { req } = call;
       const actor = await callerOf(parts.authenticator, call);
       const { feature, apis } = featureOf(header(req, "x-sourcegraph-feature"), route);
-      const timeoutMs = timeoutOf(header(req, "x-timeout-ms"));
+      const timeoutMs = timeoutOf(call);
       const body = scanJsonObject(await readBody(req, options.maxBodyBytes));
-      const endUser = endUserOf(
-        header(req, "x-sourcegraph-actor-uid"),
-        header(req, "x-sourcegraph-actor-anonymous-uid"),
-      );
+      const endUser = userOf(call);
       await relay(
         parts.relay,
         {
@@ -126,14 +122,6 @@ function refreshRoute(parts: SourcegraphParts): HttpRoute {
   };
 }
 
-function callerOf(authenticator: Authenticator, call: HttpCall): Promise<Actor> {
-  return authenticator.authenticate(tokenOf(call));
-}
-
-function tokenOf({ req }: HttpCall): string | undefined {
-  return bearerToken(header(req, "authorization"));
-}
-
 function featureOf(
   value: string | undefined,
   route: SourcegraphRoute,
@@ -149,10 +137,4 @@ function featureOf(
 
 function passedHeaders(req: HttpCall["req"], { passHeaders = {} }: SourcegraphRoute): Record<string, string> {
   return Object.fromEntries(Object.entries(passHeaders).filter(([name, value]) => header(req, name) === value));
-}
-
-/** `X-Timeout-Ms`: whole milliseconds. What cannot be read is passed over, as clients are used to. */
-function timeoutOf(value: string | undefined): number | undefined {
-  const ms = Number(value);
-  return value !== undefined && Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
 }

@@ -8,10 +8,10 @@ import { estimateTokens } from "./tokens.js";
 
 export interface Tokenizer {
   /**
-   * About how many tokens a text has for today's models. With `enough`, counting stops soon after that many: the answer is then
+   * About how many tokens a text, or several together, have for today's models. With `enough`, counting stops soon after that many: the answer is then
    * more than `enough`. Throws `UnavailableError` when too many wait for an answer.
    */
-  count(text: string, enough?: number): Promise<number>;
+  count(text: string | readonly string[], enough?: number): Promise<number>;
   close(): Promise<void>;
 }
 
@@ -23,7 +23,7 @@ const busyRetryMs = 1_000;
 /** The thread is started with the first count. Where it cannot be, counts are by length. */
 export function createTokenizer(options: { readonly idleMs?: number; readonly maxWaiting?: number } = {}): Tokenizer {
   const most = options.maxWaiting ?? maxWaiting;
-  const thread = createAskedThread<{ readonly text: string; readonly enough: number | undefined }, number>({
+  const thread = createAskedThread<{ readonly texts: readonly string[]; readonly enough: number | undefined }, number>({
     code: threadCode,
     data: createRequire(import.meta.url).resolve("gpt-tokenizer/encoding/o200k_base"),
     idleMs: options.idleMs ?? defaultIdleMs,
@@ -32,7 +32,8 @@ export function createTokenizer(options: { readonly idleMs?: number; readonly ma
     async count(text, enough) {
       if (thread.waiting >= most)
         throw new UnavailableError("OVERLOADED", "too many texts wait to be counted", busyRetryMs);
-      return (await thread.ask({ text, enough })) ?? estimateTokens(text);
+      const texts = typeof text === "string" ? [text] : text;
+      return (await thread.ask({ texts, enough })) ?? texts.reduce((sum, each) => sum + estimateTokens(each), 0);
     },
     close: thread.close,
   };
@@ -48,21 +49,27 @@ const threadCode = `
   const plain = { disallowedSpecial: new Set() };
   const slices = /\\s*\\S{1,256}/g;
 
-  parentPort.on("message", ({ number, question: { text, enough = Infinity } }) => {
+  function countText(text, enough) {
+    let count = 0;
+    for (let at = 0; at < text.length && count <= enough; ) {
+      let end = Math.min(text.length, at + 4096);
+      if (end < text.length) {
+        const space = text.lastIndexOf(" ", end);
+        if (space > at) end = space;
+      }
+      const part = text.slice(at, end);
+      count += /\\S{257}/.test(part)
+        ? part.match(slices).reduce((sum, slice) => sum + countTokens(slice, plain), 0)
+        : countTokens(part, plain);
+      at = end;
+    }
+    return count;
+  }
+
+  parentPort.on("message", ({ number, question: { texts, enough = Infinity } }) => {
     try {
       let count = 0;
-      for (let at = 0; at < text.length && count <= enough; ) {
-        let end = Math.min(text.length, at + 4096);
-        if (end < text.length) {
-          const space = text.lastIndexOf(" ", end);
-          if (space > at) end = space;
-        }
-        const part = text.slice(at, end);
-        count += /\\S{257}/.test(part)
-          ? part.match(slices).reduce((sum, slice) => sum + countTokens(slice, plain), 0)
-          : countTokens(part, plain);
-        at = end;
-      }
+      for (const text of texts) count += countText(text, enough - count);
       parentPort.postMessage({ number, answer: count });
     } catch {
       parentPort.postMessage({ number });

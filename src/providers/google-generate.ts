@@ -34,7 +34,8 @@ function requireContents(body: JsonObject): void {
   if (kind !== "array" && kind !== "object") throw new InvalidRequestError("contents must be an array", "contents");
 }
 
-function modelOf(body: JsonObject, called: Called): string | undefined {
+/** The model that a request is for, by its path or its body. */
+export function modelOf(body: JsonObject, called: Called): string | undefined {
   const given = member(body, "model");
   if (called.model !== undefined) checkModel(given, called.model, "model");
   else if (given !== undefined && (typeof given !== "string" || given === ""))
@@ -43,7 +44,7 @@ function modelOf(body: JsonObject, called: Called): string | undefined {
 }
 
 /** Two names in one request would leave open which one is checked and which one answers. */
-function checkModel(given: unknown, called: string | undefined, field: string): void {
+export function checkModel(given: unknown, called: string | undefined, field: string): void {
   if (given === undefined || given === null) return;
   if (typeof given !== "string" || (called !== undefined && given !== called && given !== `${prefix}${called}`))
     throw new InvalidRequestError(`${field} must be the model of the path`, field);
@@ -93,7 +94,7 @@ export function rewriteCount(body: JsonObject, { model }: Rewrite): Edits {
 }
 
 /** Wherever the body names the model, it names the one that answers. */
-function renamed(body: JsonObject, model: string): Edits {
+export function renamed(body: JsonObject, model: string): Edits {
   const edits: Edits = new Map();
   const given = member(body, "model");
   if (typeof given === "string") editString(body, edits, "model", given.startsWith(prefix) ? prefix + model : model);

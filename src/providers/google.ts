@@ -1,5 +1,6 @@
 import { isObject } from "./answers.js";
 import { createGenerateDecoder, decodeCount, decodeGenerate } from "./google-decode.js";
+import { batchEmbedContents, embedContent } from "./google-embeddings.js";
 import { encodeCount, encodeGenerate } from "./google-encode.js";
 import { googleErrorBody, googleStreamError, readGoogleError } from "./google-errors.js";
 import { promptOfGenerate, readCount, readGenerate, rewriteCount, rewriteGenerate } from "./google-generate.js";
@@ -87,7 +88,13 @@ export const google: Provider = {
   defaultBaseUrl: "https://generativelanguage.googleapis.com",
   sdkPrefix: "",
   retryAfterSeconds: 3,
-  apis: [generateContent, generateArray, countTokens],
+  apis: [
+    generateContent,
+    generateArray,
+    countTokens,
+    embedContent(method("embedContent", { stream: false })),
+    batchEmbedContents(method("batchEmbedContents", { stream: false })),
+  ],
   keyParameter: "key",
   // Never in the URL, where logs and errors would show it.
   authHeaders: (key) => (key === undefined ? {} : { "x-goog-api-key": key }),

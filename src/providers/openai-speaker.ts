@@ -4,6 +4,7 @@ import { modelIds } from "./answers.js";
 import { type BodyRules, createRewrite, unaskedUsage } from "./openai-body.js";
 import { promptOfChat, readChat } from "./openai-chat.js";
 import { createChatDecoder, decodeChat } from "./openai-decode.js";
+import { openaiEmbeddings } from "./openai-embeddings.js";
 import { createChatEncoder, type Dialect } from "./openai-encode.js";
 import { openaiErrorBody, openaiStreamError, readOpenaiError } from "./openai-errors.js";
 import { readPrompt, textOfPrompt } from "./openai-prompt.js";
@@ -28,7 +29,7 @@ export function speaker(own: Speaker): Provider {
     defaultBaseUrl,
     sdkPrefix: "/v1",
     retryAfterSeconds,
-    apis: [...apis, chatCompletions(own), completions(own)],
+    apis: [...apis, chatCompletions(own), completions(own), openaiEmbeddings(own.body)],
     authHeaders: (key) => (key === undefined ? {} : { authorization: `Bearer ${key}` }),
     errorBody: openaiErrorBody,
     streamError: openaiStreamError,

@@ -1,6 +1,7 @@
 // A provider is how an upstream speaks. Everything here is pure: no I/O, no clock, no configuration, no logging.
 
 import type { JsonObject } from "../lib/json.js";
+import type { EmbeddingsApi } from "./embeddings.js";
 import type { DropsEvent } from "./sse-filter.js";
 import type { TypedApi, TypedCount } from "./typed.js";
 
@@ -85,8 +86,10 @@ export interface Api {
   readonly free?: true;
   /** Where it is called. Typed requests and those of the Sourcegraph routes take the first one that fits. */
   readonly paths: readonly [ApiPath, ...ApiPath[]];
-  /** The feature that callers mean by calling it when they do not say; absent: chat. */
-  readonly feature?: "code_completions";
+  /** The feature that callers mean by calling it when they do not say; absent: chat. Embeddings are nothing else, whatever they say. */
+  readonly feature?: "code_completions" | "embeddings";
+  /** True where the API is none for callers: the gateway speaks it to the upstream, and nobody to the gateway. */
+  readonly inner?: true;
   /** Headers of the caller that are passed on, lower case: `anthropic-version`. */
   readonly passHeaders: readonly string[];
   /** Headers of the request when the caller sent none of that name. */
@@ -110,6 +113,8 @@ export interface Api {
   readonly typed?: TypedApi;
   /** For an API that counts the tokens of a typed request: how to ask and what it answered. */
   readonly count?: TypedCount;
+  /** For an API that embeds several texts at once: how they stand in its bodies, and the vectors in its answers. */
+  readonly embeddings?: EmbeddingsApi;
 }
 
 /** An error as callers are told of it, in no particular shape yet. */

@@ -1,4 +1,6 @@
 import type { UpstreamError } from "../errors.js";
+import type { JsonObject } from "../lib/json.js";
+import type { EmbeddingsApi, NativeVectors } from "../providers/embeddings.js";
 import type { Api, Provider, Usage } from "../providers/provider.js";
 import type { DropsEvent } from "../providers/sse-filter.js";
 
@@ -40,6 +42,20 @@ export interface UpstreamRequest {
   readonly endBy: number | undefined;
   /** When it is over for a stream that has not begun. */
   readonly beginBy: number | undefined;
+  /** For embeddings: what there is to divide and to count. */
+  readonly batch?: Batch;
+}
+
+/** An embeddings request as what it is made of. */
+export interface Batch {
+  /** The body, scanned, its inputs and how they stand in it; undefined: there is one input, and nothing to divide. */
+  readonly divide:
+    | { readonly api: EmbeddingsApi; readonly body: JsonObject; readonly inputs: readonly string[] }
+    | undefined;
+  /** Writes the answer from the vectors; undefined: the caller gets it in the upstream's own form. What it throws is the upstream's fault. */
+  readonly compose: ((answer: NativeVectors, tokens: number) => Buffer | Promise<Buffer>) | undefined;
+  /** All texts, for counting their tokens. */
+  texts(): readonly string[];
 }
 
 /** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */

@@ -47,6 +47,12 @@ providers:
     kind: openai-compatible
     baseUrl: http://127.0.0.1:8000/v1/
     models: [ "*" ]
+    embeddings: { inputsPerCall: 32, tokensPerCall: 8192 }
+  - name: vectors
+    kind: kserve-embeddings
+    baseUrl: http://127.0.0.1:8080/v2/models/mpnet/infer
+    models: [ mpnet ]
+    embeddings: { models: [ "mpnet-*" ] }
 `,
       { KEY_A: "a", KEY_B: "b" },
     );
@@ -61,6 +67,7 @@ providers:
           { value: "b", weight: 1 },
         ],
         models: ["claude-*"],
+        embeddings: { models: ["claude-*"] },
         headers: { "anthropic-beta": "x" },
         timeouts: { firstByteMs: 90_000 },
       },
@@ -70,6 +77,17 @@ providers:
         baseUrl: "http://127.0.0.1:8000/v1",
         keys: [],
         models: ["*"],
+        embeddings: { models: ["*"], inputsPerCall: 32, tokensPerCall: 8_192 },
+        headers: {},
+        timeouts: {},
+      },
+      {
+        name: "vectors",
+        kind: "kserve-embeddings",
+        baseUrl: "http://127.0.0.1:8080/v2/models/mpnet/infer",
+        keys: [],
+        models: ["mpnet"],
+        embeddings: { models: ["mpnet-*"] },
         headers: {},
         timeouts: {},
       },

@@ -62,7 +62,7 @@ describe("docs/configuration.md", () => {
 
     const config = load(env, () => yaml);
 
-    expect(config.upstreams.map(({ name }) => name)).toEqual(["anthropic", "local"]);
+    expect(config.upstreams.map(({ name }) => name)).toEqual(["anthropic", "local", "vectors"]);
     expect(config.models).toHaveLength(3);
     expect(config.staticActors[0]?.actor.features.chat_completions?.limits).toHaveLength(2);
   });

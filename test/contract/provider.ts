@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { GatewayError, InvalidRequestError } from "../../src/errors.js";
 import { scanJsonObject } from "../../src/lib/json.js";
+import type { EmbeddingsApi } from "../../src/providers/embeddings.js";
 import { pathFor, upstreamPath } from "../../src/providers/paths.js";
 import type { Api, Meter, Provider } from "../../src/providers/provider.js";
 import { createSseScanner } from "../../src/providers/sse.js";
@@ -16,6 +17,8 @@ interface Expected {
   ended?: "complete" | "error";
   /** Absent: the answer has no typed form, and decoding it throws. */
   answer?: PlainAnswer;
+  /** The vectors of embeddings, as they stand in the answer. */
+  vectors?: readonly string[];
 }
 
 /**
@@ -41,7 +44,7 @@ function describeProviderItself(provider: Provider): void {
       for (const model of ["m", "../../x", "//evil.example/x", "a?b=c", "a#b", "https://evil.example/"]) {
         const url = new URL(`https://upstream.example/base${upstreamPath(pathFor(one, true), model)}`);
         expect(url.origin).toBe("https://upstream.example");
-        expect(url.pathname.startsWith("/base/")).toBe(true);
+        expect(url.pathname.startsWith(one.paths[0].path === "" ? "/base" : "/base/")).toBe(true);
         expect(url.hash).toBe("");
       }
   });
@@ -74,26 +77,27 @@ function describeProviderItself(provider: Provider): void {
     expect(read?.length).toBeLessThanOrEqual(1024);
   });
 
-  it("lists models in its own shape", () => {
-    const names = ["b", "a", "__proto__"];
-    expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write(names))))).toEqual(names);
-    expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write([]))))).toEqual([]);
-    for (const body of [
-      undefined,
-      null,
-      [],
-      {},
-      { data: {} },
-      { data: [{}] },
-      { data: [null] },
-      { data: [{ id: 1 }] },
-      { models: {} },
-      { models: [{}] },
-      { models: [null] },
-      { models: [{ name: 1 }] },
-    ])
-      expect(() => provider.modelList?.read(body)).toThrow();
-  });
+  if (provider.modelList)
+    it("lists models in its own shape", () => {
+      const names = ["b", "a", "__proto__"];
+      expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write(names))))).toEqual(names);
+      expect(provider.modelList?.read(JSON.parse(JSON.stringify(provider.modelList.write([]))))).toEqual([]);
+      for (const body of [
+        undefined,
+        null,
+        [],
+        {},
+        { data: {} },
+        { data: [{}] },
+        { data: [null] },
+        { data: [{ id: 1 }] },
+        { models: {} },
+        { models: [{}] },
+        { models: [null] },
+        { models: [{ name: 1 }] },
+      ])
+        expect(() => provider.modelList?.read(body)).toThrow();
+    });
 
   it("refuses malformed bodies with the field and what was expected, and nothing else", () => {
     for (const one of provider.apis)
@@ -177,12 +181,52 @@ function describeApi(provider: Provider, api: Api, recordings: readonly Recordin
     }
   });
 
+  if (api.embeddings) describeEmbeddings(api.embeddings, named);
+  if (api.feature === "embeddings") return;
   it("ends a broken stream with an error that its meter takes for one", () => {
     for (const sent of ["", "event: x\n", ": comment", ...streams.map(([, { bytes }]) => wholeEvents(bytes))])
       expect(measureChunks(api, [Buffer.from(sent + provider.streamError(broken))]).ended).toBe("error");
   });
 
   if (api.typed) describeTyped(provider, { ...api, typed: api.typed }, named);
+}
+
+function describeEmbeddings(api: EmbeddingsApi, named: readonly (readonly [string, Omit<Recording, "file">])[]): void {
+  const texts = ["one", 'a "quoted"\n text', "…"];
+  const encoded = () =>
+    scanJsonObject(
+      Buffer.from(JSON.stringify(api.encode({ inputs: texts, dimensions: undefined, purpose: "document" }, "m"))),
+    );
+
+  it.each(named)(
+    "finds the vectors of %s, digit by digit, and not those of another number of inputs",
+    (_file, { bytes, expected }) => {
+      const { vectors = [] } = expected;
+      const read = api.read(bytes, vectors.length).vectors.map((vector) => vector?.toString());
+      expect(read).toEqual(vectors);
+      if (vectors.length > 1) expect(() => api.read(bytes, 1)).toThrow();
+    },
+  );
+
+  it("divides a body as the texts stand in it", () => {
+    const body = encoded();
+    const inputs = api.inputs(body);
+    expect(inputs).toHaveLength(texts.length);
+    expect(api.texts(body)).toEqual(texts);
+    const part = scanJsonObject(api.withInputs(body, inputs.slice(1)));
+    expect(api.texts(part)).toEqual(texts.slice(1));
+    expect(api.inputs(part)).toEqual(inputs.slice(1));
+  });
+
+  it("throws when an answer is none", () => {
+    for (const garbage of [
+      ...malformedAnswers,
+      '{"data":[]',
+      '{"data":[{"embedding":[null]}]}',
+      '{"data":[{"embedding":[NaN]}]}',
+    ])
+      expect(() => api.read(Buffer.from(garbage), 1), garbage).toThrow();
+  });
 }
 
 const broken = { status: 503, reason: "UPSTREAM_INTERRUPTED", message: "broke\noff" };
@@ -265,6 +309,17 @@ const malformedBodies = [
   '{"model":"m","prompt":[]}',
   '{"model":"m","prompt":[null,[1],{}],"suffix":7}',
   '{"model":"m","prompt":"x","n":"3","best_of":"4"}',
+  '{"model":"m","input":7}',
+  '{"model":"m","input":[]}',
+  '{"model":"m","input":[null,1,{}]}',
+  '{"model":"m","input":["x"],"dimensions":"y"}',
+  '{"model":"m","requests":7}',
+  '{"model":"m","requests":[]}',
+  '{"model":"m","requests":[7]}',
+  '{"model":"m","requests":[{"content":7}]}',
+  '{"model":"m","requests":[{"content":{"parts":7},"model":7}]}',
+  '{"model":"m","content":7}',
+  '{"model":"m","content":{"parts":[7]}}',
 ];
 
 const malformedAnswers = [

@@ -65,7 +65,9 @@ describe("the demo upstream as Google", () => {
     const [content] = contents;
     const one = await (await post(upstream, "text-embedding-004:embedContent", { content })).json();
     const batch = await (
-      await post(upstream, "text-embedding-004:batchEmbedContents", { requests: [{ content }] })
+      await post(upstream, "text-embedding-004:batchEmbedContents", {
+        requests: [{ model: "models/text-embedding-004", content }],
+      })
     ).json();
     expect((one as { embedding: { values: number[] } }).embedding.values).toHaveLength(768);
     expect((batch as { embeddings: object[] }).embeddings[0]).toEqual((one as { embedding: object }).embedding);

@@ -30,8 +30,8 @@ export interface TestGatewayOptions {
   readonly actor?: object;
   readonly actors?: readonly object[];
   /** Further parts of the configuration file. */
-  readonly file?: object;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly file?: object | ((upstream: DemoUpstream) => object);
+  readonly env?: Readonly<Record<string, string>> | ((upstream: DemoUpstream) => Readonly<Record<string, string>>);
   readonly log?: Log;
   readonly clock?: Clock;
 }
@@ -51,7 +51,7 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
       },
       ...(options.actors ?? []),
     ],
-    ...options.file,
+    ...(typeof options.file === "function" ? options.file(upstream) : options.file),
   };
   const env = {
     CODY_GATEWAY_HOST: "127.0.0.1",
@@ -69,7 +69,7 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     CODY_GATEWAY_ANTHROPIC_ALLOWED_MODELS: "claude-*,demo-*",
     CODY_GATEWAY_OPENAI_ALLOWED_MODELS: "gpt-*,demo-*",
     CODY_GATEWAY_GOOGLE_ALLOWED_MODELS: "gemini-*,demo-*",
-    ...options.env,
+    ...(typeof options.env === "function" ? options.env(upstream) : options.env),
   };
   const loaded = loadConfig(env, () => JSON.stringify(file));
   if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems, null, 2));

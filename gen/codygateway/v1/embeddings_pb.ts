@@ -30,7 +30,8 @@ export type EmbedRequest = Message<"codygateway.v1.EmbedRequest"> & {
   model: string;
 
   /**
-   * The texts, none of them empty. The provider may take fewer at once, and bounds the length of each.
+   * The texts, none of them empty. Where the provider takes fewer at once, the gateway calls it several times. The provider
+   * bounds the length of each.
    *
    * @generated from field: repeated string inputs = 2;
    */
@@ -86,7 +87,7 @@ export type EmbedResponse = Message<"codygateway.v1.EmbedResponse"> & {
   dimensions: number;
 
   /**
-   * What the request used: `input_tokens` only. Absent there: the upstream does not count.
+   * What the request used: `input_tokens` only. As the upstream reports it; where it does not, as the gateway counts.
    *
    * @generated from field: codygateway.v1.Usage usage = 4;
    */
@@ -259,7 +260,7 @@ export const EmbeddingInputTypeSchema: GenEnum<EmbeddingInputType> = /*@__PURE__
  * Vectors for texts, by any provider's model. Authenticated by the actor's access token.
  *
  * Limits on embeddings count tokens: an estimate is held while the request is under way and settled at what the upstream
- * reports.
+ * reports, or at what the gateway counts where it does not. A request is one, however many calls of the upstream it takes.
  *
  * @generated from service codygateway.v1.EmbeddingsService
  */

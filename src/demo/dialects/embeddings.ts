@@ -3,6 +3,9 @@
 import { countTokensOf } from "../answer.js";
 import { BadRequestError, type Json, type Lookup, list, number, object, string, strings, textOf } from "./dialect.js";
 
+/** In a text: it gets a vector without numbers. */
+const hole = "[[hole]]";
+
 /** `POST …/embeddings`, at OpenAI and Fireworks. */
 export const openaiEmbeddings: Lookup = {
   kind: "lookup",
@@ -10,17 +13,20 @@ export const openaiEmbeddings: Lookup = {
     const inputs = typeof body.input === "string" ? [body.input] : list(body.input);
     if (inputs.length === 0) throw new BadRequestError("Missing required parameter: 'input'.");
     if (inputs.includes("")) throw new BadRequestError("'$.input' is invalid.");
+    if (typeof inputs[0] !== "number" && inputs.length > 2_048)
+      throw new BadRequestError("'$.input' is invalid: array too long. Expected at most 2048 elements.");
     // A list of numbers is one input, already cut into tokens.
     const texts =
       typeof inputs[0] === "number" ? [JSON.stringify(inputs)] : inputs.map((input) => JSON.stringify(input));
     const model = string(body.model) ?? "";
     const length = number(body.dimensions) ?? dimensions(model);
     const tokens = countTokensOf(inputs);
+    if (tokens > 300_000) throw new BadRequestError(`Requested ${tokens} tokens, max 300000 tokens per request`);
     const usage = { prompt_tokens: tokens, total_tokens: tokens };
     const data = texts.map((text, index) => ({
       object: "embedding",
       index,
-      embedding: body.encoding_format === "base64" ? base64(vector(text, length)) : vector(text, length),
+      embedding: encoded(vector(text, text.includes(hole) ? 0 : length), body.encoding_format),
     }));
     const named = model === "text-embedding-ada-002" ? "text-embedding-ada-002-v2" : model;
     return {
@@ -48,6 +54,9 @@ export const googleBatchEmbed: Lookup = {
   kind: "lookup",
   reply(body, model) {
     const requests = list(body.requests).map(object);
+    if (requests.length > 100) throw new BadRequestError("at most 100 requests can be in one batch");
+    if (requests.some((request) => request.model !== `models/${model}`))
+      throw new BadRequestError("the model of each request must be that of the batch");
     return {
       body: { embeddings: requests.map((request) => googleVector(request, model)) },
       prompt: requests.map((request) => textOf(object(request.content).parts)).join("\n"),
@@ -87,6 +96,10 @@ function vector(text: string, length: number): number[] {
   });
   const norm = Math.hypot(...values) || 1;
   return values.map((value) => Number((value / norm).toFixed(7)));
+}
+
+function encoded(values: readonly number[], format: unknown): readonly number[] | string {
+  return format === "base64" ? base64(values) : values;
 }
 
 function base64(values: readonly number[]): string {

@@ -1,0 +1,30 @@
+import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
+import type { Feature } from "../actors/actor.js";
+import { endUserOf } from "../auth/end-user.js";
+import { actorOf } from "../auth/interceptor.js";
+import type { TypedCall } from "../relay-typed.js";
+
+/** What the route is told of every call, whatever it asks for. */
+export function callOf(feature: Feature, context: HandlerContext): Omit<TypedCall, "ask"> {
+  const { requestHeader } = context;
+  return {
+    id: requestHeader.get("x-request-id") ?? "",
+    traceId: requestHeader.get("x-trace") ?? "",
+    actor: actorOf(context.values),
+    endUser: endUserOf(
+      requestHeader.get("x-sourcegraph-actor-uid"),
+      requestHeader.get("x-sourcegraph-actor-anonymous-uid"),
+    ),
+    feature,
+    edge: "rpc",
+    timeoutMs: context.timeoutMs(),
+    arrivedAt: performance.now(),
+    path: new URL(context.url).pathname,
+    signal: context.signal,
+    isDeadline,
+  };
+}
+
+function isDeadline(reason: unknown): boolean {
+  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
+}

@@ -1,0 +1,29 @@
+// What the routes of existing Sourcegraph instances read from each call alike.
+
+import type { Actor } from "../actors/actor.js";
+import type { Authenticator } from "../auth/authenticate.js";
+import { bearerToken } from "../auth/credentials.js";
+import { endUserOf } from "../auth/end-user.js";
+import { type HttpCall, header } from "./http.js";
+
+/** Who calls. Throws as `Authenticator.authenticate` does. */
+export function callerOf(authenticator: Pick<Authenticator, "authenticate">, call: HttpCall): Promise<Actor> {
+  return authenticator.authenticate(tokenOf(call));
+}
+
+/** The caller's token; undefined: it has none. */
+export function tokenOf({ req }: HttpCall): string | undefined {
+  return bearerToken(header(req, "authorization"));
+}
+
+/** Which of the actor's users asks, where that is said. */
+export function userOf({ req }: HttpCall): ReturnType<typeof endUserOf> {
+  return endUserOf(header(req, "x-sourcegraph-actor-uid"), header(req, "x-sourcegraph-actor-anonymous-uid"));
+}
+
+/** `X-Timeout-Ms`: whole milliseconds. What cannot be read is passed over, as clients are used to. */
+export function timeoutOf({ req }: HttpCall): number | undefined {
+  const value = header(req, "x-timeout-ms");
+  const ms = Number(value);
+  return value !== undefined && Number.isSafeInteger(ms) && ms > 0 ? ms : undefined;
+}
