@@ -9,6 +9,8 @@ import type { Config } from "./config.js";
 import type { ActorsOfGateway } from "./gateway-actors.js";
 import { samsIntrospection } from "./gateway-back-ends.js";
 import type { RouteOfRequests } from "./gateway-route.js";
+import type { HttpRoute } from "./http/http.js";
+import { maintenanceRoutes } from "./http/maintenance.js";
 import type { Clock } from "./lib/clock.js";
 import type { Log } from "./lib/log.js";
 import { connectRedis } from "./lib/redis.js";
@@ -21,6 +23,8 @@ import { createUsageTotals, type UsageTotals } from "./usage/totals.js";
 export interface Administration {
   readonly admins: AdminAuthenticator;
   readonly parts: AdminParts;
+  /** For tools that know the existing gateway; none without SAMS. */
+  readonly routes: readonly HttpRoute[];
   /** Told of each request. */
   readonly watch: RelayWatch;
   close(): Promise<void>;
@@ -30,7 +34,7 @@ export interface AdministrationParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly actors: ActorsOfGateway;
-  readonly route: Pick<RouteOfRequests, "quota" | "relay">;
+  readonly route: Pick<RouteOfRequests, "quota" | "relay" | "flagged">;
 }
 
 /** The channel by which processes are told that an actor's usage was changed. */
@@ -47,12 +51,18 @@ export function createAdministration(config: Config, parts: AdministrationParts)
   const stopForgetting = store.subscribe(forgetChannel, (message) => {
     quota.forget(JSON.parse(message) as { source: string; id: string });
   });
+  const admins = createAdminAuthenticator(
+    { clock, ...(sams && { introspect: sams.introspect }) },
+    { tokens: config.adminTokens },
+  );
+  const { introspect } = admins;
+  const { flagged } = route;
+  const audit = createAuditLog({ store, directory });
   return {
-    admins: createAdminAuthenticator(
-      { clock, ...(sams && { introspect: sams.introspect }) },
-      { tokens: config.adminTokens },
-    ),
+    admins,
+    routes: introspect ? maintenanceRoutes({ introspect, flagged, audit, log }) : [],
     parts: {
+      flagged,
       log,
       roster,
       directory,
@@ -62,7 +72,7 @@ export function createAdministration(config: Config, parts: AdministrationParts)
       quota,
       totals,
       activity,
-      audit: createAuditLog({ store, directory }),
+      audit,
       edits: createActorEdits({ store, directory }),
       explainer: { sources, catalogue: route.relay.catalogue, embeddings: route.relay.embeddings, quota },
       isStale: sources.isStale,

@@ -3,10 +3,10 @@
 import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
 import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
 import { userAgentOf } from "./gateway-back-ends.js";
+import { createChecks } from "./gateway-checks.js";
 import { createCatalogues } from "./gateway-models.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
-import { createGuard } from "./guard/guard.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
@@ -17,6 +17,7 @@ import { providers } from "./providers/index.js";
 import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
+import type { FlaggedPrompts } from "./relay-check.js";
 import { createModelDirectory, type ModelDirectory } from "./relay-models.js";
 import type { Metrics } from "./telemetry/metrics.js";
 import { createBatches } from "./upstream/batches.js";
@@ -30,6 +31,8 @@ import type { Sink } from "./usage/sink.js";
 export interface RouteOfRequests {
   readonly relay: RelayParts & { readonly tokenizer: Tokenizer };
   readonly quota: Quota;
+  /** Undefined: no prompt is kept. */
+  readonly flagged: FlaggedPrompts | undefined;
   readonly models: ModelDirectory;
   readonly targets: readonly UpstreamTarget[];
   readonly accounting: Accounting;
@@ -84,7 +87,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     },
     { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
-  const guard = createGuard({ countTokens: tokenizer.count }, config.flagging.policy);
+  const checks = await createChecks(config, { ...parts, clock, tokenizer });
   const accounting = createAccounting({ ...parts, ledger });
 
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
@@ -95,20 +98,21 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       ...catalogues,
       upstreams,
       quota,
-      checks: guard && { guard },
       environment: config.environment,
+      checks: checks.checks,
       full,
       began: accounting.began,
       admitted: accounting.admitted,
       emit: accounting.emit,
     },
     quota,
+    flagged: checks.flagged,
     models: createModelDirectory({ ...catalogues, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,
     accounting,
     abort: () => void upstreams.close(),
     async close() {
-      await Promise.all([tokenizer.close(), guard?.close()]);
+      await Promise.all([tokenizer.close(), checks.close()]);
       await upstreams.close();
       const untold = await quota.close(settleMs);
       if (untold > 0) log.error({ untold }, "requests could not be settled: the store is away");

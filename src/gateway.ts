@@ -64,7 +64,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration };
 
   const gather = parts.gather?.(metrics.render);
-  const operators = diagnosticsRoutes({
+  const diagnostics = diagnosticsRoutes({
     version,
     ready: readiness.ready,
     missing: readiness.missing,
@@ -72,6 +72,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     syncs,
     metrics: gather ? async () => mergeMetrics(await gather()) : metrics.render,
   });
+  const operators = [...diagnostics, ...administration.routes];
   const apart = config.adminPort !== undefined;
   const open = apart ? operators.filter(({ path }) => path === versionPath) : operators;
   const onFailed: RpcParts["onFailed"] = (error, call) => accounting.failed("rpc", call, error);

@@ -7,6 +7,7 @@ import { activityHandlers } from "./admin-activity.js";
 import { type ActorAdminParts, actorHandlers } from "./admin-actors.js";
 import { auditHandlers, createAudited } from "./admin-audit.js";
 import { type ExplainAdminParts, explainHandlers } from "./admin-explain.js";
+import { type FlaggedAdminParts, flaggedHandlers } from "./admin-flagged.js";
 import { type OverrideAdminParts, overrideHandlers } from "./admin-overrides.js";
 import { type SourceAdminParts, sourceHandlers } from "./admin-sources.js";
 import { type TokenAdminParts, tokenHandlers } from "./admin-tokens.js";
@@ -16,7 +17,13 @@ export type AdminHandlers = ServiceImpl<typeof ActorAdminService>;
 
 /** What administration is about. */
 export type AdminParts = { readonly audit: AuditLog; readonly activity: Activity; readonly log: Log } & Omit<
-  ActorAdminParts & ExplainAdminParts & OverrideAdminParts & SourceAdminParts & TokenAdminParts & UsageAdminParts,
+  ActorAdminParts &
+    ExplainAdminParts &
+    FlaggedAdminParts &
+    OverrideAdminParts &
+    SourceAdminParts &
+    TokenAdminParts &
+    UsageAdminParts,
   "audited"
 >;
 
@@ -31,6 +38,7 @@ export function admin(parts: AdminParts): AdminHandlers {
     ...overrideHandlers(withAudit),
     ...usageHandlers(withAudit),
     ...explainHandlers(parts),
+    ...flaggedHandlers(withAudit),
     ...activityHandlers(parts),
     ...auditHandlers(parts),
   };

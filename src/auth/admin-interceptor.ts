@@ -2,7 +2,7 @@ import { getOption } from "@bufbuild/protobuf";
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import { ActorAdminService, admin_role, AdminRole as RoleEnum } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { RoleMissingError } from "../errors.js";
-import { type Admin, type AdminAuthenticator, type AdminRole, mayAct } from "./admin.js";
+import { type Admin, type AdminAuthenticator, type AdminRole } from "./admin.js";
 import { bearerToken } from "./credentials.js";
 
 const adminKey = createContextKey<Admin | undefined>(undefined, { description: "the calling admin" });
@@ -18,6 +18,7 @@ export function adminOf(values: ContextValues): Admin {
 const declared: Readonly<Partial<Record<RoleEnum, AdminRole>>> = {
   [RoleEnum.VIEWER]: "viewer",
   [RoleEnum.OPERATOR]: "operator",
+  [RoleEnum.REVIEWER]: "reviewer",
 };
 
 /** Lets a call to the administration pass when its credential has the role that the RPC declares (`admin_role`). */
@@ -26,7 +27,7 @@ export function createAdminInterceptor(parts: { admins: AdminAuthenticator }): I
     if (req.service.typeName !== ActorAdminService.typeName) return next(req);
     const admin = await parts.admins.authenticate(bearerToken(req.header.get("authorization") ?? undefined));
     const needed = declared[getOption(req.method, admin_role)];
-    if (needed === undefined || !mayAct(admin.role, needed)) throw new RoleMissingError(needed ?? "nobody");
+    if (needed === undefined || !admin.roles.includes(needed)) throw new RoleMissingError(needed ?? "nobody");
     req.contextValues.set(adminKey, admin);
     return next(req);
   };

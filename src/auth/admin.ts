@@ -4,17 +4,20 @@ import { hash, timingSafeEqual } from "node:crypto";
 import { RoleMissingError, UnauthenticatedError, UnavailableError } from "../errors.js";
 import type { Clock } from "../lib/clock.js";
 
-/** A viewer reads; an operator also writes. */
-export type AdminRole = "viewer" | "operator";
+/** A viewer reads; an operator also writes; a reviewer reads flagged prompts, which is a right of its own. */
+export type AdminRole = "viewer" | "operator" | "reviewer";
 
 /** Somebody who may administer, as the audit log names them. */
 export interface Admin {
   readonly name: string;
-  readonly role: AdminRole;
+  readonly roles: readonly AdminRole[];
 }
 
 /** A token of the configuration: `CODY_GATEWAY_ADMIN_TOKENS`. */
-export interface AdminToken extends Admin {
+export interface AdminToken {
+  readonly name: string;
+  /** An operator is a reviewer, too. */
+  readonly role: "viewer" | "operator";
   /** Hex SHA-256 of the whole token. */
   readonly sha256: string;
 }
@@ -35,6 +38,10 @@ export interface AdminAuthenticator {
    * scope of administration, and `UnavailableError` when SAMS cannot be asked.
    */
   authenticate(token: string | undefined): Promise<Admin>;
+  /**
+   * What SAMS says of a token; throws `UnavailableError` when it cannot be asked. Undefined: there is no SAMS.
+   */
+  readonly introspect: ((token: string) => Promise<Introspection>) | undefined;
 }
 
 export interface AdminOptions {
@@ -43,8 +50,19 @@ export interface AdminOptions {
   readonly introspectionMs?: number;
 }
 
+/** The scope of SAMS that opens flagged prompts. */
+export const flaggedPromptsScope = "cody_gateway::flaggedprompts::read";
 /** Scopes of SAMS that open the administration. */
-const scopes = { viewer: "cody_gateway::actors::read", operator: "cody_gateway::actors::write" } as const;
+const scopes: readonly (readonly [scope: string, roles: readonly AdminRole[]])[] = [
+  ["cody_gateway::actors::write", ["viewer", "operator"]],
+  ["cody_gateway::actors::read", ["viewer"]],
+  [flaggedPromptsScope, ["reviewer"]],
+];
+/** Who holds a token of the configuration. */
+const rolesOf: Readonly<Record<AdminToken["role"], readonly AdminRole[]>> = {
+  viewer: ["viewer"],
+  operator: ["viewer", "operator", "reviewer"],
+};
 /** Time SAMS has to answer. */
 const introspectTimeoutMs = 5_000;
 /** Most introspections that are remembered, and most that are under way at once. */
@@ -56,7 +74,10 @@ export function createAdminAuthenticator(
   parts: { readonly clock: Clock; readonly introspect?: Introspect },
   options: AdminOptions,
 ): AdminAuthenticator {
-  const known = options.tokens.map(({ sha256, name, role }) => ({ digest: Buffer.from(sha256, "hex"), name, role }));
+  const known = options.tokens.map(({ sha256, name, role }) => ({
+    digest: Buffer.from(sha256, "hex"),
+    admin: { name, roles: rolesOf[role] },
+  }));
   const { introspect } = parts;
   const ask = introspect && createAsker(introspect, parts.clock, options.introspectionMs ?? 10_000);
 
@@ -66,20 +87,16 @@ export function createAdminAuthenticator(
       const digest = hash("sha256", token, "buffer");
       let found: Admin | undefined;
       // All are compared, so that the time does not tell how far one matched.
-      for (const each of known) if (timingSafeEqual(each.digest, digest)) found = { name: each.name, role: each.role };
+      for (const each of known) if (timingSafeEqual(each.digest, digest)) found = each.admin;
       if (found) return found;
       const said = await ask?.(token, digest.toString("base64url"));
       if (!said?.active) throw new UnauthenticatedError("TOKEN_INVALID", "no admin credential");
-      if (said.scopes.includes(scopes.operator)) return { name: said.clientId, role: "operator" };
-      if (said.scopes.includes(scopes.viewer)) return { name: said.clientId, role: "viewer" };
-      throw new RoleMissingError("viewer");
+      const roles = scopes.flatMap(([scope, opens]) => (said.scopes.includes(scope) ? opens : []));
+      if (roles.length === 0) throw new RoleMissingError("viewer");
+      return { name: said.clientId, roles };
     },
+    introspect: ask && ((token) => ask(token, hash("sha256", token, "base64url"))),
   };
-}
-
-/** Whether who has `role` may do what `needed` may. */
-export function mayAct(role: AdminRole, needed: AdminRole): boolean {
-  return role === "operator" || needed === "viewer";
 }
 
 interface Remembered {

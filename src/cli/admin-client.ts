@@ -70,5 +70,5 @@ const advice: Readonly<Record<string, string>> = {
   TOKEN_MISSING: "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential.",
   TOKEN_INVALID:
     "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential of this gateway: see its CODY_GATEWAY_ADMIN_TOKENS.",
-  ROLE_MISSING: "\nThis needs the role operator.",
+  ROLE_MISSING: "\nThis needs the role operator; for flagged prompts a SAMS token needs a scope of its own.",
 };

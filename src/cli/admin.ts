@@ -4,6 +4,7 @@ import { listAudit, watchActivity } from "./admin-activity.js";
 import { listActors, refreshActor, showActor } from "./admin-actors.js";
 import { refuseCall } from "./admin-client.js";
 import { explain } from "./admin-explain.js";
+import { flagged } from "./admin-flagged.js";
 import { overrides } from "./admin-overrides.js";
 import { listSources, syncSources } from "./admin-sources.js";
 import { revoke } from "./admin-tokens.js";
@@ -23,6 +24,7 @@ const commands: Readonly<Record<string, Command>> = {
   explain,
   override: overrides,
   revoke,
+  flagged,
   audit: listAudit,
   watch: watchActivity,
 };

@@ -16,8 +16,8 @@ export interface HttpCall {
   readonly traceId: string;
   /** Path without the query. */
   readonly path: string;
-  /** What stands in the path for the route's `{model}`, decoded. */
-  readonly model?: string;
+  /** What stands in the path for the route's `{…}`, decoded. */
+  readonly inPath?: string;
   /** When it arrived, by `performance.now()`. */
   readonly arrivedAt: number;
 }
@@ -25,7 +25,7 @@ export interface HttpCall {
 /** Serves one method of one path. What it throws, the router answers in the shape of `errors`. */
 export interface HttpRoute {
   readonly method: "GET" | "POST";
-  /** `{model}` in it is any text, slashes included. */
+  /** `{model}`, or any other word in braces, in it is any text, slashes included. */
   readonly path: string;
   readonly errors: ErrorShape;
   /** What is told of an error here, where that is not what is told of it everywhere (`told`). */

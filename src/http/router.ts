@@ -32,7 +32,7 @@ export interface Router {
 export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: HttpFailure) => void): Router {
   const byPath = new Map<string, HttpRoute[]>();
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
-  const patterns = [...byPath].filter(([path]) => path.includes(modelPlace)).map(toPattern);
+  const patterns = [...byPath].filter(([path]) => place.test(path)).map(toPattern);
 
   const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
     onFailed({
@@ -51,8 +51,8 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
       const arrivedAt = performance.now();
       const known = byPath.get(path);
       const matched = known ? undefined : patterns.find(({ matches }) => matches(path));
-      const model = matched?.modelIn(path);
-      const call: HttpCall = { req, res, requestId, traceId, path, ...(model !== undefined && { model }), arrivedAt };
+      const inPath = matched?.textIn(path);
+      const call: HttpCall = { req, res, requestId, traceId, path, ...(inPath !== undefined && { inPath }), arrivedAt };
       const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);
@@ -76,16 +76,16 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
   };
 }
 
-const modelPlace = "{model}";
+const place = /\{[a-z]+\}/;
 
-/** Routes whose path has a model's name in it. */
+/** Routes whose path has a text in it that differs from call to call: a model's name. */
 function toPattern([path, routes]: readonly [string, HttpRoute[]]) {
-  const [before = "", after = ""] = path.split(modelPlace);
+  const [before = "", after = ""] = path.split(place);
   const matches = (asked: string): boolean =>
     asked.length > before.length + after.length && asked.startsWith(before) && asked.endsWith(after);
   // The server has refused escapes that are broken or stand for syntax; what is left may still be no UTF-8.
-  const modelIn = (asked: string): string => decoded(asked.slice(before.length, asked.length - after.length));
-  return { routes, matches, modelIn };
+  const textIn = (asked: string): string => decoded(asked.slice(before.length, asked.length - after.length));
+  return { routes, matches, textIn };
 }
 
 function decoded(text: string): string {

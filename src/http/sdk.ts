@@ -100,7 +100,7 @@ function apiRoute(
             kind: "native",
             upstream: surface.upstream,
             apis: [api.name],
-            called: { at, model: call.model },
+            called: { at, model: call.inPath },
             body,
             headers: req.headers,
             // The body is the caller's: only a caller that speaks our header means us to name the user.

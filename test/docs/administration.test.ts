@@ -1,4 +1,4 @@
-// Every command of docs/administration.md, run against a gateway.
+// Every command of docs/administration.md and docs/abuse-checks.md, run against a gateway.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { run } from "../../src/cli/run.js";
@@ -7,7 +7,8 @@ import { adminTokens, operatorToken } from "../helpers/admin.js";
 import { type TestGateway, testGateway } from "../helpers/gateway.js";
 import { blocksOf, readText } from "./markdown.js";
 
-const commands = blocksOf(readText("docs/administration.md"))
+const commands = ["docs/administration.md", "docs/abuse-checks.md"]
+  .flatMap((file) => blocksOf(readText(file)))
   .filter(({ language }) => language === "sh")
   .flatMap(({ text }) => text.trim().split("\n"));
 

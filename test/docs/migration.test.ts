@@ -118,7 +118,9 @@ describe("docs/migration.md", () => {
   describe("routes", () => {
     let served: TestGateway;
     beforeAll(async () => {
-      served = await testGateway({ env: { CODY_GATEWAY_DIAGNOSTICS_SECRET: "secret-of-the-tests" } });
+      // Nobody is there: routes that ask for SAMS's opinion get none.
+      const sams = { SAMS_URL: "http://127.0.0.1:1", SAMS_CLIENT_ID: "gateway", SAMS_CLIENT_SECRET: "secret" };
+      served = await testGateway({ env: { CODY_GATEWAY_DIAGNOSTICS_SECRET: "secret-of-the-tests", ...sams } });
     });
     afterAll(() => served[Symbol.asyncDispose]());
 

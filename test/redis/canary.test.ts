@@ -26,6 +26,7 @@ const stranger = `slk_${"0123456789abcdef".repeat(4)}`;
 const forbidden = `sgd_${"fedcba9876543210".repeat(4)}`;
 const malformed = "canary-of-no-form-at-all-1234567890";
 const upstreamKey = "canary-key-of-the-provider";
+const sealingKey = createHash("sha256").update("canary-key-of-flagged-prompts").digest("hex");
 
 /** What must not be found, and what each is. */
 const secrets = {
@@ -41,6 +42,7 @@ const secrets = {
   "viewer's token": viewerToken,
   "diagnostics secret": diagnostics,
   "provider's key": upstreamKey,
+  "key of flagged prompts": sealingKey,
   "SAMS client secret": demoSecrets.SAMS_CLIENT_SECRET,
   "token towards Sourcegraph.com": demoSecrets.CODY_GATEWAY_DOTCOM_ACCESS_TOKEN,
   prompt,
@@ -154,6 +156,19 @@ async function exercise(gateway: GatewayProcess, ends: DemoBackEnds): Promise<re
       await told(adminOf(gateway, wrong).revokeToken({ token: query(stranger), reason: "x" })),
     );
 
+  // Flagged prompts are for those who may read them, and for nobody else.
+  let key = "";
+  await until(async () => {
+    const { requests } = await admin.listFlaggedRequests({});
+    key = requests.find(({ actor }) => actor?.id === "acme")?.key ?? "";
+    return key !== "";
+  });
+  expect(await admin.getFlaggedRequest({ key, reason: "canary" })).toMatchObject({ prompt });
+  say("ListFlaggedRequests", await told(admin.listFlaggedRequests({})));
+  const read = adminOf(gateway, viewerToken).getFlaggedRequest({ key, reason: "canary" });
+  say("GetFlaggedRequest by another", await told(read));
+  say("ListAuditEntries, after that", await told(admin.listAuditEntries({})));
+
   // Back ends that repeat what they were asked, and fail.
   const granted = ends.portal.calls.at(-1)?.authorization ?? "";
   expect(granted).toMatch(/^Bearer ./);
@@ -192,6 +207,10 @@ async function gatewayWith(ends: DemoBackEnds, env: Readonly<Record<string, stri
       CODY_GATEWAY_ADMIN_TOKENS: adminTokens,
       CODY_GATEWAY_TOKEN_PEPPER: "",
       CODY_GATEWAY_ALLOW_ANONYMOUS: "true",
+      // Every prompt is flagged and kept.
+      CODY_GATEWAY_ANTHROPIC_BLOCKED_PROMPT_PATTERNS: "prompt-about",
+      CODY_GATEWAY_FLAGGED_PROMPTS_KEYS: `first:${sealingKey}`,
+      CODY_GATEWAY_FLAGGED_PROMPTS_SOURCES: "static,dotcom-user",
       CODY_GATEWAY_SOURCES_SYNC_INTERVAL: "60m",
       ...env,
     },
@@ -233,6 +252,7 @@ it("leaves no secret in Redis, in what is sent to it, its append-only file, logs
 
   expect(commands).toContain(demoUuid("unsynced"));
   expect(stored).toContain(demoUuid("customer"));
+  expect(stored).toContain("{flagged}:prompt:");
   const where = { AOF: await appendOnlyFile(redis), "keys of Redis": stored, "commands to Redis": commands };
   expect(where.AOF).toContain(demoUuid("customer"));
   expectNoSecret([...left, ...Object.entries(where).map(([name, text]) => ({ where: name, text }))], ends);
