@@ -32,6 +32,8 @@ export interface Behaviour {
   readonly errorAfter?: number;
   /** Sends bytes that are no answer: broken JSON in events, or HTML. */
   readonly garbage?: boolean;
+  /** Only after this many deltas. */
+  readonly garbageAfter?: number;
   /** Answers 307 with this location; `redirectStatus` says another status. */
   readonly redirect?: string;
   readonly redirectStatus?: number;
@@ -69,7 +71,7 @@ const directives: Readonly<Record<string, (args: Args) => Behaviour>> = {
   truncate: (args) => ({ truncateAfter: args.int("after"), halfEvent: args.has("half") }),
   stall: (args) => ({ stallAfter: args.int("after") }),
   error: (args) => ({ errorAfter: args.int("after") }),
-  garbage: () => ({ garbage: true }),
+  garbage: (args) => ({ garbage: true, ...args.number("after", "garbageAfter") }),
   redirect: (args) => ({ ...args.text("redirect", "redirect"), ...args.number("status", "redirectStatus") }),
   "no-usage": () => ({ noUsage: true }),
   usage: (args) => ({

@@ -97,7 +97,7 @@ async function playStream(
   headers: Headers,
   behaviour: Behaviour,
 ): Promise<void> {
-  const { everyMs = 0, comments, halfEvent } = behaviour;
+  const { everyMs = 0, comments, halfEvent, garbage, garbageAfter = 0 } = behaviour;
   const type = jsonArray ? "application/json" : "text/event-stream; charset=utf-8";
   out.head(200, { ...headers, "content-type": type, "cache-control": "no-cache" });
   const frame = jsonArray ? arrayFrames() : (text: string): string => text;
@@ -121,7 +121,7 @@ async function playStream(
     if (!piece) break;
     if (everyMs > 0 && sent > 0) await out.wait(startedAt + sent * everyMs - performance.now());
     if (comments) await out.write(": keep-alive\n\n");
-    const text = behaviour.garbage ? 'data: {"half": \n\n' : frame(frames.piece(piece));
+    const text = garbage && sent >= garbageAfter ? 'data: {"half": \n\n' : frame(frames.piece(piece));
     // Counted before it is written: whoever has read it finds it counted.
     onDelta();
     const drained = text === "" ? undefined : out.write(text);

@@ -1,164 +1,227 @@
-// Every way a request can end, on every edge: what the caller got, what was charged, and the one event.
+// Every way a request can end × every provider × stream or not × every edge: what the caller is told, what is counted, and the
+// one event. What must be so stands in the rules.
 
-import { connect } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { createHash } from "node:crypto";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { LimitsService } from "../../gen/codygateway/v1/limits_pb.js";
+import type { DemoCall } from "../../src/demo/call.js";
+import { providers } from "../../src/providers/index.js";
+import type { Usage } from "../../src/providers/provider.js";
 import type { UsageEvent } from "../../src/usage/event.js";
-import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
-import { surfaces } from "../helpers/surfaces.js";
+import { type Line, lines, type Told } from "../endings/edges.js";
+import { type Kind, type Rule, rules } from "../endings/rules.js";
+import { type TestGateway, testGateway } from "../helpers/gateway.js";
+
+/** One request: a way to ask, and a way to end. */
+interface Cell {
+  readonly id: string;
+  readonly line: Line;
+  readonly rule: Rule;
+  readonly kind: Kind;
+}
+
+/** What the caller allows where it sets a deadline; the upstream is allowed more silence than that. */
+const deadlineMs = 100_000;
+const waitedMs = 130_000;
+
+const cells: readonly Cell[] = lines()
+  .flatMap((line) =>
+    rules
+      .filter(({ ofApi }) => ofApi || !line.minor)
+      .flatMap((rule) => rule.kinds.map((kind) => ({ line, rule, kind }))),
+  )
+  .map((cell, index) => ({ ...cell, id: `cell-${index}` }));
+
+const tokenOf = (id: string): string => `token-of-the-actor-of-${id}`;
 
 let gw: TestGateway;
+/** Its upstreams are not there. */
+let lonely: TestGateway;
+const limits = new Map<TestGateway, Client<typeof LimitsService>>();
+/** What became of each. */
+let found: ReadonlyMap<Cell, object>;
+const calls = new Map<string, DemoCall>();
+const waiting = new Map<string, ((call: DemoCall) => void)[]>();
+
 beforeAll(async () => {
+  const actors = cells.map(({ id }) => ({
+    id,
+    tokens: [{ sha256: createHash("sha256").update(tokenOf(id)).digest("hex") }],
+    limits: { chat_completions: [{ limit: 5, per: "24h" }, { inFlight: 2 }] },
+    models: { chat_completions: ["*"] },
+  }));
+  const local = (baseUrl: string) => ({
+    providers: [
+      { name: "local", kind: "openai-compatible", baseUrl, keys: [{ ref: "env:OPENAI_API_KEY" }], models: ["gpt-*"] },
+    ],
+  });
   gw = await testGateway({
-    actor: { limits: { chat_completions: [{ limit: 100_000, per: "24h" }, { inFlight: 50 }] } },
+    actors,
+    file: (upstream) => local(`${upstream.url}/v1`),
   });
-});
-afterAll(() => gw[Symbol.asyncDispose]());
-beforeEach(() => gw.reset());
-
-function post(path: string, body: string, headers: Record<string, string> = {}): Promise<Response> {
-  return fetch(gw.url + path, {
-    method: "POST",
-    headers: {
-      authorization: `Bearer ${token}`,
-      "x-sourcegraph-feature": "chat_completions",
-      "content-type": "application/json",
-      ...headers,
+  const nowhere = "http://127.0.0.1:9";
+  lonely = await testGateway({
+    actors,
+    file: () => local(`${nowhere}/v1`),
+    env: {
+      CODY_GATEWAY_ANTHROPIC_BASE_URL: nowhere,
+      CODY_GATEWAY_OPENAI_BASE_URL: `${nowhere}/v1`,
+      CODY_GATEWAY_GOOGLE_BASE_URL: nowhere,
+      CODY_GATEWAY_FIREWORKS_BASE_URL: nowhere,
     },
-    body,
+  });
+  gw.upstream.script((call) => {
+    const [id = ""] = /cell-\d+(?=\.)/.exec(call.body.toString()) ?? [];
+    calls.set(id, call);
+    for (const tell of waiting.get(id) ?? []) tell(call);
+    return undefined;
+  }, Number.POSITIVE_INFINITY);
+  found = await tryAll();
+}, 120_000);
+afterAll(async () => {
+  vi.restoreAllMocks();
+  await gw[Symbol.asyncDispose]();
+  await lonely[Symbol.asyncDispose]();
+});
+
+function callOf(id: string): Promise<DemoCall> {
+  const known = calls.get(id);
+  if (known) return Promise.resolve(known);
+  return new Promise((resolve) => waiting.set(id, [...(waiting.get(id) ?? []), resolve]));
+}
+
+function limitsOf(to: TestGateway): Client<typeof LimitsService> {
+  const client =
+    limits.get(to) ?? createClient(LimitsService, createConnectTransport({ baseUrl: to.url, httpVersion: "1.1" }));
+  limits.set(to, client);
+  return client;
+}
+
+/** Nothing happens any more in these until their time has run out. */
+function waits({ rule }: Cell): boolean {
+  return rule.caller === "deadline" || rule.ending.startsWith("stalled");
+}
+
+async function tryAll(): Promise<ReadonlyMap<Cell, object>> {
+  const results = new Map<Cell, object>();
+  const slow = cells.filter(waits);
+  // Once all of them are where they stay, time passes for all at once.
+  const stuck = slow.map((cell) => {
+    let reached = (): void => {};
+    const until = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    return { cell, until, result: seen(cell, reached) };
+  });
+  await Promise.all(stuck.map(({ until }) => until));
+  const now = performance.now.bind(performance);
+  vi.spyOn(performance, "now").mockImplementation(() => now() + waitedMs);
+  for (const { cell, result } of stuck) results.set(cell, await result);
+  const left = cells.filter((cell) => !waits(cell));
+  const work = async (): Promise<void> => {
+    for (let cell = left.shift(); cell; cell = left.shift()) results.set(cell, await seen(cell, () => {}));
+  };
+  await Promise.all(Array.from({ length: 32 }, work));
+  return results;
+}
+
+async function ask({ id, line, rule, kind }: Cell, reached: () => void): Promise<Told> {
+  const leaving = new AbortController();
+  if (rule.caller === "leaves before") void callOf(id).then(() => leaving.abort());
+  // Of an answer that has not begun, its caller sees nothing.
+  if (!rule.http.startsWith("200")) void callOf(id).then(reached);
+  return line.ask({
+    url: rule.upstream === "refused" ? lonely.url : gw.url,
+    token: tokenOf(id),
+    id,
+    prompt: `This is ${id}. ${rule.upstream === "refused" ? "" : rule.upstream}`,
+    kind,
+    deadlineMs: rule.caller === "deadline" ? deadlineMs : undefined,
+    signal: leaving.signal,
+    onBegun() {
+      reached();
+      if (rule.caller === "leaves inside") leaving.abort();
+    },
   });
 }
 
-async function used(): Promise<{ requests: bigint | undefined; inFlight: number | undefined }> {
-  const { features } = await gw.client().limits.getLimits({});
-  return { requests: features[0]?.rateLimit?.used, inFlight: features[0]?.inFlight };
+/** What became of a request, as far as the rules speak of it. */
+async function seen(cell: Cell, reached: () => void): Promise<object> {
+  const { id, line, rule } = cell;
+  const to = rule.upstream === "refused" ? lonely : gw;
+  const told = await ask(cell, reached);
+  const event = await to.event((each) => each.actor.id === id);
+  if (rule.aborts) await (await callOf(id)).aborted;
+  const { features } = await limitsOf(to).getLimits({}, { headers: { authorization: `Bearer ${tokenOf(id)}` } });
+  return {
+    told: told.told,
+    retryAfter: told.retryAfter,
+    shouldRetry: told.shouldRetry,
+    ...(line.edge === "rpc" && { reason: told.reason }),
+    leaks: /127\.0\.0\.1|ECONN|upstream-key/.test(told.text),
+    event: {
+      edge: event.edge,
+      provider: event.provider,
+      stream: event.stream,
+      outcome: event.outcome,
+      reason: event.reason,
+      charged: event.charged,
+    },
+    tokens: tokensOf(event, calls.get(id)?.usage),
+    used: Number(features[0]?.rateLimit?.used),
+    inFlight: features[0]?.inFlight,
+  };
 }
 
-/** Directive → status of the answer, outcome and reason of the event, for answers that are no stream. */
-const whole: [string, number, Partial<UsageEvent>][] = [
-  ["", 200, { outcome: "completed", charged: true }],
-  ["[[status=400]]", 400, { outcome: "failed", reason: "UPSTREAM_REFUSED_REQUEST", upstreamStatus: 400 }],
-  ["[[status=401]]", 502, { outcome: "failed", reason: "UPSTREAM_REFUSED_KEY", upstreamStatus: 401 }],
-  ["[[status=403]]", 502, { outcome: "failed", reason: "UPSTREAM_REFUSED_KEY", upstreamStatus: 403 }],
-  ["[[status=404]]", 404, { outcome: "failed", reason: "UPSTREAM_REFUSED_REQUEST", upstreamStatus: 404 }],
-  ["[[status=429]]", 503, { outcome: "failed", reason: "UPSTREAM_RATE_LIMITED", upstreamStatus: 429 }],
-  ["[[status=500]]", 500, { outcome: "failed", reason: "UPSTREAM_UNAVAILABLE", upstreamStatus: 500 }],
-  ["[[status=529]]", 503, { outcome: "failed", reason: "UPSTREAM_RATE_LIMITED", upstreamStatus: 529 }],
-  ["[[redirect=http://127.0.0.1:9/]]", 502, { outcome: "failed", reason: "UPSTREAM_REJECTED", upstreamStatus: 307 }],
-  ["[[die after=0]]", 502, { outcome: "failed", reason: "UPSTREAM_UNAVAILABLE" }],
-  ["[[die after=1]]", 502, { outcome: "failed", reason: "UPSTREAM_INTERRUPTED" }],
-];
+function tokensOf({ usage }: UsageEvent, truth: Usage | undefined): string {
+  if (Object.keys(usage).length === 0) return "none";
+  const { inputTokens, outputTokens } = usage;
+  if (inputTokens === truth?.inputTokens && outputTokens === truth?.outputTokens) return "all";
+  const some = inputTokens === truth?.inputTokens && (outputTokens ?? 0) < (truth?.outputTokens ?? 0);
+  return some ? `input${outputTokens === undefined ? "" : " and a part of the output"}` : "wrong";
+}
 
-describe.each(surfaces)("$name", ({ path, body, edge, provider }) => {
-  it.each(whole)("whole, %s: %i", async (directive, status, expected) => {
-    const before = await used();
-    const answer = await post(path(false), body(`hello ${directive}`, false));
-    await answer.text();
-    expect(answer.status).toBe(status);
-    if (status === 503) expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
-    expect(await gw.event()).toMatchObject({ charged: false, edge, provider, stream: false, ...expected });
-    expect(gw.events).toHaveLength(1);
-    const charge = expected.charged ? 1n : 0n;
-    expect(await used()).toEqual({ requests: (before.requests ?? 0n) + charge, inFlight: 0 });
-  });
-
-  it.each([
-    ["", "completed", undefined, true],
-    ["[[error after=2]]", "failed", "UPSTREAM_INTERRUPTED", true],
-    ["[[die after=2]]", "failed", "UPSTREAM_INTERRUPTED", false],
-    ["[[die after=2 half]]", "failed", "UPSTREAM_INTERRUPTED", false],
-    ["[[truncate after=2]]", "failed", "UPSTREAM_INTERRUPTED", false],
-    ["[[truncate after=0]]", "failed", "UPSTREAM_INTERRUPTED", false],
-  ])("streamed, %s: %s", async (directive, outcome, reason, clean) => {
-    const before = await used();
-    const answer = await post(path(true), body(`hello ${directive}`, true));
-    const text = await answer.text().catch(() => undefined);
-    // The provider's own error event is an end that SDKs raise on; a broken connection has no clean end at all.
-    expect(text !== undefined).toBe(clean);
-    expect(await gw.event()).toMatchObject({ outcome, charged: true, edge, stream: true, ...(reason && { reason }) });
-    expect(gw.events).toHaveLength(1);
-    expect(await used()).toEqual({ requests: (before.requests ?? 0n) + 1n, inFlight: 0 });
-  });
-
-  it("deadline before the answer: 504, refunded, upstream aborted", async () => {
-    const before = await used();
-    const answer = await post(path(true), body("hello [[stall after=0]] [[delay=60000]]", true), {
-      "x-timeout-ms": "200",
-    });
-    expect(answer.status).toBe(504);
-    await (await gw.upstream.nextCall()).aborted;
-    expect(await gw.event()).toMatchObject({ outcome: "failed", reason: "DEADLINE_EXCEEDED", charged: false });
-    expect(await used()).toEqual({ requests: before.requests, inFlight: 0 });
-  });
-
-  it("deadline inside the answer: an error frame and a broken connection", async () => {
-    const answer = await post(path(true), body("hello [[stall after=2]]", true), { "x-timeout-ms": "1000" });
-    const seen: string[] = [];
-    const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
-    const read = async (): Promise<void> => {
-      for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) seen.push(next.value);
-    };
-    await expect(read()).rejects.toThrow();
-    expect(seen.join("")).toMatch(/\n(event: error\n)?data: \{.*timed out.*\}\n\n$/);
-    expect(await gw.event()).toMatchObject({ outcome: "failed", reason: "DEADLINE_EXCEEDED", charged: true });
-  });
-
-  it("caller gone before the first byte: refunded, upstream aborted", async () => {
-    const before = await used();
-    gw.upstream.holdAll();
-    const abort = new AbortController();
-    const gone = fetch(gw.url + path(true), {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}`, "x-sourcegraph-feature": "chat_completions" },
-      body: body("hello", true),
-      signal: abort.signal,
-    }).catch(() => "gone");
-    const call = await gw.upstream.nextCall();
-    abort.abort();
-    await call.aborted;
-    expect(await gone).toBe("gone");
-    expect(await gw.event()).toMatchObject({ outcome: "client_gone", charged: false });
-    expect(await used()).toEqual({ requests: before.requests, inFlight: 0 });
-  });
-
-  it.each(["destroy", "reset", "half-close"] as const)(
-    "caller gone inside the answer by %s: charged, slot free",
-    async (how) => {
-      const before = await used();
-      const { port } = gw.gateway;
-      const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
-      socket.on("error", () => {});
-      const question = body("hello [[stall after=2]]", true);
-      const head = [
-        `POST ${path(true)} HTTP/1.1`,
-        "Host: gateway",
-        `Authorization: Bearer ${token}`,
-        "X-Sourcegraph-Feature: chat_completions",
-        `Content-Length: ${Buffer.byteLength(question)}`,
-      ];
-      socket.write(`${head.join("\r\n")}\r\n\r\n${question}`);
-      await new Promise((resolve) => socket.once("data", resolve));
-      const call = await gw.upstream.nextCall();
-      if (how === "destroy") socket.destroy();
-      else if (how === "reset") socket.resetAndDestroy();
-      else socket.end();
-      await call.aborted;
-      socket.destroy();
-      expect(await gw.event()).toMatchObject({ outcome: "client_gone", charged: true });
-      expect(await used()).toEqual({ requests: (before.requests ?? 0n) + 1n, inFlight: 0 });
+function expected({ line, rule, kind }: Cell): object {
+  const rpc = line.edge === "rpc";
+  const { provider } = line;
+  const outcome = (rpc && rule.rpcOutcome) || rule.outcome;
+  const charged = (rpc ? rule.rpcCharged : undefined) ?? rule.charged;
+  const failed = outcome === "failed";
+  const retryAfter =
+    rule.retryAfter === "kind" ? providers.find((each) => each.kind === provider)?.retryAfterSeconds : rule.retryAfter;
+  const tokens = outcome === "completed" ? "all" : rule.tokens;
+  return {
+    told: rpc ? rule.rpc : rule.http,
+    retryAfter,
+    shouldRetry: undefined,
+    ...(rpc && { reason: failed ? rule.reason : undefined }),
+    leaks: false,
+    event: {
+      edge: line.edge,
+      provider,
+      stream: kind === "stream",
+      outcome,
+      reason: failed ? rule.reason : undefined,
+      charged,
     },
-  );
-});
+    tokens: tokens === "none" ? "none" : tokens === "all" ? line.tokens.all : line.tokens.soFar,
+    used: charged ? 1 : 0,
+    inFlight: 0,
+  };
+}
 
-describe("an upstream that is not there", () => {
-  it("is 502 and refunded, and the answer says nothing of hosts", async () => {
-    await using lone = await testGateway({ env: { CODY_GATEWAY_OPENAI_BASE_URL: "http://127.0.0.1:9/v1" } });
-    const answer = await fetch(`${lone.url}/openai/v1/chat/completions`, {
-      method: "POST",
-      headers: { authorization: `Bearer ${token}` },
-      body: JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "hello" }] }),
-    });
-    expect(answer.status).toBe(502);
-    expect(await answer.text()).not.toMatch(/127\.0\.0\.1|ECONNREFUSED|:9/);
-    expect(await lone.event()).toMatchObject({ outcome: "failed", reason: "UPSTREAM_UNAVAILABLE", charged: false });
+describe("every ending", () => {
+  it.each(lines().map(({ name }) => name))("of %s", (name) => {
+    const own = cells.filter(({ line }) => line.name === name);
+    const table = (tell: (cell: Cell) => object | undefined) =>
+      Object.fromEntries(own.map((cell) => [`${cell.kind}: ${cell.rule.ending}`, tell(cell)]));
+    expect(table((cell) => found.get(cell))).toEqual(table(expected));
+  });
+
+  it("has one event", () => {
+    const ids = [...gw.events, ...lonely.events].map(({ actor }) => actor.id);
+    expect(ids.toSorted()).toEqual(cells.map(({ id }) => id).toSorted());
   });
 });

@@ -496,8 +496,8 @@ export const ErrorReason = {
   UPSTREAM_REFUSED_KEY: 83,
 
   /**
-   * `unavailable`: the upstream answered with something that is never passed on: a redirect, or more than the gateway takes.
-   * ErrorInfo.metadata: `provider`.
+   * `unavailable`: the upstream answered with something that is never passed on: a redirect, bytes that are no answer, or more
+   * than the gateway takes. ErrorInfo.metadata: `provider`.
    *
    * @generated from enum value: ERROR_REASON_UPSTREAM_REJECTED = 84;
    */
