@@ -23,8 +23,8 @@ export interface ScriptCall {
   readonly slot: number;
   readonly keys: readonly string[];
   readonly args: readonly string[];
-  /** An argument before the others that depends on the time: asked for when the call is sent. */
-  readonly firstArg?: () => string;
+  /** Arguments before the others that depend on the time: asked for when the call is sent. */
+  readonly firstArgs?: () => readonly string[];
 }
 
 /** What a script answers: any first element, then Redis' time in ms, then what the script has to say. */
@@ -39,6 +39,16 @@ export interface ServerState {
   readonly inFlight: number;
 }
 
+/** When a server was heard of, by the monotonic clock. */
+export interface Contact {
+  /** Its last answer; undefined: none came yet. */
+  readonly lastAt: number | undefined;
+  /** Whether it was asked in vain since then. */
+  readonly failed: boolean;
+  /** Since when no two answers were further apart than `silentMs`; undefined: they never were. */
+  readonly since: number | undefined;
+}
+
 export interface ScriptRunner {
   /**
    * Sent at the end of this turn of the event loop, together with what else there is by then. Throws `RedisAwayError` no
@@ -48,6 +58,8 @@ export interface ScriptRunner {
   run(call: ScriptCall): Promise<ScriptAnswer>;
   /** The clock of the server that has the slot. */
   clockOf(slot: number): Pick<RemoteClock, "now" | "latest" | "known">;
+  /** How the server that has the slot was heard of. */
+  contact(slot: number): Contact;
   /** Servers that were asked so far. */
   servers(): readonly ServerState[];
   /** Stops asking whether servers are back. */
@@ -71,6 +83,8 @@ export interface ScriptRunnerOptions {
   readonly timeoutMs?: number;
   /** Most commands without an answer on one connection. Default 2,000. */
   readonly maxInFlight?: number;
+  /** A server that says nothing for longer was away. Default 15 s. */
+  readonly silentMs?: number;
 }
 
 /** A server and what is known of it. */
@@ -81,6 +95,8 @@ interface Lane {
   inFlight: number;
   answered: boolean;
   answeredAt: number;
+  failed: boolean;
+  since: number | undefined;
   lastError: unknown;
   /** How often each script was sent in full, by its hash. */
   readonly loads: Map<string, number>;
@@ -107,7 +123,7 @@ const quietMs = 2_000;
 
 export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunnerOptions = {}): ScriptRunner {
   const { redis, scripts, probe, slots, onChange } = parts;
-  const { timeoutMs = 100, maxInFlight = 2_000 } = options;
+  const { timeoutMs = 100, maxInFlight = 2_000, silentMs = 15_000 } = options;
   const lanes = new Map<string, Lane>();
   let unsent: Run[] = [];
   const timeouts = createTimeouts<Run>(timeoutMs, (run) => {
@@ -126,6 +142,8 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       inFlight: 0,
       answered: false,
       answeredAt: 0,
+      failed: false,
+      since: undefined,
       lastError: undefined,
       loads: new Map(),
     };
@@ -174,7 +192,7 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
     const runs = unsent;
     unsent = [];
     for (const run of runs) {
-      if (run.call.firstArg !== undefined) run.args = [run.call.firstArg(), ...run.call.args];
+      if (run.call.firstArgs !== undefined) run.args = [...run.call.firstArgs(), ...run.call.args];
       timeouts.add(run);
       send(run);
     }
@@ -183,7 +201,10 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   function noteAnswer({ lane, sentAt }: Run, now: number): void {
     lane.clock.learn(now, sentAt);
     lane.breaker.succeeded();
-    lane.answeredAt = performance.now();
+    const at = performance.now();
+    if (lane.answered ? at - lane.answeredAt > silentMs : lane.failed) lane.since = at;
+    lane.answeredAt = at;
+    lane.failed = false;
     lane.lastError = undefined;
     if (lane.answered) return;
     lane.answered = true;
@@ -197,6 +218,7 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       // What the server said tells more than that it cannot be asked since.
       if (read.reason === "refused" || lane.lastError === undefined) lane.lastError = read.cause ?? read;
       lane.breaker.failed();
+      lane.failed = true;
     } else lane.breaker.succeeded();
     return read;
   }
@@ -263,6 +285,10 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       return start(lane, call);
     },
     clockOf: (slot) => laneOf(redis.serverOf(slot)).clock,
+    contact(slot) {
+      const { answered, answeredAt, failed, since } = laneOf(redis.serverOf(slot));
+      return { lastAt: answered ? answeredAt : undefined, failed, since };
+    },
     servers,
     stop() {
       clearInterval(tending);

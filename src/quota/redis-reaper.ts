@@ -13,6 +13,8 @@ export interface ReaperParts {
   readonly keys: QuotaKeys;
   readonly scripts: Readonly<Record<"due" | "abandon" | "take", Script>>;
   readonly run: (call: ScriptCall) => Promise<ScriptAnswer>;
+  /** What scripts in a slot are told first: see `RedisContact`. */
+  readonly heard: (slot: number) => string;
 }
 
 /** Holds settled at once in one shard, and shards at once: a sweep must not keep requests waiting. */
@@ -20,22 +22,25 @@ const batchSize = 100;
 const shardsAtOnce = 8;
 
 export function createReaper(
-  { keys, scripts, run }: ReaperParts,
+  { keys, scripts, run, heard }: ReaperParts,
   /** 1 or 0, as the scripts take it: whether the outbox is told. */
-  { told }: { readonly told: string },
+  { told: outbox }: { readonly told: string },
 ): Reaper {
+  const told = (slot: number) => ({ firstArgs: () => [heard(slot)] });
+
   /** Settles what is due in a shard. Returns whether abandoned holds wait there to be told of. */
   async function sweep(shard: Shard): Promise<boolean> {
-    const call = { script: scripts.due, slot: shard.slot, keys: shardKeys(shard), args: [String(batchSize)] };
-    const [, , waiting, ...due] = await run(call);
+    const { slot } = shard;
+    const args = [String(batchSize)];
+    const [, , waiting, ...due] = await run({ script: scripts.due, slot, keys: shardKeys(shard), args, ...told(slot) });
     const calls = [...groupByActor(due.map(String))].map(([hash, ids]) => abandon(keys.inShard(shard, hash), ids));
     await Promise.all(calls.map(run));
     return Number(waiting) > 0 || calls.length > 0;
   }
 
   function abandon({ shard, hash, keys: names }: ActorKeys, ids: readonly string[]): ScriptCall {
-    const args = [told, hash, ...ids];
-    return { script: scripts.abandon, slot: shard.slot, keys: names, args };
+    const args = [outbox, hash, ...ids];
+    return { script: scripts.abandon, slot: shard.slot, keys: names, args, ...told(shard.slot) };
   }
 
   async function take(shard: Shard, max: number): Promise<readonly AbandonedHold[]> {

@@ -2,7 +2,14 @@ import { UnavailableError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
 import { RedisAwayError } from "../lib/redis-errors.js";
-import { createScriptRunner, defineScript, type ScriptAnswer, type ServerState } from "../lib/redis-scripts.js";
+import {
+  createScriptRunner,
+  defineScript,
+  type ScriptAnswer,
+  type ScriptCall,
+  type ServerState,
+} from "../lib/redis-scripts.js";
+import { createRedisContact } from "./redis-contact.js";
 import { type ActorKeys, createQuotaKeys, type Shard } from "./redis-keys.js";
 import { createReaper } from "./redis-reaper.js";
 import { Answer, quotaScripts } from "./scripts.js";
@@ -64,24 +71,31 @@ export function createRedisQuotaStore(
     outbox = true,
   }: RedisQuotaStoreOptions = {},
 ): RedisQuotaStore {
-  const scripts = mapValues(quotaScripts({ leaseMs, rememberMs }), defineScript);
+  const silentMs = silentAfterMs(leaseMs);
+  const scripts = mapValues(quotaScripts({ leaseMs, rememberMs, silentMs }), defineScript);
   const keys = createQuotaKeys(prefix);
   const runner = createScriptRunner(
     {
       redis,
       scripts: Object.values(scripts),
       slots: keys.shards.map(({ slot }) => slot),
-      probe: (slot) => callOf("reserve", probed(slot), ["0", "0", "", "", ""]),
+      probe: (slot) => probeOf(slot),
       onChange: () => onState?.(state()),
     },
-    { timeoutMs, maxInFlight },
+    { timeoutMs, maxInFlight, silentMs },
   );
+  const contact = createRedisContact({ runner });
   const referenceSlot = keys.shards[0]?.slot ?? 0;
   const told = outbox ? "1" : "0";
-  const reaper = createReaper({ keys, scripts, run }, { told });
+  const reaper = createReaper({ keys, scripts, run, heard: contact.heard }, { told });
 
-  function callOf(script: keyof typeof scripts, { shard, keys: names }: ActorKeys, args: readonly string[]) {
-    return { script: scripts[script], slot: shard.slot, keys: names, args };
+  function callOf(
+    script: keyof typeof scripts,
+    { shard, keys: names }: ActorKeys,
+    args: readonly string[],
+  ): ScriptCall {
+    const firstArgs = (): readonly string[] => [contact.heard(shard.slot)];
+    return { script: scripts[script], slot: shard.slot, keys: names, args, firstArgs };
   }
 
   /** Runs a script whose first argument is a deadline. */
@@ -91,7 +105,8 @@ export function createRedisQuotaStore(
     actor: ActorKeys,
     args: readonly string[],
   ): Promise<ScriptAnswer> {
-    const call = { ...callOf(script, actor, args), firstArg: () => deadline(actor, deadlineAt) };
+    const firstArgs = () => [contact.heard(actor.shard.slot), deadline(actor, deadlineAt)];
+    const call = { ...callOf(script, actor, args), firstArgs };
     const startedAt = performance.now();
     const answer = await run(call);
     // Nothing was done. Where that came soon, the server's clock is not where we thought it is: now we know.
@@ -99,14 +114,17 @@ export function createRedisQuotaStore(
     return run(call);
   }
 
-  /** Some actor of the slot. */
-  function probed(slot: number): ActorKeys {
-    return keys.inShard(keys.shards.find((shard) => shard.slot === slot) as Shard, "probe");
+  /** Of some actor of the slot, and too late. */
+  function probeOf(slot: number): ScriptCall {
+    const { keys: names } = keys.inShard(keys.shards.find((shard) => shard.slot === slot) as Shard, "probe");
+    return { script: scripts.reserve, slot, keys: names, args: ["none", "0", "0", "", "", ""] };
   }
 
-  async function run(call: Parameters<typeof runner.run>[0]): Promise<ScriptAnswer> {
+  async function run(call: ScriptCall): Promise<ScriptAnswer> {
     try {
-      return await runner.run(call);
+      const answer = await runner.run(call);
+      if (call.firstArgs !== undefined && answer[0] !== Answer.late) contact.answered(call.slot);
+      return answer;
     } catch (error) {
       // What Redis refuses for another reason is no outage: wrong data under one of our keys, or a fault in a script.
       if (!(error instanceof RedisAwayError)) log?.error({ error }, "quota script failed");
@@ -183,6 +201,11 @@ export function createRedisQuotaStore(
     const args = holds.flatMap(({ requestId, reached }) => [requestId, reached ? "1" : "0"]);
     return callOf("renew", actor, [actor.hash, ...args]);
   }
+}
+
+/** Two renewals must fail before a lease can end. What is quiet is asked the time every two seconds. */
+function silentAfterMs(leaseMs: number): number {
+  return Math.max(leaseMs / 2, 3_000);
 }
 
 function groupByActor(holds: readonly Renewal[]): ReadonlyMap<string, readonly Renewal[]> {

@@ -12,9 +12,10 @@
 // request's end is told by. The scripts do not look into them.
 // In the outbox:  reserved <entry> · finished <entry> event <event> · refunded <entry> event <event>
 //                 abandoned <1 or 0, charged> of <entry>
+// All but the last begin their arguments with what `RedisContact` tells of how long Redis was away.
 // Answers begin with a word of `Answer` and Redis' time. Times are ms since the epoch, but for openedAt.
 
-import { inFlightRetryMs, leaseMs, rememberMs } from "./store.js";
+import { inFlightRetryMs, leaseMs, rememberMs, sparedMs } from "./store.js";
 
 /** What a script's answer is, its first element. */
 export const Answer = { admitted: 1, refused: 2, late: 3, seen: 4, settled: 5, gone: 6, done: 7 } as const;
@@ -22,15 +23,18 @@ export const Answer = { admitted: 1, refused: 2, late: 3, seen: 4, settled: 5, g
 export interface ScriptSettings {
   readonly leaseMs: number;
   readonly rememberMs: number;
+  /** A Redis that this process heard nothing of for longer was away. */
+  readonly silentMs: number;
 }
 
 /** The text of each script. `allow-oom`: what frees or ends something also runs when Redis is full. */
-export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs }) {
+export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs, silentMs: leaseMs / 2 }) {
   const always = "#!lua flags=allow-oom";
   const ofActor = (header: string, ...parts: readonly string[]): string =>
     [
       header,
       "local counters, holds, settled, leases, outbox, abandoned = unpack(KEYS)",
+      "local heard = table.remove(ARGV, 1)",
       prelude(settings),
       ...parts,
     ].join("\n");
@@ -52,7 +56,7 @@ export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs })
     /** 1 or 0, actor's hash, then rule keys. */
     reset: ofActor("#!lua", standing, resetting),
     /** Names at most so many leases that ended; tells how many abandoned holds wait. */
-    due: ofShard("#!lua flags=no-writes", naming),
+    due: ofShard(always, naming),
     /** Takes at most so many abandoned holds. */
     take: ofShard(always, taking),
   } as const;
@@ -69,8 +73,17 @@ local function text(ms) return string.format('%d', ms) end
 local now_text = text(now)
 -- Numbers near 2^53 go out as texts: the client reads them as numbers with a rounding error.
 local function exact(units) return units < 9e15 and units or text(units) end
-local lease_ms, remember_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, 8`;
+local lease_ms, remember_ms, silent_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, ${settings.silentMs}, 8`;
 }
+
+/** Whether Redis was away, as far as the caller knows. */
+const wasAway = "now - (tonumber(heard) or now) > silent_ms";
+
+/** Lets all holds of the shard whose lease ended live on for as long as it takes their processes to come back. */
+const sparing = `
+for _, member in ipairs(call('ZRANGE', leases, '-inf', now_text, 'BYSCORE')) do
+  call('ZADD', leases, text(now + math.min(lease_ms, ${sparedMs})), member)
+end`;
 
 /** Counters, and where rules stand. */
 const standing = `
@@ -166,6 +179,10 @@ end`;
  */
 const settleDue = (...definitions: readonly string[]): string => `
 local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', '100')
+if #due > 0 and ${wasAway} then
+  ${sparing}
+  due = {}
+end
 if #due > 0 then
   ${definitions.join("\n")}
   for i = 1, #due do
@@ -310,6 +327,9 @@ return answer`;
 }
 
 const renewing = `
+if ${wasAway} then
+  ${sparing}
+end
 local who = ARGV[1]
 local ends_text = text(now + lease_ms)
 for i = 2, #ARGV, 2 do
@@ -323,6 +343,9 @@ end
 return { ${Answer.done}, now }`;
 
 const abandoningGiven = `
+if ${wasAway} then
+  ${sparing}
+end
 local told, who = ARGV[1], ARGV[2]
 for i = 3, #ARGV do
   local ends = call('ZSCORE', leases, who .. ARGV[i])
@@ -360,6 +383,10 @@ end
 return answer`;
 
 const naming = `
+local heard = table.remove(ARGV, 1)
+if ${wasAway} then
+  ${sparing}
+end
 local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', ARGV[1])
 return { ${Answer.done}, now, call('LLEN', abandoned) / 2, unpack(due) }`;
 

@@ -7,6 +7,8 @@
 export const leaseMs = 30_000;
 /** How long a request id stays known after its hold was settled. */
 export const rememberMs = 600_000;
+/** How long holds live on, at most, whose leases ended while nobody could reach the store: their processes are given time. */
+export const sparedMs = 5_000;
 /** After what time a caller with too much in flight may ask again: nobody knows when a slot frees. */
 export const inFlightRetryMs = 1_000;
 

@@ -84,6 +84,43 @@ describe.concurrent("a Redis quota store whose server stands still", () => {
     expect(performance.now() - start).toBeLessThan(2_500);
   });
 
+  it.each([
+    ["stood still", (server: RedisServer) => server.freeze(), (server: RedisServer) => server.thaw()],
+    ["was killed", (server: RedisServer) => server.kill(), (server: RedisServer) => server.start()],
+  ])("takes no hold for abandoned that could not be renewed while it %s", async (_, begin, end) => {
+    const leaseMs = 4_000;
+    await using server = await startDurableRedis();
+    const prefix = `${randomUUID()}:`;
+    const actor = `test:${randomUUID()}`;
+    await using one = await openStore(server.endpoint, { prefix, actor, leaseMs });
+    await using other = await openStore(server.endpoint, { prefix, actor, leaseMs });
+    const rules = [units(10), slots(2)];
+    const [alive, dead] = [await one.hold(rules), await one.hold(rules)];
+    await begin(server);
+    // One that starts only now.
+    await using late = await openStore(server.endpoint, { prefix, actor, leaseMs, waits: false });
+    await sleep(leaseMs + 100);
+    await end(server);
+
+    // Whoever comes first: the slots are still in use.
+    await Promise.all([other, late, one].map((open) => untilServed(open)));
+    for (const open of [other, late, one]) expect(await open.used(slots(2))).toBe(2);
+    expect(await other.store.reap(10)).toEqual([]);
+    expect((await late.reserve(rules)).kind).toBe("refused");
+    expect(await one.commit(alive, { units: 3 })).toMatchObject({
+      kind: "settled",
+      states: [{ used: 4 }, { used: 1 }],
+    });
+    // And what nobody comes for is given back all the same.
+    const abandoned: string[] = [];
+    await until(async () => {
+      abandoned.push(...(await other.store.reap(10)).map(({ requestId }) => requestId));
+      return abandoned.includes(dead);
+    });
+    expect(abandoned).not.toContain(alive);
+    expect([await other.used(units(10)), await other.used(slots(2))]).toEqual([3, 0]);
+  });
+
   it("notices by itself, also when nobody calls", async () => {
     await using server = await startRedis();
     await using open = await openStore(server.endpoint);
