@@ -28,8 +28,8 @@ const maxDelayMs = 1_000;
 const batchSize = 50;
 
 /**
- * One queue and one timer for all: each attempt tries a single task, and only when that succeeds the rest. Minor tasks
- * wait only while fewer than `maxWaiting` do.
+ * One queue and one timer for all: each attempt tries a single task, and only when that succeeds the rest, each once. Minor
+ * tasks wait only while fewer than `maxWaiting` do.
  */
 export function createRetries({ maxWaiting = 10_000 } = {}): Retries {
   let waiting: Waiting[] = [];
@@ -65,16 +65,22 @@ export function createRetries({ maxWaiting = 10_000 } = {}): Retries {
     for (const { task } of old) task.onGivenUp?.();
   }
 
-  /** Whether nothing failed. What failed goes last, so that it is not in the way of the others. */
+  /**
+   * Whether nothing failed. What failed goes last, so that it is not in the way of the others: they wait only when the store
+   * seems to be away.
+   */
   async function drain(): Promise<boolean> {
-    for (let size = 1; waiting.length > 0; size = batchSize) {
-      const batch = waiting.splice(0, size);
+    let done = true;
+    for (let left = waiting.length, size = 1; left > 0; size = batchSize) {
+      const batch = waiting.splice(0, Math.min(size, left));
+      left -= batch.length;
       const outcomes = await Promise.allSettled(batch.map(({ task }) => task.run()));
       const failed = batch.filter((_, index) => outcomes[index]?.status === "rejected");
       waiting.push(...failed);
-      if (failed.length > 0) return false;
+      if (failed.length === batch.length) return false;
+      done &&= failed.length === 0;
     }
-    return true;
+    return done;
   }
 
   return {

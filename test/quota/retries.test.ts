@@ -55,6 +55,16 @@ describe("retries", () => {
     expect(good.every(({ times }) => times.length === 1)).toBe(true);
   });
 
+  it("try all the others, too, when some of them fail", async () => {
+    const retries = createRetries();
+    const all = Array.from({ length: 300 }, (_, index) => task(index % 10 === 9 ? [] : ["works"]));
+    for (const each of all) retries.add(each);
+    await vi.advanceTimersByTimeAsync(130);
+    expect(all.map(({ times }) => times.length)).toEqual(all.map(() => 1));
+    expect(retries.size).toBe(30);
+    void retries.close();
+  });
+
   it("start over soon after they worked", async () => {
     const retries = createRetries();
     retries.add(task(["fails", "fails", "fails", "fails", "works"]));
