@@ -1,9 +1,10 @@
 // Processes that follow one store of actors.
 
-import { type ChildProcess, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import type { Order, Report, WorkerSettings } from "./actor-worker.js";
+import { diesWithUs } from "./dies-with-us.js";
 
 export interface ActorProcess extends AsyncDisposable {
   /** What came of an order. Orders are given one after another. */
@@ -15,18 +16,13 @@ export interface ActorProcess extends AsyncDisposable {
   thaw(): void;
 }
 
-const alive = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of alive) child.kill("SIGKILL");
-});
-
 /** Resolves when it follows. */
 export async function startActorProcess(settings: WorkerSettings): Promise<ActorProcess> {
   const child = fork(fileURLToPath(new URL("actor-worker.ts", import.meta.url)), [JSON.stringify(settings)], {
     execArgv: ["--import", "tsx"],
   });
-  alive.add(child);
-  const ended = once(child, "exit").then(() => alive.delete(child));
+  diesWithUs(child);
+  const ended = once(child, "exit");
 
   async function next(kind: Report["kind"]): Promise<string> {
     const gone = ended.then(() => Promise.reject(new Error("the process ended")));

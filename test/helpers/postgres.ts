@@ -1,6 +1,6 @@
 // Real Postgres servers for tests, each in a folder of its own under the system's temporary one.
 
-import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { chown, mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import pg from "pg";
 import { ensureProgram, findProgram } from "./debian.js";
+import { diesWithUs } from "./dies-with-us.js";
 import { freePort } from "./free-port.js";
 import { until } from "./redis.js";
 
@@ -19,12 +20,6 @@ export interface PostgresServer extends AsyncDisposable {
   /** Makes a database of its own and returns its URL; `host` in place of the server's own, `127.0.0.1:4711`. */
   database(host?: string): Promise<string>;
 }
-
-/** Servers that are alive, so that none outlives the tests. */
-const alive = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of alive) child.kill("SIGKILL");
-});
 
 /** Its superuser. */
 const user = "gateway";
@@ -46,7 +41,7 @@ export async function startPostgres(): Promise<PostgresServer> {
   ];
   const args = ["-D", data, "-p", String(port), ...settings.flatMap((setting) => ["-c", setting])];
   const child = spawn(join(bin, "postgres"), args, { ...owner, stdio: "ignore" });
-  alive.add(child);
+  diesWithUs(child);
   const url = (database: string, host = `127.0.0.1:${port}`): string => `postgres://${user}@${host}/${database}`;
   await until(async () => {
     if (child.exitCode !== null) throw new Error(`postgres ended with ${child.exitCode}`);
@@ -68,7 +63,6 @@ export async function startPostgres(): Promise<PostgresServer> {
       // At once: nothing of it is needed any more.
       child.kill("SIGQUIT");
       await ended;
-      alive.delete(child);
       await rm(folder, { recursive: true, force: true });
     },
   };

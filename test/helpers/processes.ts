@@ -1,6 +1,6 @@
 // Gateways as processes of their own, and calls to them.
 
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -11,6 +11,7 @@ import { type Dispatcher, Pool } from "undici";
 import { createGatewayClient, type GatewayClient, type GatewayClientOptions } from "../../src/client.js";
 import type { DemoUpstream, DemoUpstreamOptions } from "../../src/demo/upstream.js";
 import type { UsageEvent } from "../../src/usage/event.js";
+import { diesWithUs } from "./dies-with-us.js";
 import { freePort } from "./free-port.js";
 import { until } from "./redis.js";
 import { testUpstream } from "./upstream.js";
@@ -41,6 +42,8 @@ export interface GatewayProcess extends AsyncDisposable {
 export interface ChatOptions {
   readonly prompt?: string;
   readonly stream?: boolean;
+  /** As the caller names the request. */
+  readonly requestId?: string;
   readonly signal?: AbortSignal;
 }
 
@@ -76,12 +79,6 @@ export interface FleetOptions {
 }
 
 const main = resolve(import.meta.dirname, "../../dist/src/main.js");
-
-/** Processes that are alive, so that none outlives the tests. */
-const alive = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of alive) child.kill("SIGKILL");
-});
 
 /** The token of an actor of a fleet. */
 export function tokenOf(actor: string): string {
@@ -156,13 +153,10 @@ function configOf({ actors, file }: FleetOptions): object {
 
 function startProcess(port: number, sink: string, env: Record<string, string>): GatewayProcess {
   const child = spawn(process.execPath, [main, "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
-  alive.add(child);
+  diesWithUs(child);
   let log = "";
   child.stderr.on("data", (data: Buffer) => (log += data.toString()));
-  const ended = once(child, "exit").then(([code, signal]) => {
-    alive.delete(child);
-    return (code ?? signal) as number | NodeJS.Signals | null;
-  });
+  const ended = once(child, "exit").then(([code, signal]) => (code ?? signal) as number | NodeJS.Signals | null);
   const url = `http://127.0.0.1:${port}`;
   const pool = new Pool(url, { connections: 128, pipelining: 1 });
   const isRunning = (): boolean => child.exitCode === null && child.signalCode === null;
@@ -188,10 +182,14 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
         if (!isRunning()) throw new Error(`the gateway ended: ${log}`);
         return (await gateway.get("/readyz").catch(() => undefined))?.status === 200;
       }),
-    chat: (actor, { prompt = "hello", stream = false, signal } = {}) =>
+    chat: (actor, { prompt = "hello", stream = false, signal, requestId } = {}) =>
       call("/openai/v1/chat/completions", {
         method: "POST",
-        headers: { authorization: `Bearer ${tokenOf(actor)}`, "x-sourcegraph-actor-uid": "1" },
+        headers: {
+          authorization: `Bearer ${tokenOf(actor)}`,
+          "x-sourcegraph-actor-uid": "1",
+          ...(requestId !== undefined && { "x-request-id": requestId }),
+        },
         body: JSON.stringify({ model: "gpt-4o", stream, messages: [{ role: "user", content: prompt }] }),
         ...(signal && { signal }),
       }),

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { ensureProgram } from "./debian.js";
+import { diesWithUs } from "./dies-with-us.js";
 
 /** A redis-server process. */
 export interface RedisServer extends AsyncDisposable {
@@ -30,12 +31,6 @@ export interface RedisServer extends AsyncDisposable {
   /** Resolves when it answers commands. */
   ready(): Promise<void>;
 }
-
-/** Servers that are alive, so that none outlives the tests. */
-const alive = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of alive) child.kill("SIGKILL");
-});
 
 /** Starts a server; `options` as on its command line. */
 export async function startRedis(...options: string[]): Promise<RedisServer> {
@@ -200,8 +195,7 @@ async function startServer({ port, folder, options }: ServerPlace): Promise<Redi
     for (const path of file) await writeFile(path, "");
     child = spawn(program, [...file, "--port", String(port), "--dir", folder, ...given], { stdio: "ignore" });
     const spawned = child;
-    alive.add(spawned);
-    spawned.once("exit", () => alive.delete(spawned));
+    diesWithUs(spawned);
     await until(() => listens(port, spawned));
   }
 
