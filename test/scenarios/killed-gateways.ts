@@ -1,10 +1,14 @@
-// Gateways that are killed at work: nothing is counted twice or lost, and all they held is back within a lease.
+// Gateways that are killed at work, Redis too, while the sink of their events is down half of the time: nothing is counted
+// twice or lost, each request is told of once, and all that was held is back within a lease. Every request bears a number:
+// the upstream sees it in the prompt, the sink in the event's id.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect } from "vitest";
 import type { UsageEvent } from "../../src/usage/event.js";
+import { type FlappingSink, startFlappingSink } from "../helpers/flapping-sink.js";
 import { endUserOf, type Fleet, type GatewayProcess, startFleet, usageOf } from "../helpers/processes.js";
-import { startDurableRedis, until } from "../helpers/redis.js";
+import { type RedisServer, startDurableRedis, until } from "../helpers/redis.js";
+import { shiftedClock } from "../helpers/shifted-clock.js";
 
 export interface KilledGateways {
   readonly rounds: number;
@@ -12,74 +16,117 @@ export interface KilledGateways {
   readonly everyMs: number;
   readonly callers: number;
   readonly leaseMs: number;
+  /** In so many of the rounds, the first ones, Redis is killed as well, and started again with what it wrote. */
+  readonly redisKills: number;
+}
+
+/** What became of the requests, by outcome, and what the sink was like. */
+export interface KilledGatewaysReport {
+  readonly sent: number;
+  readonly outcomes: Readonly<Record<string, number>>;
+  readonly failedDeliveries: number;
 }
 
 const inFlight = 40;
 const busy = endUserOf("busy");
 
-/** Of two gateways, one is killed and replaced each round. Returns what became of the requests, by outcome. */
-export async function killedGateways(plan: KilledGateways): Promise<Readonly<Record<string, number>>> {
+interface Stage {
+  readonly redis: RedisServer;
+  readonly fleet: Fleet;
+  readonly sink: FlappingSink;
+  /** Two gateways, as a rule. */
+  alive: GatewayProcess[];
+  /** Requests whose callers got the whole answer. */
+  readonly whole: Set<string>;
+  numbers: number;
+}
+
+/** Of two gateways, one is killed and replaced each round. */
+export async function killedGateways(plan: KilledGateways): Promise<KilledGatewaysReport> {
   await using redis = await startDurableRedis();
+  await using sink = await startFlappingSink();
   await using fleet = await startFleet({
     redis: redis.endpoint,
     gateways: 2,
     actors: { busy: [{ limit: 1_000_000, per: "24h" }, { inFlight }] },
-    env: { CODY_GATEWAY_QUOTA_LEASE: `${plan.leaseMs}ms` },
-    upstream: { behaviour: { chunks: 5, everyMs: 20 } },
+    env: { CODY_GATEWAY_QUOTA_LEASE: `${plan.leaseMs}ms`, CODY_GATEWAY_EVENTS_SINKS: sink.url },
+    upstream: { behaviour: { chunks: 5, everyMs: 20 }, keepCalls: 1_000_000 },
   });
+  const stage: Stage = { redis, fleet, sink, alive: [...fleet.gateways], whole: new Set(), numbers: 0 };
+  sink.flap(400);
+  await underLoad(stage, plan.callers, async () => {
+    for (let round = 0; round < plan.rounds; round++) await killOne(stage, plan, round);
+  });
+
+  const [judge] = stage.alive as [GatewayProcess];
+  await until(async () => (await usageOf(judge, "busy").catch(() => undefined))?.inFlight === 0, plan.leaseMs + 10_000);
+  await allOfItIsBack(stage);
   const { upstream } = fleet;
-  let alive: GatewayProcess[] = [...fleet.gateways];
+  await until(async () => upstream.inFlight() === 0);
+  sink.up();
+  await until(async () => untold(stage).length === 0, 60_000).catch(() => undefined);
+  expect(untold(stage)).toEqual([]);
+  const events = admittedOf(sink);
+  await checkBooks(stage, events, judge);
+  await deliveredBeforeTheEnd(stage);
+
+  const outcomes: Record<string, number> = {};
+  for (const { outcome } of events) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
+  return { sent: upstream.count(busy), outcomes, failedDeliveries: sink.failures };
+}
+
+/** Callers that go on for as long as `work` does. */
+async function underLoad(stage: Stage, callers: number, work: () => Promise<void>): Promise<void> {
   let over = false;
-  let whole = 0;
-  const callers = Array.from({ length: plan.callers }, async (_, index) => {
+  const all = Array.from({ length: callers }, async (_, index) => {
     for (let i = index; !over; i++) {
-      const gateway = alive[i % alive.length] as GatewayProcess;
-      // Whose gateway dies gets no answer, or half of one.
-      const answer = await gateway.chat("busy", { stream: i % 2 === 0 }).catch(() => undefined);
-      if (answer?.status === 200) whole++;
+      await call(stage, stage.alive[i % stage.alive.length] as GatewayProcess, i % 2 === 0);
       await sleep(10);
     }
   });
-  for (let round = 0; round < plan.rounds; round++) {
-    await sleep(plan.everyMs);
-    const next = fleet.start();
-    const [doomed] = alive as [GatewayProcess];
-    doomed.signal("SIGKILL");
-    alive = alive.slice(1);
-    await doomed.ended;
-    alive = [...alive, await next];
+  try {
+    await work();
+  } finally {
+    over = true;
+    await Promise.all(all);
   }
-  over = true;
-  await Promise.all(callers);
-
-  const [judge] = alive as [GatewayProcess];
-  await until(async () => (await usageOf(judge, "busy")).inFlight === 0, plan.leaseMs + 30_000);
-  await allOfItIsBack(fleet, alive);
-
-  // What a process that died had not told yet, the others tell: each request once.
-  const sent = upstream.count(busy);
-  const byId = async () => new Map((await fleet.events()).map((event) => [event.id, event]));
-  const admitted = async (): Promise<UsageEvent[]> =>
-    [...(await byId()).values()].filter(({ outcome }) => outcome !== "refused");
-  await until(async () => (await admitted()).length >= sent, 60_000);
-  const events = await admitted();
-  const charged = events.filter((event) => event.charged).length;
-  expect((await usageOf(judge, "busy")).used).toBe(charged);
-  // What a caller got to its end is charged; what was never sent is not.
-  expect(charged).toBeGreaterThanOrEqual(whole);
-  expect(charged).toBeLessThanOrEqual(sent);
-  const outcomes: Record<string, number> = {};
-  for (const { outcome } of events) outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
-  return outcomes;
 }
 
-/** As many streams as may be are let in at once, and no more. */
-async function allOfItIsBack({ upstream }: Fleet, alive: readonly GatewayProcess[]): Promise<void> {
+async function call(stage: Stage, gateway: GatewayProcess, stream: boolean): Promise<number | undefined> {
+  const requestId = `request-${++stage.numbers}`;
+  // Whose gateway dies gets no answer, or half of one.
+  const answer = await gateway.chat("busy", { stream, requestId, prompt: requestId }).catch(() => undefined);
+  if (answer?.status === 200) stage.whole.add(requestId);
+  return answer?.status;
+}
+
+async function killOne(stage: Stage, plan: KilledGateways, round: number): Promise<void> {
+  await sleep(plan.everyMs);
+  // Every third has a clock that is off by an hour and a half: what it holds ends by Redis' clock all the same.
+  const next = stage.fleet.start(round % 3 === 0 ? await shiftedClock("+90m") : {}, { waits: false });
+  if (round < plan.redisKills) await stage.redis.kill();
+  const [doomed] = stage.alive as [GatewayProcess];
+  doomed.signal("SIGKILL");
+  stage.alive = stage.alive.slice(1);
+  await doomed.ended;
+  if (round < plan.redisKills) {
+    await stage.redis.start();
+    await stage.redis.ready();
+  }
+  const started = await next;
+  await started.ready();
+  stage.alive = [...stage.alive, started];
+}
+
+/** As many requests as may be are let in at once, and no more. */
+async function allOfItIsBack(stage: Stage): Promise<void> {
+  const { upstream } = stage.fleet;
   upstream.holdAll();
   let answered = 0;
   const all = Array.from({ length: 2 * inFlight }, async (_, index) => {
-    let status = 503;
-    while (status === 503) ({ status } = await (alive[index % alive.length] as GatewayProcess).chat("busy"));
+    const gateway = stage.alive[index % stage.alive.length] as GatewayProcess;
+    let status: number | undefined = 503;
+    while (status === 503) status = await call(stage, gateway, false);
     answered++;
     return status;
   });
@@ -87,4 +134,56 @@ async function allOfItIsBack({ upstream }: Fleet, alive: readonly GatewayProcess
   expect(upstream.inFlight(busy)).toBe(inFlight);
   upstream.release();
   expect((await Promise.all(all)).filter((status) => status === 200)).toHaveLength(inFlight);
+}
+
+/** The events of requests that were let in. */
+function admittedOf(sink: FlappingSink): readonly UsageEvent[] {
+  return [...sink.events.values()].filter(({ outcome }) => outcome !== "refused");
+}
+
+/** The number that a request bears, as its event tells it. */
+function numberOf({ id }: UsageEvent): string {
+  return id.slice(0, id.lastIndexOf("."));
+}
+
+/** The numbers of the requests that the upstream saw. */
+function sentOf({ fleet }: Stage): ReadonlySet<string> {
+  return new Set(fleet.upstream.calls.flatMap(({ json }) => /request-\d+/.exec(JSON.stringify(json)) ?? []));
+}
+
+/** Requests that the upstream saw and the sink was not told of. */
+function untold(stage: Stage): readonly string[] {
+  const told = new Set(admittedOf(stage.sink).map(numberOf));
+  return [...sentOf(stage)].filter((number) => !told.has(number));
+}
+
+async function checkBooks(stage: Stage, events: readonly UsageEvent[], judge: GatewayProcess): Promise<void> {
+  // One event a request, and no two versions of it.
+  expect(new Set(events.map(numberOf)).size).toBe(events.length);
+  expect(stage.sink.different).toEqual([]);
+  const charged = new Set(events.filter((event) => event.charged).map(numberOf));
+  // Charged is what was sent on, and what its caller got to the end of is charged.
+  const sent = sentOf(stage);
+  expect([...charged].filter((number) => !sent.has(number))).toEqual([]);
+  expect([...stage.whole].filter((number) => !charged.has(number))).toEqual([]);
+  expect(await usageOf(judge, "busy")).toEqual({ used: charged.size, inFlight: 0 });
+}
+
+/** A gateway that is told to end delivers what waits before it does; nobody else is there who could. */
+async function deliveredBeforeTheEnd(stage: Stage): Promise<void> {
+  const { sink } = stage;
+  const [last, ...others] = stage.alive as [GatewayProcess, ...GatewayProcess[]];
+  for (const other of others) {
+    other.signal("SIGTERM");
+    expect(await other.ended).toBe(0);
+  }
+  sink.down();
+  const failures = sink.failures;
+  await Promise.all(Array.from({ length: 30 }, (_, index) => call(stage, last, index % 2 === 0)));
+  await until(async () => sink.failures >= failures + 2);
+  last.signal("SIGTERM");
+  await sleep(200);
+  sink.up();
+  expect(await last.ended).toBe(0);
+  expect(untold(stage)).toEqual([]);
 }

@@ -1,10 +1,11 @@
 // Several processes on one Redis, and what must be true of it whatever happened to them.
 
-import { type ChildProcess, fork } from "node:child_process";
+import { fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
+import { diesWithUs } from "../helpers/dies-with-us.js";
 import type { RedisServer } from "../helpers/redis.js";
 import type { WorkerOrders, WorkerReport } from "./quota-worker.js";
 
@@ -15,11 +16,6 @@ export interface Worker {
   kill(): void;
 }
 
-const alive = new Set<ChildProcess>();
-process.on("exit", () => {
-  for (const child of alive) child.kill("SIGKILL");
-});
-
 export function fleetOrders(endpoint: string, overrides: Partial<WorkerOrders> = {}): WorkerOrders {
   const usual = { actors: 10, limit: 100, inFlight: 20, decisions: 1_000, concurrency: 8, leaseMs: 2_000 };
   return { endpoint, prefix: `${randomUUID()}:`, clockShiftMs: 0, ...usual, ...overrides };
@@ -29,13 +25,12 @@ export function startWorker(orders: WorkerOrders): Worker {
   const child = fork(fileURLToPath(new URL("quota-worker.ts", import.meta.url)), [JSON.stringify(orders)], {
     execArgv: ["--import", "tsx"],
   });
-  alive.add(child);
+  diesWithUs(child);
   let report: WorkerReport | undefined;
   child.once("message", (message) => {
     report = message as WorkerReport;
   });
   const done = once(child, "exit").then(([code]: unknown[]) => {
-    alive.delete(child);
     if (typeof code === "number" && code !== 0) throw new Error(`worker ended with ${code}`);
     return report;
   });

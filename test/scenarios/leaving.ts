@@ -60,6 +60,8 @@ interface Request {
   readonly body: Buffer;
 }
 
+/** An answer that takes its time. */
+const prompt = "[[chunks=20 every=5]]";
 const message = toBinary(
   StreamCompleteRequestSchema,
   create(StreamCompleteRequestSchema, {
@@ -67,7 +69,7 @@ const message = toBinary(
       model: "openai/gpt-4o",
       input: {
         case: "chat",
-        value: { messages: [{ role: Role.USER, parts: [{ kind: { case: "text", value: "hello" } }] }] },
+        value: { messages: [{ role: Role.USER, parts: [{ kind: { case: "text", value: prompt } }] }] },
       },
     },
   }),
@@ -76,22 +78,22 @@ const envelope = Buffer.alloc(5);
 envelope.writeUInt32BE(message.length, 1);
 const typedBody = Buffer.concat([envelope, message]);
 const nativeBody = Buffer.from(
-  JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: "hello" }] }),
+  JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: prompt }] }),
 );
 
 function requestOf({ token, leaving: [protocol, , how], deadlineMs }: AbortedStream): Request {
-  const authorization = `Bearer ${token}`;
+  const caller = { authorization: `Bearer ${token}`, "x-sourcegraph-actor-uid": "1" };
   if (protocol === "sdk")
     return {
       path: "/openai/v1/chat/completions",
-      headers: { authorization, "content-type": "application/json" },
+      headers: { ...caller, "content-type": "application/json" },
       body: nativeBody,
     };
   const timeout = protocol === "connect" ? ["connect-timeout-ms", `${deadlineMs}`] : ["grpc-timeout", `${deadlineMs}m`];
   return {
     path: "/codygateway.v1.CompletionsService/StreamComplete",
     headers: {
-      authorization,
+      ...caller,
       ...typedHeaders[protocol],
       ...(how === "deadline" && Object.fromEntries([timeout])),
     },
@@ -119,17 +121,25 @@ function overHttp1(stream: AbortedStream): Promise<number> {
       else socket.destroy();
     });
     socket.on("connect", () => leave.sent());
-    let tail = "";
+    let answer = "";
     socket.on("data", (bytes) => {
       leave.received(bytes.length);
-      // An answer that is whole leaves its connection open.
-      tail = (tail + bytes.toString("latin1", Math.max(0, bytes.length - 7))).slice(-7);
-      if (tail === "\r\n0\r\n\r\n") socket.destroy();
+      answer += bytes.toString("latin1");
+      // Its connection stays open.
+      if (isWhole(answer)) socket.destroy();
     });
     socket.on("error", () => undefined);
     socket.on("end", () => socket.end());
     socket.on("close", () => resolve(leave.bytes));
   });
+}
+
+function isWhole(answer: string): boolean {
+  const head = answer.indexOf("\r\n\r\n");
+  if (head < 0) return false;
+  const length = /^content-length: *(\d+)/im.exec(answer.slice(0, head))?.[1];
+  if (length === undefined) return answer.endsWith("\r\n0\r\n\r\n");
+  return answer.length >= head + 4 + Number(length);
 }
 
 function overHttp2(stream: AbortedStream): Promise<number> {
