@@ -240,6 +240,8 @@ export class UpstreamError extends GatewayError {
     message: string,
     readonly details: {
       readonly upstream: string;
+      /** Gateway name of the model, where the upstream was not asked because it fails for that one. */
+      readonly model?: string;
       /** The upstream's own status, when it answered. */
       readonly status?: number;
       /** Seconds after which a retry makes sense. */

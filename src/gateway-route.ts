@@ -1,20 +1,18 @@
 // The middle of the composition: everything that a request passes between authentication and its event.
 
-import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
+import type { Config } from "./config.js";
 import { type Accounting, type AccountingParts, createAccounting } from "./gateway-accounting.js";
 import { userAgentOf } from "./gateway-back-ends.js";
 import { createChecks } from "./gateway-checks.js";
 import { createCatalogues } from "./gateway-models.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
+import { callLimits, replaceKeys, upstreamObserver, upstreamTargets } from "./gateway-upstreams.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import { createTokenizer, type Tokenizer } from "./models/tokenizer.js";
-import type { CallLimits } from "./providers/embeddings.js";
-import { providers } from "./providers/index.js";
-import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
 import type { FlaggedPrompts } from "./relay-check.js";
@@ -36,6 +34,8 @@ export interface RouteOfRequests {
   readonly models: ModelDirectory;
   readonly targets: readonly UpstreamTarget[];
   readonly accounting: Accounting;
+  /** Takes over the keys of a configuration that was read again; the names of the upstreams that have others now. */
+  setKeys(upstreams: Config["upstreams"]): readonly string[];
   /** Fails what is under way. */
   abort(): void;
   /** Ends, delivering the events that wait. */
@@ -65,10 +65,15 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   const targets = upstreamTargets(config, log);
   const tokenizer = createTokenizer();
   const upstreams = createBatches({
-    upstreams: createUpstreams({ targets }, { userAgent: userAgentOf(config, parts) }),
+    upstreams: createUpstreams(
+      { targets, observer: upstreamObserver({ log, metrics }) },
+      { userAgent: userAgentOf(config, parts) },
+    ),
     tokenizer,
     limitsOf: callLimits(targets),
   });
+  metrics.gaugeOf("upstreamModelsUnavailable", upstreams.unavailableModels);
+  metrics.gaugeOf("upstreamKeysResting", upstreams.restingKeys);
   const catalogues = createCatalogues(config, targets);
   const sinks = parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events))));
   const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
@@ -110,6 +115,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     models: createModelDirectory({ ...catalogues, upstreams, upstreamNames: targets.map(({ name }) => name) }),
     targets,
     accounting,
+    setKeys: (configured) => replaceKeys(upstreams, targets, configured),
     abort: () => void upstreams.close(),
     async close() {
       await Promise.all([tokenizer.close(), checks.close()]);
@@ -122,28 +128,4 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
       await ledger.close();
     },
   };
-}
-
-type Target = UpstreamTarget & Pick<UpstreamConfig, "models" | "embeddings">;
-
-/** What an upstream takes in one call, where its configuration says so. */
-function callLimits(targets: readonly Target[]): (upstream: string) => Partial<CallLimits> {
-  const limits = targets.map(({ name, embeddings }): [string, Partial<CallLimits>] => {
-    const { inputsPerCall: inputs, tokensPerCall: tokens } = embeddings;
-    return [name, { ...(inputs !== undefined && { inputs }), ...(tokens !== undefined && { tokens }) }];
-  });
-  const byName = new Map(limits);
-  return (upstream) => byName.get(upstream) ?? {};
-}
-
-function upstreamTargets(config: Config, log: Log): Target[] {
-  const { upstreams, notices } = availableUpstreams(
-    config.upstreams,
-    providers.map(({ kind }) => kind),
-  );
-  for (const notice of notices) log.warn({ notice }, "configuration");
-  return upstreams.map((upstream) => {
-    const provider = providers.find(({ kind }) => kind === upstream.kind) as Provider;
-    return { ...upstream, provider, timeouts: { ...config.upstreamTimeouts, ...upstream.timeouts } };
-  });
 }

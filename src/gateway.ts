@@ -30,6 +30,8 @@ export interface Gateway {
   readonly adminUrl: string;
   /** Puts these actors in place of those of the configuration file. */
   setStaticActors(actors: readonly StaticActor[]): void;
+  /** Takes over the keys of a configuration that was read again; the names of the upstreams that have others now. */
+  setUpstreamKeys(upstreams: Config["upstreams"]): readonly string[];
   /** Ends in order: refuses new work, lets what is under way finish in its time, delivers events. A second call shortens. */
   drain(options?: { readonly delayMs?: number; readonly timeoutMs?: number }): Promise<"clean" | "cut">;
 }
@@ -91,6 +93,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     port: main.port,
     adminUrl: urlOf(admin?.port ?? main.port),
     setStaticActors: actors.setStaticActors,
+    setUpstreamKeys: route.setKeys,
     async drain({ delayMs = config.drain.delayMs, timeoutMs = config.drain.timeoutMs } = {}) {
       readiness.set("serving", false);
       const outcome = await main.listener.drain({ delayMs, timeoutMs });

@@ -6,7 +6,7 @@ import { scanJsonObject } from "./lib/json.js";
 import type { Tokenizer } from "./models/tokenizer.js";
 import type { CompleteRequest, Part } from "./providers/typed.js";
 import { type RelayParts, relay } from "./relay.js";
-import type { CountAsk } from "./relay-plan.js";
+import type { CountAsk } from "./relay-ask.js";
 import { createAnswer, type TypedCall } from "./relay-typed.js";
 import type { Exchange, Reply, UpstreamRequest } from "./upstream/upstream.js";
 

@@ -33,7 +33,7 @@ export function planEmbed(
   ask: EmbedAsk,
   allowed: readonly string[],
 ): Omit<PlanParts, "request"> {
-  const route = embeddings.resolve({ model: ask.model, allowed });
+  const { route } = embeddings.resolve({ model: ask.model, allowed });
   const provider = upstreams.provider(route.upstream);
   const api = embeddingsApi(provider);
   const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.embeddings.encode(ask.request, route.model))));
@@ -45,6 +45,8 @@ export function planEmbed(
   );
   const given = batch.divide?.body;
   return {
+    // Vectors of different models cannot be compared: none stands in for another.
+    others: [],
     ...{ route, provider, api, body, batch, asked: ask.model, stream: false, headers: {} },
     ...(given && { given }),
     at: undefined,

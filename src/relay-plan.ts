@@ -10,46 +10,12 @@ import type { Api, ApiPath, Provider, Usage } from "./providers/provider.js";
 import type { CompleteRequest, TypedApi } from "./providers/typed.js";
 import type { QuotaRequest } from "./quota/quota.js";
 import type { RelayRequest } from "./relay.js";
-import { batchOf, type EmbedAsk, planEmbed, scanned } from "./relay-embed-plan.js";
+import type { CountAsk, NativeAsk, TypedAsk } from "./relay-ask.js";
+import { batchOf, planEmbed, scanned } from "./relay-embed-plan.js";
 import type { UpstreamRequest, Upstreams } from "./upstream/upstream.js";
 import type { EventStart } from "./usage/event.js";
 
 export type { ApiPath };
-
-/** What the caller sent. */
-export type Ask = NativeAsk | TypedAsk | CountAsk | EmbedAsk;
-
-/** A provider's own body, for a fixed upstream. */
-export interface NativeAsk {
-  readonly kind: "native";
-  readonly upstream: string;
-  /** Names of the APIs that the body may be for: it is for the first that takes such a body. */
-  readonly apis: readonly string[];
-  /** The path that was called, and the model that it named; undefined: the body says all. */
-  readonly called: { readonly at: ApiPath; readonly model: string | undefined } | undefined;
-  readonly body: JsonObject;
-  /** The caller's headers, lower case: those that the API passes on are used. */
-  readonly headers: UpstreamRequest["headers"];
-  /** Identifies the end user to the provider; undefined leaves what the body says. */
-  readonly endUser: string | undefined;
-  /** Set on the routes of existing Sourcegraph instances (`Rewrite.sourcegraph`). */
-  readonly sourcegraph: { readonly maxTokens: number } | undefined;
-}
-
-/** A provider-neutral request, translated once it is known where it goes. */
-export interface TypedAsk {
-  readonly kind: "typed";
-  readonly request: CompleteRequest;
-  readonly stream: boolean;
-  /** Who of the actor's users asks, as the caller says; may be empty. */
-  readonly endUser: string;
-}
-
-/** The input tokens of a provider-neutral request, counted. */
-export interface CountAsk {
-  readonly kind: "count";
-  readonly request: CompleteRequest;
-}
 
 /** What planning needs to know. */
 export interface Planner {
@@ -68,6 +34,8 @@ export interface Plan {
   readonly upstream: UpstreamRequest;
   /** The model as the caller named it. */
   readonly asked: string;
+  /** Models that may take over when this one fails, in order. */
+  readonly others: readonly Route[];
 }
 
 /** Throws a `GatewayError` when the actor may not have this, or the request is wrong. */
@@ -87,15 +55,57 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const { at, model } = ask.called ?? {};
   const asked = api.read(ask.body, { model, stream: at?.stream });
   if (asked.model === undefined) throw new InvalidRequestError("model is required", "model");
-  const { upstream, endUser, sourcegraph } = ask;
-  const catalogue = api.feature === "embeddings" ? planner.embeddings : planner.catalogue;
-  const route = catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
+  const { upstream } = ask;
+  const embeds = api.feature === "embeddings";
+  const catalogue = embeds ? planner.embeddings : planner.catalogue;
+  const found = catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
+  const { route } = found;
+  // Vectors of different models cannot be compared: none stands in for another.
+  const others = embeds ? [] : found.others.filter((other) => alikeApi(planner, provider, api, other));
+  return nativeTo({ request, ask, route, others, provider, api, asked: asked.model, stream: asked.stream });
+}
+
+type NativeTo = Pick<PlanParts, "request" | "route" | "others" | "provider" | "api" | "asked" | "stream"> & {
+  readonly ask: NativeAsk;
+};
+
+function nativeTo({ ask, ...to }: NativeTo): Plan {
+  const { route, api } = to;
+  const { endUser, sourcegraph } = ask;
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
-  const { stream } = asked;
-  const called = { asked: asked.model, given: ask.body, stream };
   const batch = api.feature === "embeddings" ? batchOf(api, scanned(ask.body, body), undefined) : undefined;
-  return plan({ request, route, provider, api, at, body, batch, unasked, ...called, headers: ask.headers });
+  return plan({ ...to, at: ask.called?.at, body, batch, unasked, given: ask.body, headers: ask.headers });
+}
+
+/** The API of the route's upstream that takes the same bodies and answers alike; undefined: it speaks another language. */
+function alikeApi({ upstreams }: Planner, provider: Provider, api: Api, route: Route): Api | undefined {
+  const other = upstreams.provider(route.upstream);
+  // Providers of one family have their errors in common.
+  if (other.errorBody !== provider.errorBody) return undefined;
+  return other.apis.find(({ name }) => name === api.name);
+}
+
+/**
+ * The plan with another model in place of its own; undefined where its upstream cannot take the request. What was reserved
+ * stays as it is.
+ */
+export function planOther(planner: Planner, request: RelayRequest, first: Plan, route: Route): Plan | undefined {
+  const { ask } = request;
+  const { asked, quota } = first;
+  const { stream } = first.upstream;
+  const provider = planner.upstreams.provider(route.upstream);
+  try {
+    if (ask.kind === "native") {
+      const api = alikeApi(planner, first.provider, first.upstream.api, route);
+      return api && { ...nativeTo({ request, ask, route, others: [], provider, api, asked, stream }), quota };
+    }
+    return ask.kind === "typed" ? { ...typedTo(planner, request, ask, { route, others: [] }), quota } : undefined;
+  } catch (error) {
+    // What the caller asks for and this model cannot do.
+    if (error instanceof InvalidRequestError) return undefined;
+    throw error;
+  }
 }
 
 function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
@@ -106,7 +116,11 @@ function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
 }
 
 function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {
-  const route = typedRoute(planner, ask.request, allowed);
+  return typedTo(planner, request, ask, typedRoute(planner, ask.request, allowed));
+}
+
+function typedTo(planner: Planner, request: RelayRequest, ask: TypedAsk, to: Pick<Plan, "route" | "others">): Plan {
+  const { route } = to;
   const provider = planner.upstreams.provider(route.upstream);
   const api = typedApi(provider, ask.request, route.model);
   const encoded = scanJsonObject(Buffer.from(JSON.stringify(api.typed.encode(ask.request, route.model, ask.stream))));
@@ -114,10 +128,10 @@ function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allow
   const endUser = `${request.actor.id}:${ask.endUser}`;
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
   const called = { asked: ask.request.model, given: encoded, stream: ask.stream };
-  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
+  return plan({ ...to, request, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
 }
 
-function typedRoute({ catalogue }: Planner, { model, input }: CompleteRequest, allowed: readonly string[]): Route {
+function typedRoute({ catalogue }: Planner, { model, input }: CompleteRequest, allowed: readonly string[]) {
   const languageId = input.case === "prompt" ? input.value.languageId : undefined;
   return catalogue.resolve({ model, allowed, languageId });
 }
@@ -129,14 +143,15 @@ function planCount(
   { request: asked }: CountAsk,
   allowed: readonly string[],
 ): Plan {
-  const route = typedRoute(planner, asked, allowed);
+  const { route } = typedRoute(planner, asked, allowed);
   const provider = planner.upstreams.provider(route.upstream);
   const own = asked.input.case === "chat" ? provider.apis.find(({ count }) => count !== undefined) : undefined;
   const api = own ?? { ...typedApi(provider, asked, route.model), free: true as const };
   const encoded = own?.count?.encode(asked, route.model) ?? api.typed?.encode(asked, route.model, false);
   const body = Buffer.from(JSON.stringify(encoded));
   const called = { asked: asked.model, stream: false };
-  return plan({ request, route, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
+  const to = { route, others: [], provider, api, at: undefined };
+  return plan({ request, ...to, body, unasked: undefined, ...called, headers: {} });
 }
 
 /** The API that the typed RPCs use for this request to this provider. Throws `InvalidRequestError` when there is none. */
@@ -161,6 +176,7 @@ export interface PlanParts {
   readonly request: RelayRequest;
   readonly asked: string;
   readonly route: Route;
+  readonly others: readonly Route[];
   readonly provider: Provider;
   readonly api: Api;
   /** Undefined: as the API itself has it. */
@@ -179,6 +195,7 @@ function plan(parts: PlanParts): Plan {
   return {
     asked: parts.asked,
     route,
+    others: parts.others,
     provider: parts.provider,
     quota: api.free ? undefined : quotaRequest(parts),
     upstream: {
@@ -191,6 +208,8 @@ function plan(parts: PlanParts): Plan {
       unasked: parts.unasked,
       headers: parts.headers,
       ...times(request, stream),
+      hasOthers: parts.others.length > 0,
+      repeated: false,
       ...(parts.batch && { batch: parts.batch }),
     },
   };
@@ -208,11 +227,15 @@ function times(request: RelayRequest, stream: boolean): Pick<UpstreamRequest, "e
 
 /** Throws when the caller's time is over: nobody waits for the answer any more. */
 export function checkTime({ upstream, route }: Plan): void {
-  const { endBy, beginBy } = upstream;
-  if (endBy === undefined && beginBy === undefined) return;
-  const now = performance.now();
-  if ((endBy !== undefined && now >= endBy) || (beginBy !== undefined && now >= beginBy))
+  if (isTimeOver(upstream))
     throw new UpstreamError("DEADLINE_EXCEEDED", "request timed out", { upstream: route.upstream });
+}
+
+/** Whether the caller's time is over. */
+export function isTimeOver({ endBy, beginBy }: UpstreamRequest): boolean {
+  if (endBy === undefined && beginBy === undefined) return false;
+  const now = performance.now();
+  return (endBy !== undefined && now >= endBy) || (beginBy !== undefined && now >= beginBy);
 }
 
 function quotaRequest({ request, route, provider, api, body, given, stream }: PlanParts): QuotaRequest {

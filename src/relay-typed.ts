@@ -8,7 +8,8 @@ import { createSseScanner } from "./providers/sse.js";
 import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js";
 import type { LimitState } from "./quota/quota.js";
 import { type ReceivedRequest, type RelayParts, type RelayReply, relay } from "./relay.js";
-import { type CountAsk, type TypedAsk, typedApi } from "./relay-plan.js";
+import type { CountAsk, TypedAsk } from "./relay-ask.js";
+import { typedApi } from "./relay-plan.js";
 
 /** A typed completion under way. */
 export interface TypedCall extends ReceivedRequest {

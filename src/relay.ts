@@ -5,17 +5,10 @@ import { GatewayError, PromptBlockedError, type Reason, UnavailableError, type U
 import { uniqueId } from "./lib/ids.js";
 import type { Route } from "./models/catalogue.js";
 import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
+import type { Ask } from "./relay-ask.js";
+import { type Attempts, furtherAttempts } from "./relay-attempts.js";
 import { type Checks, check } from "./relay-check.js";
-import {
-  type ApiPath,
-  type Ask,
-  checkTime,
-  eventStart,
-  type Plan,
-  type Planner,
-  planOf,
-  priceOf,
-} from "./relay-plan.js";
+import { type ApiPath, checkTime, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { FlaggedEvent, UsageEvent } from "./usage/event.js";
 
@@ -51,7 +44,10 @@ export interface RelayRequest extends ReceivedRequest {
 
 /** Who receives the answer. Exactly one of `finish` and `fail` is called, unless `relay` throws or the caller left. */
 export interface RelayReply extends Reply {
-  /** The request was admitted: where it goes and the limits it is charged to. Called before `start`. */
+  /**
+   * The request was admitted: where it goes and the limits it is charged to. Called before `start`, and again when another
+   * model takes over.
+   */
   admitted(route: Route, limits: readonly LimitState[]): void;
   /** The answer is whole. `limits` as they stand after settlement. */
   finish(limits: readonly LimitState[]): void;
@@ -105,6 +101,7 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
   let event: UsageEvent | undefined;
   let flagged: FlaggedEvent | undefined;
   let failure: unknown;
+  let more: Attempts | undefined;
   parts.began(request);
   try {
     plan = planOf(parts, request);
@@ -117,9 +114,14 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
     reply.admitted(plan.route, hold.states);
 
     checkTime(plan);
-    const exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
+    let exchange = await parts.upstreams.send(plan.upstream, reply, hold.reached);
+    if (exchange.kind === "failed" && exchange.again !== undefined) {
+      more = await furtherAttempts(parts, { request, plan, hold, reply }, exchange);
+      ({ plan, exchange } = more);
+      flagged = more.flagged ?? flagged;
+    }
 
-    const ended = (event = eventOf(request, plan, exchange, undefined, flagged));
+    const ended = (event = eventOf(request, plan, exchange, undefined, { flagged, more }));
     if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), () => JSON.stringify(ended));
     else await hold.refund(() => JSON.stringify(ended));
 
@@ -129,7 +131,7 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
   } catch (error) {
     failure = error;
     if (event === undefined) {
-      const ended = (event = eventOf(request, plan, undefined, failure, flagged));
+      const ended = (event = eventOf(request, plan, undefined, failure, { flagged }));
       await hold?.refund(() => JSON.stringify(ended));
     }
     throw error;
@@ -161,7 +163,7 @@ function eventOf(
   plan: Plan | undefined,
   exchange: Exchange | undefined,
   failure: unknown,
-  flagged: FlaggedEvent | undefined,
+  { flagged, more }: { readonly flagged: FlaggedEvent | undefined; readonly more?: Attempts | undefined },
 ): UsageEvent {
   const durationMs = performance.now() - request.arrivedAt;
   const { upstreamMs = 0, firstByteMs } = exchange ?? {};
@@ -179,6 +181,8 @@ function eventOf(
     model: start.model,
     provider: start.provider,
     upstream: start.upstream,
+    requestedModel: more?.requestedModel,
+    attempts: more?.attempts,
     edge: start.edge,
     stream: start.stream,
     outcome,

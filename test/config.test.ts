@@ -51,7 +51,7 @@ describe("loadConfig, environment", () => {
           name: "anthropic",
           kind: "anthropic",
           baseUrl: "https://api.anthropic.com",
-          keys: [{ value: "anthropic-key", weight: 1 }],
+          keys: [{ name: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN", value: "anthropic-key", weight: 1 }],
           models: undefined,
           embeddings: { models: undefined, inputsPerCall: undefined, tokensPerCall: undefined },
         },
@@ -194,7 +194,7 @@ describe("loadConfig, environment", () => {
       { "/run/key": "  from-file\n", "/run/redis": "rediss://:password@redis:6379/1\n" },
     );
 
-    expect(config.upstreams[0]?.keys).toEqual([{ value: "from-file", weight: 1 }]);
+    expect(config.upstreams[0]?.keys).toEqual([{ name: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN", value: "from-file", weight: 1 }]);
     expect(config.redisEndpoint).toBe("rediss://:password@redis:6379/1");
   });
 

@@ -107,7 +107,7 @@ function setUp({
   async function ask(feature: Feature, model: string) {
     const caller = await authenticator.authenticate("token");
     const granted = caller.features[feature];
-    const route = granted && catalogue.resolve({ model, allowed: granted.models });
+    const route = granted && catalogue.resolve({ model, allowed: granted.models }).route;
     return quota.reserve({
       requestId: `r${requests++}`,
       actor: caller,

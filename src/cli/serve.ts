@@ -65,17 +65,19 @@ async function serve(parts: {
   }
 }
 
-/** Actors change at once; the rest is built at start. */
+/** Actors and keys change at once; the rest is built at start. */
 function apply(next: Config, started: Config, gateway: Gateway, log: ProcessLog): void {
   gateway.setStaticActors(next.staticActors);
-  log.info({ actors: next.staticActors.length }, "configuration read again");
+  const newKeys = gateway.setUpstreamKeys(next.upstreams);
+  log.info({ actors: next.staticActors.length, newKeys }, "configuration read again");
   if (restOf(next) !== restOf(started)) {
-    log.warn({}, "configuration beside the actors has changed: it takes effect at the next start");
+    log.warn({}, "configuration beside actors and keys has changed: it takes effect at the next start");
   }
 }
 
 function restOf(config: Config): string {
-  return JSON.stringify({ ...config, staticActors: undefined, notices: undefined });
+  const upstreams = config.upstreams.map((upstream) => ({ ...upstream, keys: undefined }));
+  return JSON.stringify({ ...config, upstreams, staticActors: undefined, notices: undefined });
 }
 
 function reject(problems: readonly Problem[], log: ProcessLog): void {

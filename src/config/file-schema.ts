@@ -5,6 +5,7 @@ import { z } from "zod";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "../actors/actor.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import { minTokenLength } from "../actors/token.js";
+import type { UpstreamKey } from "../upstream/keys.js";
 import { type FlaggingFile, flaggingSection } from "./flagging.js";
 import * as as from "./schemas.js";
 import type { SecretReader } from "./secrets.js";
@@ -111,7 +112,7 @@ function provider(read: SecretReader) {
     name,
     kind: z.enum(upstreamKinds),
     baseUrl: as.baseUrl.optional(),
-    keys: z.array(strict({ ref: secret(read).pipe(as.headerSecret), weight })).default([]),
+    keys: z.array(key(read)).default([]),
     models: patterns.optional(),
     embeddings: embeddings.default({}),
     headers: headers.default({}),
@@ -121,7 +122,7 @@ function provider(read: SecretReader) {
     return {
       ...rest,
       baseUrl: baseUrl ?? vendor?.baseUrl.schema.parse(undefined) ?? "",
-      keys: keys.map(({ ref, weight: share }) => ({ value: ref, weight: share })),
+      keys,
       models,
       // Its list is of all that it serves, where it has none for embeddings.
       embeddings: {
@@ -131,6 +132,18 @@ function provider(read: SecretReader) {
       },
     };
   });
+}
+
+/** The reference is no secret: operators know the key by it. */
+function key(read: SecretReader) {
+  return strict({ ref: z.string("expected a reference, env:NAME or file:/path"), weight }).transform(
+    ({ ref, weight: share }, context): UpstreamKey => {
+      const found = secret(read).pipe(as.headerSecret).safeParse(ref);
+      if (found.success) return { name: ref, value: found.data, weight: share };
+      for (const { message } of found.error.issues) context.addIssue({ code: "custom", path: ["ref"], message });
+      return z.NEVER;
+    },
+  );
 }
 
 const languages = z
@@ -146,7 +159,10 @@ const model = strict({
     .min(1)
     .refine((all) => all.some((route) => !route.languages), "expected a route without languages, for all others")
     .optional(),
-  fallbacks: z.array(strict({ model: gatewayModel })).optional(),
+  fallbacks: z
+    .array(strict({ model: gatewayModel }))
+    .max(8, "expected 8 at most")
+    .optional(),
   prices: strict({
     inputPerMillion: price,
     outputPerMillion: price,

@@ -303,7 +303,7 @@ export const ignored: readonly Ignored[] = [
   },
   {
     names: ["SRC_HTTP_CLI_EXTERNAL_*"],
-    why: "a request is sent to its upstream once, within the CODY_GATEWAY_UPSTREAM_…_TIMEOUT settings",
+    why: "what is tried again is fixed (once, where nothing was sent), within the CODY_GATEWAY_UPSTREAM_…_TIMEOUT settings",
   },
   {
     names: ["EXTERNAL_DENY_LIST"],

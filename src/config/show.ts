@@ -77,7 +77,7 @@ export function showConfig(config: Config, env: Environment, readFile: ReadFile)
     settings: sections.flatMap((section) => section.settings.map((setting) => showSetting(setting, env, readFile))),
     providers: config.upstreams.map(({ keys, models, embeddings, ...rest }) => ({
       ...rest,
-      keys: keys.map(({ weight }) => ({ value: mask, weight })),
+      keys: keys.map((key) => ({ ...key, value: mask })),
       models: models ?? "default",
       embeddings: { ...embeddings, models: embeddings.models ?? "default" },
     })),

@@ -5,6 +5,7 @@ import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import type { AdminToken } from "../auth/admin.js";
 import type { GuardPolicy } from "../guard/rules.js";
+import type { UpstreamKey } from "../upstream/keys.js";
 import type { SealingKey } from "./schemas.js";
 
 /** The gateway's whole configuration: environment and file, read and checked. Times are in milliseconds. */
@@ -164,7 +165,7 @@ export interface UpstreamConfig {
   /** Without a slash at its end. */
   readonly baseUrl: string;
   /** Used in turn, each as often as its weight says; empty: requests carry no key. */
-  readonly keys: readonly { readonly value: string; readonly weight: number }[];
+  readonly keys: readonly UpstreamKey[];
   /** Allow list in the upstream's own names, with shell-style patterns; undefined: the defaults of its kind. */
   readonly models: readonly string[] | undefined;
   readonly embeddings: EmbeddingsConfig;

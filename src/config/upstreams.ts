@@ -2,6 +2,7 @@
 
 import { withoutPrefix } from "../models/names.js";
 import type { EnvironmentReading, Vendor } from "./environment.js";
+import { settings, vendors as vendorSettings } from "./settings.js";
 import { ConfigError, type EmbeddingsConfig, type UpstreamConfig } from "./types.js";
 
 /** The vendors that have a key in the environment. */
@@ -11,7 +12,7 @@ export function environmentUpstreams({ values, vendors }: EnvironmentReading): U
     if (key === undefined) return [];
     const organization = name === "openai" ? values.openaiOrganization : undefined;
     const headers: Record<string, string> = organization ? { "OpenAI-Organization": organization } : {};
-    const keys = [{ value: key, weight: 1 }];
+    const keys = [{ name: vendorSettings[name].key.name, value: key, weight: 1 }];
     return [{ name, kind: name, baseUrl, keys, models, embeddings: byKind, headers, timeouts: {} }];
   });
   const embeddingsKey = values.sourcegraphEmbeddingsToken;
@@ -20,7 +21,7 @@ export function environmentUpstreams({ values, vendors }: EnvironmentReading): U
       name: "sourcegraph",
       kind: "kserve-embeddings",
       baseUrl: values.sourcegraphEmbeddingsUrl,
-      keys: [{ value: embeddingsKey, weight: 1 }],
+      keys: [{ name: settings.sourcegraphEmbeddingsToken.name, value: embeddingsKey, weight: 1 }],
       models: undefined,
       embeddings: byKind,
       headers: {},

@@ -64,7 +64,12 @@ export function toHttpError(error: unknown): HttpError {
     return { status: 500, reason: "INTERNAL", message: "internal error", headers: {} };
   }
   const { reason } = error;
-  return { status: statuses[reason], reason, message: messageOf(error), headers: headersOf(error) };
+  return { status: statusOf(error), reason, message: messageOf(error), headers: headersOf(error) };
+}
+
+/** Where an upstream was not even asked, it is for now, and says so. */
+function statusOf(error: GatewayError): number {
+  return error instanceof UpstreamError && error.details.model !== undefined ? 503 : statuses[error.reason];
 }
 
 function messageOf(error: GatewayError): string {
@@ -91,7 +96,8 @@ function limitText(error: QuotaExceededError | TooManyInFlightError): string {
 }
 
 function upstreamText(error: UpstreamError): string {
-  const { upstream } = error.details;
+  const { upstream, model } = error.details;
+  if (model !== undefined) return `model ${model} is currently unavailable`;
   if (error.reason === "DEADLINE_EXCEEDED") return `request to upstream provider ${upstream} timed out`;
   if (error.reason === "UPSTREAM_UNAVAILABLE") return `failed to make request to upstream provider ${upstream}`;
   return error.message;

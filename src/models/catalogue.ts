@@ -6,7 +6,15 @@ import { createAllowLists } from "./allow-lists.js";
 import { builtInFamilies } from "./built-in.js";
 import { checkModelName, foldName, isModelName, isPattern, withoutPrefix } from "./names.js";
 import type { Prices } from "./prices.js";
-import { chooseByWeight, createPriceList, createVirtuals, forLanguage, type ModelRule, type Target } from "./rules.js";
+import {
+  chooseByWeight,
+  createFallbackList,
+  createPriceList,
+  createVirtuals,
+  forLanguage,
+  type ModelRule,
+  type Target,
+} from "./rules.js";
 import { type Served, serve, type UpstreamModels } from "./served.js";
 
 export type { ModelRule, UpstreamModels };
@@ -36,8 +44,8 @@ export interface ModelRequest {
 
 /** Whether a model may be used, and where it leads. */
 export type Decision =
-  /** `certain`: the name leads nowhere else. */
-  | { readonly kind: "allowed"; readonly route: Route; readonly certain: boolean }
+  /** `certain`: the name leads nowhere else, as long as that answers. `others`: what may take over when it fails, in order. */
+  | { readonly kind: "allowed"; readonly route: Route; readonly certain: boolean; readonly others: readonly Route[] }
   /** `name` is the gateway name that was asked for, `entries` what may be used in its place, for people to read. */
   | { readonly kind: "refused"; readonly name: string; readonly entries: readonly string[] };
 
@@ -61,7 +69,7 @@ export interface Catalogue {
    */
   decide(request: ModelRequest): Decision;
   /** The same, and throws `ModelNotAllowedError` where it is refused. */
-  resolve(request: ModelRequest): Route;
+  resolve(request: ModelRequest): Pick<Extract<Decision, { kind: "allowed" }>, "route" | "others">;
   /**
    * The models an actor may use that are known by name, in the order of their names: from the allow lists and from
    * `discovered`, what each upstream says it has, in its own names.
@@ -70,6 +78,8 @@ export interface Catalogue {
   /** Patterns of further names an actor may use. */
   patterns(allowed: readonly string[]): readonly string[];
 }
+
+const none: readonly Route[] = [];
 
 /** Most routes that are remembered. */
 const maxRoutes = 1_000;
@@ -98,6 +108,11 @@ export function createCatalogue(
     if (!found) return undefined;
     const route = routeTo(found.to, found.model);
     return { served: found.to, route: prices ? { ...route, prices } : route };
+  });
+
+  const fallbacksOf = createFallbackList(rules, (name): Place | undefined => {
+    const found = split(name);
+    return found && { served: found.to, route: routeTo(found.to, found.model) };
   });
 
   function split(name: string): { to: Served; model: string } | undefined {
@@ -135,6 +150,21 @@ export function createCatalogue(
     return lists.admits(allowed, listOf.name)(virtual.id) || lists.admits(allowed, target.name)(route.name);
   }
 
+  /** What may take over from `route`: the other targets that are open, then the fallbacks that the actor may use itself. */
+  function othersOf(route: Route, open: readonly Target<Place>[], id: string, allowed: readonly string[]) {
+    if (open.length < 2 && fallbacksOf === undefined) return none;
+    const fallbacks = [...(fallbacksOf?.(id) ?? []), ...((id !== route.name && fallbacksOf?.(route.name)) || [])];
+    const all = [
+      ...open.map(({ to }) => to.route),
+      ...fallbacks
+        .filter(({ served: to, route: next }) => lists.admits(allowed, to.name)(next.name))
+        .map((place) => place.route),
+    ];
+    const others = new Map(all.map((each) => [each.name, each]));
+    others.delete(route.name);
+    return [...others.values()];
+  }
+
   const catalogue: Catalogue = {
     decide({ model, allowed, upstream, languageId }) {
       checkModelName(model);
@@ -148,9 +178,14 @@ export function createCatalogue(
         const targets = forLanguage(virtual.targets, languageId);
         const open = targets.filter((target) => isOpenTarget(virtual, target, allowed, surface));
         const chosen = chooseByWeight(open, random);
-        if (chosen) return { kind: "allowed", route: chosen.route, certain: open.length === 1 };
+        if (chosen) {
+          const { route } = chosen;
+          const others = othersOf(route, open, virtual.id, allowed);
+          return { kind: "allowed", route, certain: open.length === 1, others };
+        }
       } else if (found && isOpen(found.to, found.model, allowed)) {
-        return { kind: "allowed", route: routeTo(found.to, found.model), certain: true };
+        const route = routeTo(found.to, found.model);
+        return { kind: "allowed", route, certain: true, others: othersOf(route, [], route.name, allowed) };
       }
       const asked = found ? [found.to] : served;
       const entries = asked.flatMap((to) => lists.shared(to.entries, allowed, to.name));
@@ -160,7 +195,7 @@ export function createCatalogue(
     resolve(request) {
       const decision = catalogue.decide(request);
       if (decision.kind === "refused") throw new ModelNotAllowedError(decision.name, decision.entries);
-      return decision.route;
+      return decision;
     },
 
     list(allowed, discovered = new Map()) {

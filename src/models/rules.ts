@@ -6,11 +6,13 @@ import type { Prices } from "./prices.js";
 
 /** A model name with a rule of its own. */
 export interface ModelRule {
-  /** Gateway model name. Without routes, it may be a pattern (`anthropic/claude-opus-*`): then it is a rule for prices. */
+  /** Gateway model name. Without routes, it may be a pattern (`anthropic/claude-opus-*`): then it is a rule for all of them. */
   readonly id: string;
   /** The models it stands for; empty: it is a model itself. */
   readonly routes: readonly RuleRoute[];
   readonly prices: Prices | undefined;
+  /** Gateway names of models that can take over when it fails, in order. Like prices, they can be those of a pattern. */
+  readonly fallbacks?: readonly string[];
   /**
    * True for rules that come with the gateway: they hold as far as the upstream's allow list has the name or what it stands
    * for. Those that an operator writes hold by themselves.
@@ -30,12 +32,34 @@ export interface RuleRoute {
 
 /** Prices by gateway name: an exact name's before a pattern's, the first pattern's before others. */
 export function createPriceList(rules: readonly ModelRule[]): (name: string) => Prices | undefined {
-  const priced = rules.flatMap(({ id, prices }) => (prices ? [{ id, prices }] : []));
-  const exact = new Map(priced.filter(({ id }) => !isPattern(id)).map(({ id, prices }) => [foldName(id), prices]));
-  const patterns = priced
+  return createRuleList(rules, ({ prices }) => prices);
+}
+
+/** Fallbacks by gateway name, in the same way; undefined where no rule has any. `find` leaves out what does not exist. */
+export function createFallbackList<T>(
+  rules: readonly ModelRule[],
+  find: (name: string) => T | undefined,
+): ((name: string) => readonly T[] | undefined) | undefined {
+  if (!rules.some(({ fallbacks = [] }) => fallbacks.length > 0)) return undefined;
+  return createRuleList(rules, ({ fallbacks = [] }) => {
+    const found = fallbacks.flatMap((name) => find(name) ?? []);
+    return found.length > 0 ? found : undefined;
+  });
+}
+
+function createRuleList<T>(
+  rules: readonly ModelRule[],
+  read: (rule: ModelRule) => T | undefined,
+): (name: string) => T | undefined {
+  const said = rules.flatMap((rule) => {
+    const value = read(rule);
+    return value === undefined ? [] : [{ id: rule.id, value }];
+  });
+  const exact = new Map(said.filter(({ id }) => !isPattern(id)).map(({ id, value }) => [foldName(id), value]));
+  const patterns = said
     .filter(({ id }) => isPattern(id))
-    .map(({ id, prices }) => ({ matches: compileGlobs([id]), prices }));
-  return (name) => exact.get(foldName(name)) ?? patterns.find(({ matches }) => matches(name))?.prices;
+    .map(({ id, value }) => ({ matches: compileGlobs([id]), value }));
+  return (name) => exact.get(foldName(name)) ?? patterns.find(({ matches }) => matches(name))?.value;
 }
 
 /** A name that stands for others. */
@@ -78,6 +102,7 @@ export function forLanguage<T>(targets: Virtual<T>["targets"], languageId: strin
 
 /** One of the targets, each as often as its weight says; `random` is from 0 up to, not including, 1. */
 export function chooseByWeight<T>(targets: Virtual<T>["targets"], random: () => number): T | undefined {
+  if (targets.length < 2) return targets[0]?.to;
   let rest = random() * targets.reduce((sum, { weight }) => sum + weight, 0);
   for (const { to, weight } of targets) {
     rest -= weight;

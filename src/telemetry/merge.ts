@@ -1,7 +1,8 @@
 // The metrics of several processes as one: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 /** Gauges of which the largest is told, and the smallest: of the others, and of counters and histograms, the sum. */
-const largest = /lag|_info$|start_time|uptime|max_fds|heap_size_limit|actors_known$|sync_age|sync_held$/;
+const largest =
+  /lag|_info$|start_time|uptime|max_fds|heap_size_limit|actors_known$|sync_age|sync_held$|keys_resting$|models_unavailable$/;
 const smallest = /_up$/;
 
 /** Adds up texts in the Prometheus format that come from processes of one kind. */

@@ -11,6 +11,9 @@ export interface Metrics {
   requestRefused(surface: string, reason: string): void;
   /** A request began (1) or ended (-1). */
   inFlight(surface: string, feature: string, change: 1 | -1): void;
+  /** Counts a request to an upstream that ended. */
+  upstreamTried(upstream: string, outcome: string): void;
+  upstreamKeyRefused(upstream: string): void;
   quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
   /** Counts a look-up of an actor at its source. */
   sourceAsked(source: string, outcome: "found" | "nobody" | "failed" | "limited"): void;
@@ -26,14 +29,20 @@ export interface Metrics {
   };
   /** Reads a number whenever metrics are asked for. */
   gauge(name: PlainGauge, read: () => number): void;
-  /** The same for one number of each source. */
-  gaugeOf(name: SourceGauge, read: () => Iterable<readonly [source: string, value: number]>): void;
+  /** The same for one number of each source, or each upstream. */
+  gaugeOf(name: GaugeOfEach, read: () => Iterable<readonly [label: string, value: number]>): void;
   /** Everything in the Prometheus text format, version 0.0.4. */
   render(): Promise<string>;
 }
 
 type PlainGauge = "ledgerBacklog" | "connections" | "quotaStoreUp" | "actorStoreUp";
-type SourceGauge = "actorsKnown" | "sourceUp" | "syncAge" | "syncHeld";
+type GaugeOfEach =
+  | "actorsKnown"
+  | "sourceUp"
+  | "syncAge"
+  | "syncHeld"
+  | "upstreamKeysResting"
+  | "upstreamModelsUnavailable";
 
 /** A usage event, as far as it is counted. */
 export interface ObservedRequest {
@@ -78,6 +87,8 @@ export function createMetrics(options: {
   const overhead = createHistogram(names.overhead);
   const firstByte = createHistogram(names.firstByte);
   const upstream = createHistogram(names.upstream);
+  const tries = createCounter(names.upstreamTries);
+  const keyRefusals = createCounter(names.upstreamKeyRefusals);
   const inFlight = createCounter(names.inFlight, "gauge");
   const decisions = createCounter(names.quotaDecisions);
   const events = createCounter(names.events);
@@ -89,7 +100,7 @@ export function createMetrics(options: {
   const tokens = createTokenCounters();
   const lookups = createCounter(names.sourceLookups);
   const syncs = createCounter(names.sourceSyncs);
-  const gauges = new Map<PlainGauge | SourceGauge, () => Iterable<readonly [label: string, value: number]>>();
+  const gauges = new Map<PlainGauge | GaugeOfEach, () => Iterable<readonly [label: string, value: number]>>();
 
   const bundleOf = (event: ObservedRequest): Bundle => {
     const surface = known(surfaces, event.edge);
@@ -132,6 +143,8 @@ export function createMetrics(options: {
     requestRefused: (surface, reason) =>
       requests.at(known(surfaces, surface), "none", "none", "refused", word(reason)).add(1),
     inFlight: (surface, feature, change) => inFlight.at(known(surfaces, surface), known(features, feature)).add(change),
+    upstreamTried: (name, outcome) => tries.at(name, outcome).add(1),
+    upstreamKeyRefused: (name) => keyRefusals.at(name).add(1),
     quotaDecided: (feature, decision, reason) => decisions.at(known(features, feature), decision, word(reason)).add(1),
     eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
     server: {
@@ -144,7 +157,18 @@ export function createMetrics(options: {
     gauge: (name, read) => void gauges.set(name, () => [["", read()]]),
     gaugeOf: (name, read) => void gauges.set(name, read),
     async render() {
-      const ofRequests = [requests, duration, overhead, firstByte, upstream, tokens, inFlight, decisions];
+      const ofRequests = [
+        requests,
+        duration,
+        overhead,
+        firstByte,
+        upstream,
+        tries,
+        keyRefusals,
+        tokens,
+        inFlight,
+        decisions,
+      ];
       const counted = [...ofRequests, lookups, syncs, events, refusals, cuts, handlerFailures, info];
       const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
       return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");

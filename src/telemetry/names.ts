@@ -49,6 +49,26 @@ export const names = {
     labels: ["provider", "feature", "outcome"],
     buckets: exchangeSeconds,
   },
+  upstreamTries: {
+    name: `${prefix}upstream_tries_total`,
+    help: "Requests to upstreams by how they ended; a request of a caller can take several.",
+    labels: ["upstream", "outcome"],
+  },
+  upstreamKeyRefusals: {
+    name: `${prefix}upstream_key_refusals_total`,
+    help: "Answers by which an upstream refused one of the gateway's keys.",
+    labels: ["upstream"],
+  },
+  upstreamKeysResting: {
+    name: `${prefix}upstream_keys_resting`,
+    help: "Keys that are left out for a while because the upstream refused them.",
+    labels: ["upstream"],
+  },
+  upstreamModelsUnavailable: {
+    name: `${prefix}upstream_models_unavailable`,
+    help: "Models that are not asked for now because the upstream fails for them.",
+    labels: ["upstream"],
+  },
   tokens: {
     name: `${prefix}tokens_total`,
     help: "Tokens as the upstreams reported them. cached_input and cache_write are parts of input, reasoning of output.",

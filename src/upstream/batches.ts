@@ -179,7 +179,10 @@ async function callOne({ upstreams }: BatchParts, request: UpstreamRequest, opti
       stops.add(listener);
     },
   };
-  const exchange = await upstreams.send(request, reply, once);
+  let exchange = await upstreams.send(request, reply, once);
+  // Of this call alone: what the others were answered is paid for.
+  if (exchange.kind === "failed" && exchange.again === "here")
+    exchange = await upstreams.send({ ...request, repeated: true }, reply, once);
   if (leave) stops.delete(leave);
   if (!isGood(exchange) || !read) return { exchange, whole: answer, vectors: undefined };
   try {
@@ -214,7 +217,17 @@ function isGood(exchange: Exchange): boolean {
 }
 
 function failedAs({ usage, status, upstreamMs, firstByteMs }: Exchange, error: UpstreamError): Exchange {
-  return { kind: "failed", error, started: false, usage, status, upstreamMs, firstByteMs };
+  return {
+    kind: "failed",
+    error,
+    started: false,
+    again: undefined,
+    tried: true,
+    usage,
+    status,
+    upstreamMs,
+    firstByteMs,
+  };
 }
 
 function unreadable({ upstream }: UpstreamRequest, message: string, cause?: unknown): UpstreamError {

@@ -5,8 +5,10 @@ import { UpstreamError } from "../errors.js";
 import type { Meter } from "../providers/provider.js";
 import { createSseScanner, type SseScanner } from "../providers/sse.js";
 import { createSseFilter } from "../providers/sse-filter.js";
-import { type AnswerHeaders, passedHeaders, retryAfterSeconds } from "./header-policy.js";
-import type { Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
+import { type Ending, outcomeOf, silence } from "./ending.js";
+import { type AnswerHeaders, passedHeaders } from "./header-policy.js";
+import { isOverload, passedStatus, refusalOf, retryHint, type Sent } from "./refusals.js";
+import type { Again, Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
 import type { Watch, Watched } from "./watch.js";
 
 /** Largest answer that is no stream; it is held whole, so that one that breaks off is never begun. */
@@ -32,19 +34,14 @@ interface Answer {
   end(): void;
 }
 
-type Ending =
-  | { readonly kind: "answered"; readonly streamError: boolean }
-  | { readonly kind: "failed"; readonly error: UpstreamError; readonly started: boolean }
-  | { readonly kind: "gone"; readonly started: boolean };
+/** Where a request goes, and who is to know how it went. */
+export interface Line extends Sent {
+  readonly watch: Watch;
+}
 
 /** Opens an exchange. The caller dispatches the request with the handler; `done` resolves once, whichever way it ends. */
-export function openExchange(
-  target: UpstreamTarget,
-  request: UpstreamRequest,
-  reply: Reply,
-  watch: Watch,
-  onReached: () => void,
-): OpenExchange {
+export function openExchange(line: Line, request: UpstreamRequest, reply: Reply, onReached: () => void): OpenExchange {
+  const { target, key, health, watch } = line;
   const meter = request.api.meter();
   const { idleMs } = target.timeouts;
   let controller: Dispatcher.DispatchController | undefined;
@@ -53,6 +50,7 @@ export function openExchange(
     resolve = resolver;
   });
 
+  let reached = false;
   let status: number | undefined;
   let answer: Answer | undefined;
   let ended = false;
@@ -60,7 +58,8 @@ export function openExchange(
 
   const startedAt = performance.now();
   const endBy = earlier(startedAt + target.timeouts.totalMs, request.endBy);
-  const beginBy = earlier(startedAt + firstByteLimit(target, request), request.beginBy);
+  const silentBy = startedAt + firstByteLimit(target, request);
+  const beginBy = earlier(silentBy, request.beginBy);
   let begunAfterMs: number | undefined;
   let lastByteAt = startedAt;
 
@@ -68,16 +67,18 @@ export function openExchange(
   const handler: Dispatcher.DispatchHandler & Watched = {
     onRequestStart(started) {
       controller = started;
-      if (ended) started.abort(new Error("exchange over"));
-      else onReached();
+      if (ended) return started.abort(new Error("exchange over"));
+      reached = true;
+      onReached();
     },
     onResponseStart(_controller, code, headers) {
       if (ended || code < 200) return;
       status = code;
       begunAfterMs = performance.now() - startedAt;
       lastByteAt = watch.now();
-      const refusal = refusedAnswer(code);
-      if (refusal) return fail(upstreamError(refusal.reason, refusal.message));
+      const refusal = code < 300 ? undefined : refusalOf(line, request, code, headers);
+      if (refusal) return fail(refusal.error, refusal.again);
+      if (!isOverload(code)) health.answered(request, key);
       // It was asked not to be: nothing of it could be read.
       if (isSuccess(code) && isEncoded(headers))
         return fail(upstreamError("UPSTREAM_REJECTED", "upstream compressed its answer"));
@@ -92,17 +93,25 @@ export function openExchange(
       if (!ended) answer?.end();
     },
     onResponseError(_controller, cause) {
-      if (status === undefined) fail(upstreamError("UPSTREAM_UNAVAILABLE", "upstream could not be reached", cause));
-      else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
+      if (ended) return;
+      if (status === undefined) {
+        const error = isConnectTimeout(cause)
+          ? upstreamError("DEADLINE_EXCEEDED", "no connection in time", cause)
+          : upstreamError("UPSTREAM_UNAVAILABLE", "upstream could not be reached", cause);
+        fail(error, health.silent(request, reached));
+      } else fail(upstreamError("UPSTREAM_INTERRUPTED", "upstream broke off its answer", cause));
     },
     tick(nowMs) {
+      // Neither the caller's own limits nor its leaving say anything about the upstream.
+      if (status === undefined && nowMs >= silentBy)
+        return fail(upstreamError("DEADLINE_EXCEEDED", "no answer in time"), health.silent(request, true));
       if (nowMs >= endBy) return fail(upstreamError("DEADLINE_EXCEEDED", "request timed out"));
       if (status === undefined && nowMs >= beginBy)
         return fail(upstreamError("DEADLINE_EXCEEDED", "no answer in time"));
       if (status === undefined || paused || nowMs - lastByteAt < idleMs) return;
       // Of an answer that has begun, the caller has received a part: it is interrupted.
       const reason = answer?.begun ? "UPSTREAM_INTERRUPTED" : "DEADLINE_EXCEEDED";
-      fail(upstreamError(reason, "the answer stopped coming"));
+      fail(upstreamError(reason, silence));
     },
   };
   watch.add(handler);
@@ -114,11 +123,12 @@ export function openExchange(
     watch.delete(handler);
     if (ending.kind !== "answered") controller?.abort(new Error("exchange over"));
     const upstreamMs = performance.now() - startedAt;
+    health.tried(outcomeOf(ending, status, reached));
     resolve({ ...ending, usage: meter.usage, status, upstreamMs, firstByteMs: begunAfterMs });
   }
 
-  function fail(error: UpstreamError): void {
-    end({ kind: "failed", error, started: answer?.begun === true });
+  function fail(error: UpstreamError, again?: Again): void {
+    end({ kind: "failed", error, started: answer?.begun === true, again, tried: true });
   }
 
   function unreadable(cause: unknown): void {
@@ -209,28 +219,12 @@ export function openExchange(
   return { handler, done };
 }
 
-/** Upstream 429 and 529 are about our key or their load, not about the caller's limits. */
-function passedStatus(status: number): number {
-  return status === 429 || status === 529 ? 503 : status;
-}
-
-/** Seconds for `retry-after`. A 503 always says when to come back: without it, existing instances retry twenty times. */
-function retryHint(target: UpstreamTarget, status: number, headers: AnswerHeaders): number | undefined {
-  const given = retryAfterSeconds(headers, Date.now());
-  return given ?? (passedStatus(status) === 503 ? target.provider.retryAfterSeconds : undefined);
-}
-
-/** Answers that are never passed on: redirects could carry key and prompt elsewhere, 401 and 403 are about our key. */
-function refusedAnswer(status: number): { reason: UpstreamError["reason"]; message: string } | undefined {
-  if (status >= 300 && status < 400)
-    return { reason: "UPSTREAM_REJECTED", message: "upstream answered with a redirect" };
-  if (status === 401 || status === 403)
-    return { reason: "UPSTREAM_REFUSED_KEY", message: "upstream refused the gateway's key" };
-  return undefined;
-}
-
 function meterEvents(meter: Meter): SseScanner {
   return createSseScanner((data) => meter.event(data), { maxEventBytes: meter.maxEventBytes ?? maxMeteredEventBytes });
+}
+
+function isConnectTimeout(cause: Error): boolean {
+  return "code" in cause && cause.code === "UND_ERR_CONNECT_TIMEOUT";
 }
 
 /** Whether a whole body can be one: it has told its usage, or is JSON at least. */

@@ -3,6 +3,7 @@ import type { JsonObject } from "../lib/json.js";
 import type { EmbeddingsApi, NativeVectors } from "../providers/embeddings.js";
 import type { Api, Provider, Usage } from "../providers/provider.js";
 import type { DropsEvent } from "../providers/sse-filter.js";
+import type { UpstreamKey } from "./keys.js";
 
 /**
  * Who receives an upstream's answer: an HTTP response, or the typed edge's decoder. `whole`, `write` and `ended` throw when what
@@ -42,6 +43,10 @@ export interface UpstreamRequest {
   readonly endBy: number | undefined;
   /** When it is over for a stream that has not begun. */
   readonly beginBy: number | undefined;
+  /** Another model can be tried when this one fails: then its error is not passed on, where that may help. */
+  readonly hasOthers: boolean;
+  /** The same request was sent to this upstream before. */
+  readonly repeated: boolean;
   /** For embeddings: what there is to divide and to count. */
   readonly batch?: Batch;
 }
@@ -57,6 +62,12 @@ export interface Batch {
   /** All texts, for counting their tokens. */
   texts(): readonly string[];
 }
+
+/**
+ * Which further try may help a request that failed, of which the caller has seen nothing: `here`, of the same request, since
+ * nothing was accepted; `elsewhere`, of another model; undefined: none.
+ */
+export type Again = "here" | "elsewhere" | undefined;
 
 /** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */
 export type Exchange = {
@@ -78,6 +89,9 @@ export type Exchange = {
       readonly kind: "failed";
       readonly error: UpstreamError;
       readonly started: boolean;
+      readonly again: Again;
+      /** False: it was not tried, the model is unavailable. */
+      readonly tried: boolean;
     }
   | {
       /** The caller left; the upstream request was aborted. `started`: it had received the beginning of a 2xx answer. */
@@ -103,7 +117,7 @@ export interface UpstreamTarget {
   /** `https://api.openai.com/v1`: what the vendor's SDK takes as base URL. */
   readonly baseUrl: string;
   /** The keys to use, each as often as its weight says; none: requests carry no key. */
-  readonly keys: readonly { readonly value: string; readonly weight: number }[];
+  readonly keys: readonly UpstreamKey[];
   /** Sent with every request, beside what the API itself asks for. Lower-case names. */
   readonly headers: Readonly<Record<string, string>>;
   readonly timeouts: UpstreamTimeouts;
@@ -115,8 +129,15 @@ export interface Upstreams {
   provider(upstream: string): Provider;
   /** Resolves when the exchange is over, whichever way. `onReached` is called when the request is put on a connection. */
   send(request: UpstreamRequest, reply: Reply, onReached: () => void): Promise<Exchange>;
+  /** Takes one further try of a request that was sent to this upstream before from its budget; false when none is left. */
+  repeat(upstream: string): boolean;
+  /** Puts these keys in place of the upstream's own, for requests from now on; false where they are the same. */
+  setKeys(upstream: string, keys: readonly UpstreamKey[]): boolean;
   /** The model names the upstream lists; none when it has no such list or does not answer. Remembered for a while. */
   listModels(upstream: string): Promise<readonly string[]>;
+  /** By upstream: how many models are unavailable there, and how many keys are left out. */
+  unavailableModels(): Iterable<readonly [upstream: string, count: number]>;
+  restingKeys(): Iterable<readonly [upstream: string, count: number]>;
   /** Ends all connections; exchanges under way fail. */
   close(): Promise<void>;
 }

@@ -2,6 +2,8 @@ import { Pool } from "undici";
 import { UpstreamError } from "../errors.js";
 import type { Api } from "../providers/provider.js";
 import { openExchange } from "./exchange.js";
+import { createHealth, type Health, type UpstreamObserver } from "./health.js";
+import type { UpstreamKey } from "./keys.js";
 import { createModelLists } from "./model-lists.js";
 import type { Exchange, UpstreamRequest, Upstreams, UpstreamTarget } from "./upstream.js";
 import { createWatch } from "./watch.js";
@@ -11,33 +13,40 @@ const maxConnections = 8192;
 
 /** Sends requests to `targets`, each over a connection pool of its own. */
 export function createUpstreams(
-  parts: { targets: readonly UpstreamTarget[] },
+  parts: { readonly targets: readonly UpstreamTarget[]; readonly observer: UpstreamObserver },
   options: { readonly userAgent: string },
 ): Upstreams {
   const watch = createWatch();
-  const connected = new Map(parts.targets.map((target) => [target.name, connect(target, options.userAgent)]));
+  const connected = new Map(
+    parts.targets.map((target) => [target.name, connect(target, parts.observer, options.userAgent)]),
+  );
   const find = (name: string): Connected => {
     const found = connected.get(name);
     if (!found) throw new Error(`no upstream named ${name}`);
     return found;
   };
   const lists = createModelLists((name) => {
-    const { pool, target, basePath, headersFor } = find(name);
-    return { pool, target, basePath, headers: headersFor(undefined, {}) };
+    const { pool, target, basePath, health, headersFor } = find(name);
+    return { pool, target, basePath, headers: headersFor(undefined, {}, health.keys.take("")) };
   });
+  const counted = (count: (health: Health) => number): [string, number][] =>
+    [...connected].map(([name, { health }]) => [name, count(health)]);
 
   return {
     provider: (upstream) => find(upstream).target.provider,
     listModels: lists.list,
     send(request, reply, onReached): Promise<Exchange> {
-      const { pool, target, basePath, headersFor } = find(request.upstream);
-      const { handler, done } = openExchange(target, request, reply, watch, onReached);
+      const { pool, target, health, basePath, headersFor } = find(request.upstream);
+      const refusal = health.admit(request);
+      if (refusal) return Promise.resolve(notTried(request, refusal, health));
+      const key = health.keys.take(request.model);
+      const { handler, done } = openExchange({ target, health, key, watch }, request, reply, onReached);
       try {
         pool.dispatch(
           {
             method: "POST",
             path: basePath + request.path,
-            headers: headersFor(request.api, request.headers),
+            headers: headersFor(request.api, request.headers, key),
             body: request.body,
           },
           handler,
@@ -51,21 +60,33 @@ export function createUpstreams(
       }
       return done;
     },
+    repeat: (upstream) => find(upstream).health.repeat(),
+    setKeys: (upstream, keys) => find(upstream).health.keys.replace(keys),
+    unavailableModels: () => counted((health) => health.unavailable()),
+    restingKeys: () => counted(({ keys }) => keys.resting()),
     async close() {
       await Promise.all([...connected.values()].map(({ pool }) => pool.destroy()));
     },
   };
 }
 
+function notTried(request: UpstreamRequest, error: UpstreamError, health: Health): Exchange {
+  health.tried("not_made");
+  const again = request.hasOthers ? "elsewhere" : undefined;
+  const nothing = { usage: {}, status: undefined, upstreamMs: 0, firstByteMs: undefined };
+  return { ...nothing, kind: "failed", error, started: false, again, tried: false };
+}
+
 interface Connected {
   readonly target: UpstreamTarget;
   readonly pool: Pool;
+  readonly health: Health;
   /** Path of the base URL, without a slash at its end. */
   readonly basePath: string;
-  headersFor(api: Api | undefined, caller: UpstreamRequest["headers"]): string[];
+  headersFor(api: Api | undefined, caller: UpstreamRequest["headers"], key: UpstreamKey | undefined): string[];
 }
 
-function connect(target: UpstreamTarget, userAgent: string): Connected {
+function connect(target: UpstreamTarget, observer: UpstreamObserver, userAgent: string): Connected {
   const url = new URL(target.baseUrl);
   const pool = new Pool(url.origin, {
     connections: maxConnections,
@@ -77,7 +98,8 @@ function connect(target: UpstreamTarget, userAgent: string): Connected {
     maxHeaderSize: 16 * 1024,
     connect: { timeout: target.timeouts.connectMs },
   });
-  const nextKey = keyRotation(target.keys);
+  const { name, keys, provider } = target;
+  const health = createHealth({ name, keys, defaultRestSeconds: provider.retryAfterSeconds, observer });
   // Identity, so that usage can be read as the answer passes.
   const common = { "user-agent": userAgent, "accept-encoding": "identity", "content-type": "application/json" };
   // What is the same for every request of an API, laid out once: names and values in turn, as undici takes them.
@@ -94,33 +116,17 @@ function connect(target: UpstreamTarget, userAgent: string): Connected {
   return {
     target,
     pool,
+    health,
     basePath: url.pathname.replace(/\/+$/, ""),
-    headersFor(api, caller) {
+    headersFor(api, caller, key) {
       const headers = fixedFor(api).slice();
       for (const name of api?.passHeaders ?? []) {
         const value = caller[name] ?? api?.headers[name];
         if (typeof value === "string" && target.headers[name] === undefined) headers.push(name, value);
       }
-      const key = target.provider.authHeaders(nextKey());
-      for (const name of Object.keys(key)) headers.push(name, key[name] as string);
+      const auth = provider.authHeaders(key?.value);
+      for (const header of Object.keys(auth)) headers.push(header, auth[header] as string);
       return headers;
     },
-  };
-}
-
-/** Gives the keys in turn, each as often as its weight says. */
-function keyRotation(keys: UpstreamTarget["keys"]): () => string | undefined {
-  if (keys.length < 2) return () => keys[0]?.value;
-  // Smooth weighted round robin, as nginx does it: spreads a heavy key's turns instead of bunching them.
-  const turns = keys.map((key) => ({ ...key, current: 0 }));
-  const total = keys.reduce((sum, key) => sum + key.weight, 0);
-  return () => {
-    let best = turns[0] as (typeof turns)[number];
-    for (const turn of turns) {
-      turn.current += turn.weight;
-      if (turn.current > best.current) best = turn;
-    }
-    best.current -= total;
-    return best.value;
   };
 }

@@ -26,6 +26,10 @@ export interface UsageEvent {
   readonly provider?: string | undefined;
   /** Where it was sent: the configured name. */
   readonly upstream?: string | undefined;
+  /** The model as the caller named it, where another one took over for it; else absent. */
+  readonly requestedModel?: string | undefined;
+  /** How often upstreams were asked, where the first try failed and another followed or was ruled out; else absent. */
+  readonly attempts?: number | undefined;
   /** Which surface it came in by. */
   readonly edge: "sourcegraph" | "sdk" | "rpc";
   readonly stream: boolean;

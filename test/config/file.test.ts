@@ -63,8 +63,8 @@ providers:
         kind: "anthropic",
         baseUrl: "https://api.anthropic.com",
         keys: [
-          { value: "a", weight: 2 },
-          { value: "b", weight: 1 },
+          { name: "env:KEY_A", value: "a", weight: 2 },
+          { name: "env:KEY_B", value: "b", weight: 1 },
         ],
         models: ["claude-*"],
         embeddings: { models: ["claude-*"] },

@@ -105,7 +105,11 @@ describe("showConfig", () => {
       ]),
     );
     expect(shown.providers).toEqual([
-      expect.objectContaining({ name: "anthropic", keys: [{ value: "********", weight: 1 }], models: "default" }),
+      expect.objectContaining({
+        name: "anthropic",
+        keys: [{ name: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN", value: "********", weight: 1 }],
+        models: "default",
+      }),
     ]);
   });
 

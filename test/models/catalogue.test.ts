@@ -31,7 +31,7 @@ describe("resolve", () => {
     ["spare/claude-3-opus", undefined, all, "Spare/claude-3-opus"],
     ["claude-3-opus", "Spare", ["spare/claude-3-opus"], "Spare/claude-3-opus"],
   ])("%s at %s for %j is %s", (model, upstream, allowed, name) => {
-    const route = catalogue.resolve({ model, upstream, allowed });
+    const route = catalogue.resolve({ model, upstream, allowed }).route;
     expect(route).toMatchObject({ name, upstream: name.slice(0, name.indexOf("/")), prices: undefined });
     expect(`${route.upstream}/${route.model}`).toBe(name);
   });
@@ -75,7 +75,7 @@ describe("resolve", () => {
     ["*", "openai", all, "openai/*", ["openai/gpt-4", "openai/gpt-4o"]],
     ["gpt-4 o", "openai", all, "openai/gpt-4 o", ["openai/gpt-4", "openai/gpt-4o"]],
   ])("%s at %s for %j is not allowed", (model, upstream, allowed, name, effective) => {
-    expect(() => catalogue.resolve({ model, upstream, allowed })).toThrow(
+    expect(() => catalogue.resolve({ model, upstream, allowed }).route).toThrow(
       expect.objectContaining({ reason: "MODEL_NOT_ALLOWED", model: name, allowed: effective }),
     );
   });
@@ -84,7 +84,7 @@ describe("resolve", () => {
     "refuses %j as a name",
     (model) => {
       for (const upstream of [undefined, "local"])
-        expect(() => catalogue.resolve({ model, upstream, allowed: all })).toThrow(
+        expect(() => catalogue.resolve({ model, upstream, allowed: all }).route).toThrow(
           expect.objectContaining({ reason: "INVALID_REQUEST", field: "model" }),
         );
     },
@@ -92,13 +92,13 @@ describe("resolve", () => {
 
   it("takes names up to the bound", () => {
     const model = "x".repeat(256);
-    expect(catalogue.resolve({ model, upstream: "local", allowed: all }).model).toBe(model);
+    expect(catalogue.resolve({ model, upstream: "local", allowed: all }).route.model).toBe(model);
   });
 
   it("does not change the actor's list", () => {
     const allowed = Object.freeze(["gpt-4", "*"]);
-    catalogue.resolve({ model: "gpt-4", upstream: "openai", allowed });
-    catalogue.resolve({ model: "claude-3-opus", upstream: "anthropic", allowed });
+    catalogue.resolve({ model: "gpt-4", upstream: "openai", allowed }).route;
+    catalogue.resolve({ model: "claude-3-opus", upstream: "anthropic", allowed }).route;
     expect(allowed).toEqual(["gpt-4", "*"]);
   });
 
@@ -122,7 +122,7 @@ describe("resolve", () => {
       "fireworks/accounts/fireworks/models/llama-v9-instruct",
       "fireworks/accounts/sourcegraph/models/code-qwen-1p5-7b",
     ])
-      expect(plain.resolve({ model: name, allowed: all }).name).toBe(name);
+      expect(plain.resolve({ model: name, allowed: all }).route.name).toBe(name);
     for (const name of [
       "anthropic/gpt-4",
       "openai/claude-2",
@@ -132,7 +132,7 @@ describe("resolve", () => {
       "fireworks/x",
       "other/x",
     ])
-      expect(() => plain.resolve({ model: name, allowed: all })).toThrow("not allowed");
+      expect(() => plain.resolve({ model: name, allowed: all }).route).toThrow("not allowed");
     expect(defaultModels.get("anthropic")).toHaveLength(24);
   });
 });
@@ -166,29 +166,35 @@ describe("virtual models", () => {
     [0.75, "local/x"],
     [0.999, "local/x"],
   ])("choose by weight: at %f it is %s", (random, name) => {
-    expect(at(random).resolve({ model: "Virtual/Mix", allowed: all }).name).toBe(name);
+    expect(at(random).resolve({ model: "Virtual/Mix", allowed: all }).route.name).toBe(name);
   });
 
   it("are allowed by their own name or by that of what they stand for", () => {
     const model = "virtual/mix";
-    expect(at(0.9).resolve({ model, allowed: [model] }).name).toBe("local/x");
-    expect(at(0.9).resolve({ model, allowed: ["openai/gpt-4"] }).name).toBe("openai/gpt-4");
-    expect(() => at(0.9).resolve({ model, allowed: ["anthropic/*"] })).toThrow("not allowed");
+    expect(at(0.9).resolve({ model, allowed: [model] }).route.name).toBe("local/x");
+    expect(at(0.9).resolve({ model, allowed: ["openai/gpt-4"] }).route.name).toBe("openai/gpt-4");
+    expect(() => at(0.9).resolve({ model, allowed: ["anthropic/*"] }).route).toThrow("not allowed");
   });
 
   it("resolve to the spelling of the upstream's list, on either edge", () => {
-    expect(at(0).resolve({ model: "latest", upstream: "anthropic", allowed: ["latest"] }).model).toBe("claude-3-Opus");
-    expect(at(0).resolve({ model: "anthropic/latest", allowed: ["latest"] }).name).toBe("anthropic/claude-3-Opus");
+    expect(at(0).resolve({ model: "latest", upstream: "anthropic", allowed: ["latest"] }).route.model).toBe(
+      "claude-3-Opus",
+    );
+    expect(at(0).resolve({ model: "anthropic/latest", allowed: ["latest"] }).route.name).toBe(
+      "anthropic/claude-3-Opus",
+    );
   });
 
   it("never lead a native body to an upstream that speaks otherwise", () => {
-    expect(at(0).resolve({ model: "any", upstream: "anthropic", allowed: all }).name).toBe("Spare/claude-9");
-    expect(at(0).resolve({ model: "anthropic/any", allowed: all }).name).toBe("openai/gpt-4");
-    expect(() => at(0).resolve({ model: "virtual/mix", upstream: "anthropic", allowed: all })).toThrow("not allowed");
+    expect(at(0).resolve({ model: "any", upstream: "anthropic", allowed: all }).route.name).toBe("Spare/claude-9");
+    expect(at(0).resolve({ model: "anthropic/any", allowed: all }).route.name).toBe("openai/gpt-4");
+    expect(() => at(0).resolve({ model: "virtual/mix", upstream: "anthropic", allowed: all }).route).toThrow(
+      "not allowed",
+    );
   });
 
   it("lead nowhere when their upstream does not exist", () => {
-    expect(() => at(0).resolve({ model: "virtual/lost", allowed: all })).toThrow("not allowed");
+    expect(() => at(0).resolve({ model: "virtual/lost", allowed: all }).route).toThrow("not allowed");
   });
 
   it("are listed with what serves them", () => {
@@ -231,7 +237,7 @@ describe("prices", () => {
     ["virtual/b", 3],
     ["openai/gpt-4", undefined],
   ])("of %s", (model, expected) => {
-    expect(priced.resolve({ model, allowed: all }).prices?.inputPerMillion).toBe(expected);
+    expect(priced.resolve({ model, allowed: all }).route.prices?.inputPerMillion).toBe(expected);
   });
 });
 
@@ -263,8 +269,8 @@ describe("list", () => {
   it("has every name that resolves, and no other", () => {
     for (const allowed of [all, ["gpt-4"], ["anthropic/*", "spare/*"], ["claude-3-opus"]])
       for (const { name, upstream, model } of catalogue.list(allowed)) {
-        expect(catalogue.resolve({ model: name, allowed }).name).toBe(name);
-        expect(catalogue.resolve({ model, upstream, allowed }).name).toBe(name);
+        expect(catalogue.resolve({ model: name, allowed }).route.name).toBe(name);
+        expect(catalogue.resolve({ model, upstream, allowed }).route.name).toBe(name);
       }
   });
 
@@ -277,7 +283,7 @@ describe("list", () => {
 });
 
 it("finds upstreams of its configuration only", () => {
-  expect(() => catalogue.resolve({ model: "x", upstream: "nowhere", allowed: all })).toThrow(
+  expect(() => catalogue.resolve({ model: "x", upstream: "nowhere", allowed: all }).route).toThrow(
     "no upstream named nowhere",
   );
 });

@@ -19,7 +19,7 @@ function catalogueOf(options: {
 }
 
 const resolved = (catalogue: Catalogue, model: string, languageId?: string, allowed = all): string =>
-  catalogue.resolve({ model, allowed, languageId, upstream: "fireworks" }).model;
+  catalogue.resolve({ model, allowed, languageId, upstream: "fireworks" }).route.model;
 
 const own = (model: string): string => `accounts/sourcegraph/models/${model}`;
 const shared = (model: string): string => `accounts/fireworks/models/${model}`;
@@ -128,7 +128,7 @@ describe("another name of the upstream", () => {
   it("has the same virtual models below it", () => {
     const upstreams = [{ name: "fw", kind: "fireworks", models: undefined }];
     const catalogue = createCatalogue(upstreams, builtInRules(upstreams, starcoder));
-    expect(catalogue.resolve({ model: "fw/starcoder", allowed: ["fw/starcoder"] }).name).toBe(
+    expect(catalogue.resolve({ model: "fw/starcoder", allowed: ["fw/starcoder"] }).route.name).toBe(
       `fw/${own("starcoder-16b")}`,
     );
   });
