@@ -194,7 +194,9 @@ describe("loadConfig, environment", () => {
       { "/run/key": "  from-file\n", "/run/redis": "rediss://:password@redis:6379/1\n" },
     );
 
-    expect(config.upstreams[0]?.keys).toEqual([{ name: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN", value: "from-file", weight: 1 }]);
+    expect(config.upstreams[0]?.keys).toEqual([
+      { name: "CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN", value: "from-file", weight: 1 },
+    ]);
     expect(config.redisEndpoint).toBe("rediss://:password@redis:6379/1");
   });
 
