@@ -12,6 +12,7 @@ import {
 } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport, createGrpcWebTransport } from "@connectrpc/connect-node";
 import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
+import { AttributionService } from "../gen/codygateway/v1/attribution_pb.js";
 import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
 import { EmbeddingsService } from "../gen/codygateway/v1/embeddings_pb.js";
 import { LimitsService } from "../gen/codygateway/v1/limits_pb.js";
@@ -34,6 +35,7 @@ export interface GatewayClientOptions {
 
 /** The services of `codygateway.v1` for actors. */
 export interface GatewayClient {
+  readonly attribution: Client<typeof AttributionService>;
   readonly completions: Client<typeof CompletionsService>;
   readonly embeddings: Client<typeof EmbeddingsService>;
   readonly limits: Client<typeof LimitsService>;
@@ -48,6 +50,7 @@ export function createAdminClient(options: GatewayClientOptions): Client<typeof 
 export function createGatewayClient(options: GatewayClientOptions): GatewayClient {
   const transport = transportOf(options);
   return {
+    attribution: cancellingClient(AttributionService, transport),
     completions: cancellingClient(CompletionsService, transport),
     embeddings: cancellingClient(EmbeddingsService, transport),
     limits: cancellingClient(LimitsService, transport),

@@ -10,6 +10,7 @@ export type Reason =
   | "CREDENTIALS_MALFORMED"
   | "ACCESS_DISABLED"
   | "ROLE_MISSING"
+  | "SOURCE_NOT_ALLOWED"
   | "FEATURE_NOT_GRANTED"
   | "MODEL_NOT_ALLOWED"
   | "CAPABILITY_MISSING"
@@ -34,6 +35,7 @@ export type Reason =
   | "RECENTLY_REFRESHED"
   | "SYNC_NOT_SUPPORTED"
   | "SYNC_DIFFERS"
+  | "NOT_CONFIGURED"
   | "INTERNAL";
 
 /** What every error of the gateway is. `reason` says which; subclasses hold the numbers. */
@@ -85,6 +87,25 @@ export class RoleMissingError extends GatewayError {
   override readonly name = "RoleMissingError";
   constructor(readonly role: string) {
     super("ROLE_MISSING", "the admin credential lacks the role");
+  }
+}
+
+/** What is asked for is for actors of another source. */
+export class SourceNotAllowedError extends GatewayError {
+  override readonly name = "SourceNotAllowedError";
+  constructor(
+    /** Where the actor comes from. */
+    readonly source: string,
+  ) {
+    super("SOURCE_NOT_ALLOWED", "only available for enterprise product subscriptions");
+  }
+}
+
+/** This gateway is not set up to do it. */
+export class NotConfiguredError extends GatewayError {
+  override readonly name = "NotConfiguredError";
+  constructor(message: string) {
+    super("NOT_CONFIGURED", message);
   }
 }
 

@@ -1,13 +1,16 @@
-// The sources of actors that have something behind them: Sourcegraph.com and the Enterprise Portal.
+// What has something behind it: the sources of actors Sourcegraph.com and Enterprise Portal, and the search for attribution.
 
 import type { Source } from "./actors/source.js";
 import { createDotcomUsersSource, dotcomService } from "./actors/sources/dotcom-users.js";
 import { createEnterpriseSource } from "./actors/sources/enterprise.js";
+import { enterpriseName } from "./actors/sources/enterprise-access.js";
 import type { Introspect } from "./auth/admin.js";
 import type { Config } from "./config.js";
 import type { Clock } from "./lib/clock.js";
-import { createHttpCaller } from "./lib/http-caller.js";
+import { createGraphqlClient, type GraphqlClient } from "./lib/graphql.js";
+import { createHttpCaller, type HttpCallerOptions } from "./lib/http-caller.js";
 import { createTokenSource, introspect } from "./lib/oauth.js";
+import { type Attribution, createAttribution } from "./relay-attribution.js";
 
 export interface BackEndParts {
   readonly clock: Clock;
@@ -31,8 +34,28 @@ export function backEndSources(config: Config, parts: BackEndParts): readonly So
 function dotcomUsers(config: Config, parts: BackEndParts): Source | undefined {
   const { dotcom, burst } = config;
   if (!dotcom) return undefined;
-  const caller = createHttpCaller(dotcomService);
-  return createDotcomUsersSource({ ...parts, caller }, { ...dotcom, burst, userAgent: userAgentOf(config, parts) });
+  const graphql = dotcomClient(dotcom, userAgentOf(config, parts), {});
+  return createDotcomUsersSource({ ...parts, graphql }, { ...dotcom, burst });
+}
+
+/** Searches take Sourcegraph.com longer than look-ups. */
+const searchTimeoutMs = 30_000;
+
+/** The search for where code stands in public; it refuses everybody where it is off. */
+export function attributionSearch(config: Config, parts: Pick<BackEndParts, "version">): Attribution {
+  const { dotcom, attribution } = config;
+  const graphql =
+    attribution && dotcom && dotcomClient(dotcom, userAgentOf(config, parts), { timeoutMs: searchTimeoutMs });
+  return createAttribution({ graphql: graphql || undefined }, { source: enterpriseName });
+}
+
+function dotcomClient(
+  dotcom: NonNullable<Config["dotcom"]>,
+  userAgent: string,
+  options: HttpCallerOptions,
+): GraphqlClient {
+  const caller = createHttpCaller(dotcomService, options);
+  return createGraphqlClient({ caller }, { ...dotcom, service: dotcomService, userAgent });
 }
 
 function enterprise(config: Config, parts: BackEndParts): Source | undefined {

@@ -3,6 +3,7 @@
 import type { Sources } from "./actors/sources.js";
 import type { Authenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
+import { attributionRoute } from "./http/attribution.js";
 import { embeddingsRoutes } from "./http/embeddings.js";
 import { createHeartbeats } from "./http/heartbeats.js";
 import type { ErrorShape, HttpRoute } from "./http/http.js";
@@ -11,6 +12,7 @@ import { type SourcegraphRoute, sourcegraphRoutes } from "./http/sourcegraph.js"
 import type { Provider } from "./providers/provider.js";
 import type { Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
+import type { Attribution } from "./relay-attribution.js";
 import type { ModelDirectory } from "./relay-models.js";
 import type { UpstreamTarget } from "./upstream/upstream.js";
 
@@ -62,6 +64,7 @@ export interface HttpParts {
   readonly authenticator: Authenticator;
   readonly sources: Sources;
   readonly models: ModelDirectory;
+  readonly attribution: Attribution;
 }
 
 /** The routes for callers. */
@@ -71,6 +74,7 @@ export function callerRoutes(given: HttpParts, targets: readonly UpstreamTarget[
   const served = completions.filter(({ upstream }) => targets.some(({ name }) => name === upstream));
   return [
     ...sourcegraphRoutes(parts, served, { maxBodyBytes, maxTokens: maxTokensToSample }),
+    attributionRoute(parts),
     ...(targets.some(embeds) ? embeddingsRoutes(parts, { maxBodyBytes }) : []),
     ...targets.flatMap((target) => sdkRoutes(parts, surfaceOf(target), { maxBodyBytes })),
   ];

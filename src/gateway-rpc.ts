@@ -13,6 +13,7 @@ import { ServerReflection } from "../gen/grpc/reflection/v1/reflection_pb.js";
 import { ServerReflection as ServerReflectionAlpha } from "../gen/grpc/reflection/v1alpha/reflection_pb.js";
 import type { Sources } from "./actors/sources.js";
 import { admin } from "./api/admin.js";
+import { attribution } from "./api/attribution.js";
 import { completions } from "./api/completions.js";
 import { embeddings } from "./api/embeddings.js";
 import { createErrorInterceptor, type FailedCall } from "./api/errors.js";
@@ -27,6 +28,7 @@ import type { Readiness } from "./lib/readiness.js";
 import type { Tokenizer } from "./models/tokenizer.js";
 import type { Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
+import type { Attribution } from "./relay-attribution.js";
 import type { ModelDirectory } from "./relay-models.js";
 
 /** Services for actors, and the one for operators. */
@@ -44,6 +46,9 @@ const servicesFor: Readonly<Record<Audience, readonly DescService[]>> = {
  */
 const open = new Set([...standard, ActorAdminService].map(({ typeName }) => typeName));
 
+/** Services that actors without access to models may call: they may have models of their own. */
+const regardless = new Set([AttributionService.typeName]);
+
 /** Largest message of an administration RPC. */
 const maxAdminBytes = 1024 * 1024;
 
@@ -53,6 +58,7 @@ export interface RpcParts {
   readonly authenticator: Authenticator;
   readonly sources: Sources;
   readonly models: ModelDirectory;
+  readonly attribution: Attribution;
   readonly readiness: Readiness;
   readonly administration: Pick<Administration, "admins" | "parts">;
   /** Told of every call that failed, with the error before it was made fit for callers. */
@@ -66,13 +72,13 @@ export type Audience = "callers" | "operators" | "both";
 export function rpcInterceptors(parts: RpcParts): Interceptor[] {
   return [
     createErrorInterceptor(parts.onFailed),
-    createAuthInterceptor({ authenticator: parts.authenticator }, { open }),
+    createAuthInterceptor({ authenticator: parts.authenticator }, { open, regardless }),
     createAdminInterceptor(parts.administration),
     createValidateInterceptor(),
   ];
 }
 
-/** Registers all services. What later work brings answers `unimplemented`. */
+/** Registers all services. */
 export function rpcRoutes(parts: RpcParts, audience: Audience): (router: ConnectRouter) => void {
   const served = [...servicesFor[audience], ...standard];
   const names = new Set(served.map(({ typeName }) => typeName));
@@ -82,7 +88,7 @@ export function rpcRoutes(parts: RpcParts, audience: Audience): (router: Connect
       router.service(CompletionsService, completions(parts));
       router.service(LimitsService, limits(parts));
       router.service(EmbeddingsService, embeddings(parts));
-      router.service(AttributionService, {});
+      router.service(AttributionService, attribution(parts));
     }
     if (audience !== "callers")
       router.service(ActorAdminService, admin(parts.administration.parts), { readMaxBytes: maxAdminBytes });

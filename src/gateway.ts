@@ -6,6 +6,7 @@ import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
 import { createActors } from "./gateway-actors.js";
 import { createAdministration } from "./gateway-admin.js";
+import { attributionSearch } from "./gateway-back-ends.js";
 import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
@@ -63,7 +64,8 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const { sources, syncs } = actors;
   const administration = createAdministration(config, { log, clock, actors, route });
   const authenticator = createAuthenticator({ sources });
-  const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration };
+  const attribution = attributionSearch(config, { version });
+  const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration, attribution };
 
   const gather = parts.gather?.(metrics.render);
   const diagnostics = diagnosticsRoutes({
@@ -98,6 +100,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
       readiness.set("serving", false);
       const outcome = await main.listener.drain({ delayMs, timeoutMs });
       await administration.close();
+      await attribution.close();
       await actors.close();
       await route.close();
       await admin?.listener.close();

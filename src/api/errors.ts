@@ -17,6 +17,7 @@ import {
   type Reason,
   RecentlyRefreshedError,
   RoleMissingError,
+  SourceNotAllowedError,
   SyncRefusedError,
   TooManyInFlightError,
   UnavailableError,
@@ -29,6 +30,7 @@ const codes: Readonly<Record<Reason, Code>> = {
   CREDENTIALS_MALFORMED: Code.Unauthenticated,
   ACCESS_DISABLED: Code.PermissionDenied,
   ROLE_MISSING: Code.PermissionDenied,
+  SOURCE_NOT_ALLOWED: Code.PermissionDenied,
   FEATURE_NOT_GRANTED: Code.PermissionDenied,
   MODEL_NOT_ALLOWED: Code.InvalidArgument,
   CAPABILITY_MISSING: Code.InvalidArgument,
@@ -53,6 +55,7 @@ const codes: Readonly<Record<Reason, Code>> = {
   UPSTREAM_REFUSED_REQUEST: Code.InvalidArgument,
   UPSTREAM_REFUSED_KEY: Code.Internal,
   DEADLINE_EXCEEDED: Code.DeadlineExceeded,
+  NOT_CONFIGURED: Code.Unimplemented,
   INTERNAL: Code.Internal,
 };
 
@@ -102,7 +105,7 @@ function detailsOf(error: GatewayError): Details {
 function metadataOf(error: GatewayError): Record<string, string> {
   if (error instanceof ModelNotAllowedError) return { model: error.model };
   if (error instanceof FeatureNotGrantedError) return { feature: error.feature };
-  if (error instanceof SyncRefusedError) return { source: error.source };
+  if (error instanceof SyncRefusedError || error instanceof SourceNotAllowedError) return { source: error.source };
   if (error instanceof RoleMissingError) return { role: error.role };
   if (error instanceof NotFoundError) return { resource: error.resource };
   if (error instanceof UpstreamError) return { provider: error.details.upstream };

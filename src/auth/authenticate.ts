@@ -9,10 +9,13 @@ export interface Authenticator {
    * `undefined` is a request without a token: the anonymous actor's, where there is one.
    */
   authenticate(token: string | undefined): Promise<Actor>;
+  /** The same for what does not depend on access to models: an actor whose access is disabled is one all the same. */
+  identify(token: string | undefined): Promise<Actor>;
 }
 
 export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "refused"> }): Authenticator {
   return {
+    identify: (token) => parts.sources.find(token),
     async authenticate(token) {
       const actor = await parts.sources.find(token);
       if (actor.accessEnabled) return actor;

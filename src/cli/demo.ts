@@ -55,6 +55,10 @@ async function demoBackEnds(): Promise<DemoBackEnds> {
   const ends = await startDemoBackEnds({ pages: true, maxPageSize: 100 });
   ends.portal.set(demoSubscriptions(400, developmentToo));
   ends.dotcom.set({ id: 42, username: "ada" });
+  ends.dotcom.publish(
+    "github.com/demo/sorting",
+    "export const quicksort = (list) => partition(list, 0, list.length - 1);",
+  );
   ends.portal.fail({ kind: "slow", delayMs: 150 }, { path: "List", times: 5 });
   return ends;
 }

@@ -44,6 +44,11 @@ export const backEnds = {
     as.duration.prefault("300s"),
     "How long after its last update a user of Sourcegraph.com may not be refreshed on its own request.",
   ),
+  attributionSearch: setting(
+    "CODY_GATEWAY_ENABLE_ATTRIBUTION_SEARCH",
+    as.boolean.prefault("false"),
+    "Whether Enterprise subscriptions may search Sourcegraph.com for where code stands in public. It needs the access token for Sourcegraph.com.",
+  ),
   environment: setting(
     "CODY_GATEWAY_ENVIRONMENT",
     as.headerSecret.prefault("dev"),
@@ -80,6 +85,7 @@ export function backEndsOf(values: Values): BackEndsConfig {
       samsClientId === undefined || samsClientSecret === undefined
         ? undefined
         : { url: samsUrlOf(values), clientId: samsClientId, clientSecret: samsClientSecret },
+    attribution: values.attributionSearch,
     dotcom:
       dotcomAccessToken === undefined
         ? undefined
@@ -112,8 +118,11 @@ export function checkBackEnds(values: Values): Problem[] {
 }
 
 /** What an operator should know of them. */
-export function backEndNotices({ enterprisePortal, devLicensesOnly, sams }: BackEndsConfig): string[] {
+export function backEndNotices(config: BackEndsConfig): string[] {
+  const { enterprisePortal, devLicensesOnly, sams, attribution, dotcom } = config;
   const notices: string[] = [];
+  if (attribution && !dotcom)
+    notices.push("CODY_GATEWAY_ENABLE_ATTRIBUTION_SEARCH: no effect without CODY_GATEWAY_DOTCOM_ACCESS_TOKEN");
   if (enterprisePortal && !sams)
     notices.push("SAMS_CLIENT_ID and SAMS_CLIENT_SECRET are not set: the Enterprise Portal is called without a token");
   if (devLicensesOnly && !enterprisePortal)

@@ -322,10 +322,6 @@ export const ignored: readonly Ignored[] = [
     why: "tests of this gateway bring their own slow sinks",
   },
   {
-    names: gateway("ENABLE_ATTRIBUTION_SEARCH"),
-    why: "attribution search is not available yet",
-  },
-  {
     names: gateway("FIREWORKS_LOG_SELF_SERVE_COMPLETION_REQUESTS"),
     why: "prompts are never written to events or logs",
   },

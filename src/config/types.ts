@@ -109,6 +109,8 @@ export interface BackEndsConfig {
   readonly devLicensesOnly: boolean;
   /** The accounts service, and who the gateway is there. */
   readonly sams: { readonly url: string; readonly clientId: string; readonly clientSecret: string } | undefined;
+  /** Whether Sourcegraph.com is asked where code stands in public. */
+  readonly attribution: boolean;
   /** Sourcegraph.com. */
   readonly dotcom:
     | {

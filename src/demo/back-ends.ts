@@ -49,6 +49,7 @@ export async function startDemoBackEnds(options: DemoPortalOptions = {}): Promis
       SAMS_URL: sams.url,
       SAMS_CLIENT_ID: clientId,
       CODY_GATEWAY_DOTCOM_API_URL: dotcom.apiUrl,
+      CODY_GATEWAY_ENABLE_ATTRIBUTION_SEARCH: "true",
     },
     close,
     [Symbol.asyncDispose]: close,

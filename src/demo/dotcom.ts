@@ -1,4 +1,5 @@
-// Sourcegraph.com for the demo and the tests: the part of its GraphQL interface that tells of its users' access.
+// Sourcegraph.com for the demo and the tests: the parts of its GraphQL interface that tell of its users' access, and where code
+// stands in public.
 
 import { hash } from "node:crypto";
 import { createBackEnd, type DemoBackEnd, type DemoBackEndOptions, readBody } from "./back-end.js";
@@ -49,7 +50,9 @@ export interface DemoDotcom extends DemoBackEnd, Omit<CallLog<DotcomCall>, "add"
   /** Adds users, or puts them in place of those with the same id. */
   set(users: OneOrMany<DotcomUser>): void;
   remove(id: number): void;
-  /** Changes each answer before it is sent; undefined: no more. */
+  /** A repository that everybody can see, with all its code. */
+  publish(repository: string, code: string): void;
+  /** Changes each answer before it is sent, or keeps it waiting; undefined: no more. */
   distort(change: ((answer: Record<string, unknown>) => unknown) | undefined): void;
 }
 
@@ -63,10 +66,23 @@ export function userToken(id: number, which = 0): string {
 /** Creates a Sourcegraph.com without users; `listen` starts it. */
 export function createDemoDotcom(options: DemoDotcomOptions): DemoDotcom {
   const users = new Map<number, DotcomUser>();
+  const repositories = new Map<string, string>();
   const log = createCallLog<DotcomCall>();
   let distortion: ((answer: Record<string, unknown>) => unknown) | undefined;
 
-  function answer(operation: string, selection: Selection, token: unknown): Record<string, unknown> {
+  function attribute({ snippet, first }: DotcomCall["variables"]): object {
+    const found = [...repositories].filter(([, code]) => code.includes(String(snippet))).map(([name]) => name);
+    const nodes = found.slice(0, Number(first)).map((repositoryName) => ({ repositoryName }));
+    return { snippetAttribution: { nodes, totalCount: found.length, limitHit: found.length > nodes.length } };
+  }
+
+  function answer(
+    operation: string,
+    selection: Selection,
+    variables: DotcomCall["variables"],
+  ): Record<string, unknown> {
+    if (operation === "SnippetAttribution") return { data: select(attribute(variables), selection) };
+    const { token } = variables;
     if (operation !== "CheckDotcomUserAccessToken") return { errors: [{ message: `unknown operation ${operation}` }] };
     const user = [...users.values()].find(({ id, tokens = [userToken(id)] }) => tokens.includes(String(token)));
     const data = { dotcom: { codyGatewayDotcomUserByToken: user ? dataOf(user) : null } };
@@ -92,8 +108,8 @@ export function createDemoDotcom(options: DemoDotcomOptions): DemoDotcom {
     const { query = "", variables = {} } = JSON.parse(body) as Partial<DotcomCall>;
     const { name, selection } = readOperation(query);
     log.add({ operation: name, query, variables, headers: req.headers });
-    const said = answer(name, selection, variables["token"]);
-    send(200, distortion ? distortion(said) : said);
+    const said = answer(name, selection, variables);
+    send(200, distortion ? await distortion(said) : said);
   }, options);
 
   return {
@@ -113,6 +129,7 @@ export function createDemoDotcom(options: DemoDotcomOptions): DemoDotcom {
       for (const user of many(given)) users.set(user.id, user);
     },
     remove: (id) => void users.delete(id),
+    publish: (repository, code) => void repositories.set(repository, code),
     distort: (change) => {
       distortion = change;
     },

@@ -9,10 +9,9 @@ import { type EmbedCall, type Embedded, type EmbedRequest, relayEmbed, vectorsJs
 import type { ModelDirectory } from "../relay-models.js";
 import { readBody } from "./body.js";
 import { sourcegraphErrors } from "./errors.js";
-import { type HttpCall, type HttpError, type HttpRoute, send } from "./http.js";
+import { type HttpError, type HttpRoute, send } from "./http.js";
 import { rateLimitHeaders } from "./rate-limit.js";
-import { isGone } from "./reply.js";
-import { callerOf, timeoutOf, userOf } from "./sourcegraph-call.js";
+import { callerOf, goneSignal, timeoutOf, unlessGone, userOf } from "./sourcegraph-call.js";
 
 export interface EmbeddingsParts {
   readonly relay: RelayParts;
@@ -51,7 +50,8 @@ function embedRoute(parts: EmbeddingsParts, options: { readonly maxBodyBytes: nu
         signal: goneSignal(call),
         isDeadline: () => false,
       };
-      const answer = await relayEmbed(parts.relay, embedCall);
+      const answer = await unlessGone(embedCall.signal, relayEmbed(parts.relay, embedCall));
+      if (!answer) return;
       const limits = rateLimitHeaders.admitted(answer.limits);
       const headers: Record<string, string> = {
         "content-type": "application/json; charset=utf-8",
@@ -102,14 +102,6 @@ function tell(error: unknown, told: HttpError): HttpError {
     default:
       return { ...told, headers };
   }
-}
-
-/** Aborts when nobody is there any more to read the answer. */
-function goneSignal({ res }: HttpCall): AbortSignal {
-  const gone = new AbortController();
-  if (isGone(res)) gone.abort();
-  else res.once("close", () => gone.abort());
-  return gone.signal;
 }
 
 function modelsRoute({ authenticator, models }: EmbeddingsParts): HttpRoute {

@@ -27,6 +27,8 @@ const statuses: Readonly<Record<Reason, number>> = {
   TOKEN_INVALID: 401,
   ACCESS_DISABLED: 403,
   ROLE_MISSING: 403,
+  // As clients know it: with this credential there is nothing here.
+  SOURCE_NOT_ALLOWED: 401,
   FEATURE_NOT_GRANTED: 403,
   NOT_FOUND: 404,
   MESSAGE_TOO_LARGE: 413,
@@ -35,6 +37,7 @@ const statuses: Readonly<Record<Reason, number>> = {
   RECENTLY_REFRESHED: 429,
   SYNC_NOT_SUPPORTED: 400,
   SYNC_DIFFERS: 409,
+  NOT_CONFIGURED: 503,
   INTERNAL: 500,
   UPSTREAM_REFUSED_KEY: 502,
   UPSTREAM_REJECTED: 502,

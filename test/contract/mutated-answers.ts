@@ -8,6 +8,7 @@ import { entryOf } from "../../src/actors/sources/enterprise-access.js";
 import { createDemoDotcom, userToken } from "../../src/demo/dotcom.js";
 import { createDemoPortal } from "../../src/demo/portal.js";
 import { demoSubscriptions, demoUuid } from "../../src/demo/subscriptions.js";
+import { createGraphqlClient } from "../../src/lib/graphql.js";
 import { createHttpCaller } from "../../src/lib/http-caller.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { createChance, mutatedAccess, mutatedJson } from "../helpers/mutations.js";
@@ -54,10 +55,11 @@ export function describeMutatedAnswers(rounds: number, timeoutMs: number): void 
     beforeAll(async () => {
       await Promise.all([portal.listen(), dotcom.listen()]);
       enterprise = createEnterpriseSource({ clock }, { url: portal.url, protocol: "grpc", userAgent: "x", burst });
-      users = createDotcomUsersSource(
-        { clock, caller: createHttpCaller("Sourcegraph.com") },
-        { apiUrl: dotcom.apiUrl, accessToken: "sgp_x", userAgent: "x", burst, coolDownMs: 0 },
+      const graphql = createGraphqlClient(
+        { caller: createHttpCaller("Sourcegraph.com") },
+        { service: "Sourcegraph.com", apiUrl: dotcom.apiUrl, accessToken: "sgp_x", userAgent: "x" },
       );
+      users = createDotcomUsersSource({ clock, graphql }, { burst, coolDownMs: 0 });
     });
     afterAll(() => Promise.all([enterprise.close?.(), users.close?.(), portal.close(), dotcom.close()]));
 

@@ -221,24 +221,6 @@ describe("limits over RPC", () => {
     expect(gw.upstream.calls).toHaveLength(0);
   });
 
-  it("answers unimplemented for what is not built yet", async () => {
-    const error = await run("curl", [
-      "-s",
-      "-X",
-      "POST",
-      "-H",
-      "content-type: application/json",
-      "-H",
-      "connect-protocol-version: 1",
-      "-H",
-      `authorization: Bearer ${token}`,
-      "-d",
-      '{"snippet":"x"}',
-      `${gw.url}/codygateway.v1.AttributionService/SearchAttribution`,
-    ]);
-    expect(JSON.parse(error.stdout)).toMatchObject({ code: "unimplemented" });
-  });
-
   it("lists models", async () => {
     const { models, patterns } = await gw.client().completions.listModels({});
     expect(models.find(({ name }) => name === "openai/gpt-4o")).toMatchObject({ provider: "openai" });

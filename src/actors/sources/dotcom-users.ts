@@ -1,6 +1,6 @@
-import type { CallError } from "../../lib/call-error.js";
+import { CallError } from "../../lib/call-error.js";
 import type { Clock } from "../../lib/clock.js";
-import type { HttpAnswer, HttpCaller } from "../../lib/http-caller.js";
+import { type Fields, fieldsOf, type GraphqlAnswer, type GraphqlClient } from "../../lib/graphql.js";
 import type { Actor, Feature, FeatureAccess, Unit } from "../actor.js";
 import type { Burst } from "../burst.js";
 import { type FoundActor, type Source, SourceError } from "../source.js";
@@ -11,9 +11,9 @@ import { NonsenseError, toldAccess, toldName } from "../told.js";
 export const dotcomService = "Sourcegraph.com";
 
 const name = "dotcom-user";
-const operation = "CheckDotcomUserAccessToken";
 const limit = "{ allowedModels source limit intervalSeconds }";
-const query = `query ${operation}($token: String!) {
+const operationName = "CheckDotcomUserAccessToken";
+const query = `query ${operationName}($token: String!) {
   dotcom {
     codyGatewayDotcomUserByToken(token: $token) {
       id
@@ -40,12 +40,6 @@ const staleAfterMs = 15 * 60_000;
 const maxModels = 1_000;
 
 export interface DotcomUsersOptions {
-  /** Its GraphQL interface. */
-  readonly apiUrl: string;
-  readonly accessToken: string;
-  /** Sent as `X-Sourcegraph-Client-ID`. */
-  readonly clientId?: string | undefined;
-  readonly userAgent: string;
   readonly burst: Burst;
   /** How long after its last update a user may not be refreshed on its own request. */
   readonly coolDownMs: number;
@@ -53,27 +47,17 @@ export interface DotcomUsersOptions {
 
 /** Users of Sourcegraph.com. One user has several tokens, and one set of limits for all of them. */
 export function createDotcomUsersSource(
-  parts: { readonly clock: Clock; readonly caller: HttpCaller },
+  parts: { readonly clock: Clock; readonly graphql: GraphqlClient },
   options: DotcomUsersOptions,
 ): Source {
-  const { clock, caller } = parts;
-  const { apiUrl, accessToken, clientId, userAgent, burst, coolDownMs } = options;
-  const url = `${apiUrl}${apiUrl.includes("?") ? "&" : "?"}${operation}`;
-  const headers = {
-    authorization: `token ${accessToken}`,
-    "content-type": "application/json; charset=utf-8",
-    accept: "application/json",
-    "user-agent": userAgent,
-    ...(clientId !== undefined && { "x-sourcegraph-client-id": clientId }),
-  };
+  const { clock, graphql } = parts;
+  const { burst, coolDownMs } = options;
 
-  async function ask(token: string, signal: AbortSignal): Promise<HttpAnswer> {
-    const body = JSON.stringify({ query, variables: { token } });
+  async function ask(token: string, signal: AbortSignal): Promise<GraphqlAnswer> {
     try {
-      return await caller.post({ url, headers, body, signal });
+      return await graphql.ask({ name: operationName, query }, { token }, signal);
     } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      throw new SourceError((error as CallError).message, { cause: error });
+      throw error instanceof CallError ? new SourceError(error.message, { cause: error }) : error;
     }
   }
 
@@ -98,21 +82,18 @@ export function createDotcomUsersSource(
       }
     },
 
-    close: () => caller.close(),
+    close: graphql.close,
   };
 }
 
 /** What it said of the user; undefined when it said that there is none. Throws `SourceError` when it did not say. */
-function userIn({ status, json }: HttpAnswer): Fields | undefined {
-  if (status !== 200) throw trouble(`answered with ${status}`);
-  const { data, errors } = fieldsOf(json);
-  if (Array.isArray(errors) && errors.length > 0) {
-    const codes = errors.map((error) => fieldsOf(fieldsOf(error)["extensions"])["code"]);
-    if (codes.every((code) => code === notFound)) return undefined;
-    const [code] = codes.filter((each): each is string => typeof each === "string" && /^\w{1,60}$/.test(each));
+function userIn({ data, errors }: GraphqlAnswer): Fields | undefined {
+  if (errors.length > 0) {
+    if (errors.every((code) => code === notFound)) return undefined;
+    const code = errors.find((each) => each !== undefined);
     throw trouble(`answered with an error${code === undefined ? "" : ` (${code})`}`);
   }
-  const user = fieldsOf(fieldsOf(data)["dotcom"])["codyGatewayDotcomUserByToken"];
+  const user = fieldsOf(data["dotcom"])["codyGatewayDotcomUserByToken"];
   if (typeof user !== "object" || user === null) throw trouble("answered with something that is no user");
   return user as Fields;
 }
@@ -153,12 +134,6 @@ function databaseId(relayId: unknown): string {
   const digits = /^User:([1-9]\d{0,15})$/.exec(decoded)?.[1];
   if (digits === undefined) throw new NonsenseError("its id is not one");
   return digits;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fieldsOf(json: unknown): Fields {
-  return typeof json === "object" && json !== null ? (json as Fields) : {};
 }
 
 function trouble(how: string): SourceError {

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, it } from "vitest";
 import type { Source } from "../../../src/actors/source.js";
 import { createDotcomUsersSource } from "../../../src/actors/sources/dotcom-users.js";
 import { createDemoDotcom, type DemoDotcom, userToken } from "../../../src/demo/dotcom.js";
+import { createGraphqlClient } from "../../../src/lib/graphql.js";
 import { createHttpCaller } from "../../../src/lib/http-caller.js";
 import { describeSource } from "../../contract/source.js";
 import { fakeClock } from "../../helpers/fake-clock.js";
@@ -21,16 +22,19 @@ async function startedDotcom(): Promise<DemoDotcom> {
 }
 
 function sourceOf(dotcom: DemoDotcom, { timeoutMs = 20_000, accessToken = "sgp_of_the_gateway" } = {}): Source {
-  const source = createDotcomUsersSource(
-    { clock, caller: createHttpCaller("Sourcegraph.com", { timeoutMs, maxBytes: 64 * 1024 }) },
+  const graphql = createGraphqlClient(
+    { caller: createHttpCaller("Sourcegraph.com", { timeoutMs, maxBytes: 64 * 1024 }) },
     {
+      service: "Sourcegraph.com",
       apiUrl: dotcom.apiUrl,
       accessToken,
       clientId: "client-of-the-gateway",
       userAgent: "Cody-Gateway/test 1.2.3",
-      burst: { percentage: 50, windowMs: 10_000 },
-      coolDownMs: 300_000,
     },
+  );
+  const source = createDotcomUsersSource(
+    { clock, graphql },
+    { burst: { percentage: 50, windowMs: 10_000 }, coolDownMs: 300_000 },
   );
   open.push({ [Symbol.asyncDispose]: async () => source.close?.() });
   return source;
