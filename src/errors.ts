@@ -261,8 +261,10 @@ export class UpstreamError extends GatewayError {
     message: string,
     readonly details: {
       readonly upstream: string;
-      /** Gateway name of the model, where the upstream was not asked because it fails for that one. */
+      /** Gateway name of the model that it is about. */
       readonly model?: string;
+      /** The upstream was not asked: it fails for the model. */
+      readonly notAsked?: true;
       /** The upstream's own status, when it answered. */
       readonly status?: number;
       /** Seconds after which a retry makes sense. */

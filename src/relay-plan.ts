@@ -228,7 +228,7 @@ function times(request: RelayRequest, stream: boolean): Pick<UpstreamRequest, "e
 /** Throws when the caller's time is over: nobody waits for the answer any more. */
 export function checkTime({ upstream, route }: Plan): void {
   if (isTimeOver(upstream))
-    throw new UpstreamError("DEADLINE_EXCEEDED", "request timed out", { upstream: route.upstream });
+    throw new UpstreamError("DEADLINE_EXCEEDED", "request timed out", { upstream: route.upstream, model: route.name });
 }
 
 /** Whether the caller's time is over. */

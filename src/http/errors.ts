@@ -72,7 +72,7 @@ export function toHttpError(error: unknown): HttpError {
 
 /** Where an upstream was not even asked, it is for now, and says so. */
 function statusOf(error: GatewayError): number {
-  return error instanceof UpstreamError && error.details.model !== undefined ? 503 : statuses[error.reason];
+  return error instanceof UpstreamError && error.details.notAsked ? 503 : statuses[error.reason];
 }
 
 function messageOf(error: GatewayError): string {
@@ -99,8 +99,8 @@ function limitText(error: QuotaExceededError | TooManyInFlightError): string {
 }
 
 function upstreamText(error: UpstreamError): string {
-  const { upstream, model } = error.details;
-  if (model !== undefined) return `model ${model} is currently unavailable`;
+  const { upstream, model, notAsked } = error.details;
+  if (notAsked) return `model ${model} is currently unavailable`;
   if (error.reason === "DEADLINE_EXCEEDED") return `request to upstream provider ${upstream} timed out`;
   if (error.reason === "UPSTREAM_UNAVAILABLE") return `failed to make request to upstream provider ${upstream}`;
   return error.message;
@@ -122,10 +122,16 @@ function headersOf(error: GatewayError): Record<string, string> {
   }
   if (error instanceof UnavailableError || error instanceof RecentlyRefreshedError)
     return { "retry-after": String(wholeSeconds(error.retryAfterMs)) };
-  if (error instanceof UpstreamError && error.details.retryAfterSeconds !== undefined)
-    return { "retry-after": String(error.details.retryAfterSeconds) };
+  if (error instanceof UpstreamError) return headersOfUpstream(error);
   if (error.reason === "MESSAGE_TOO_LARGE") return { "x-should-retry": "false" };
   return {};
+}
+
+function headersOfUpstream({ details: { model, retryAfterSeconds } }: UpstreamError): Record<string, string> {
+  return {
+    ...(model !== undefined && { "x-cody-resolved-model": model }),
+    ...(retryAfterSeconds !== undefined && { "retry-after": String(retryAfterSeconds) }),
+  };
 }
 
 /** Whole seconds, rounded up: after them the same request passes. */

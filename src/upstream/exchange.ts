@@ -138,6 +138,7 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
   function upstreamError(reason: UpstreamError["reason"], message: string, cause?: unknown): UpstreamError {
     return new UpstreamError(reason, message, {
       upstream: target.name,
+      model: `${target.name}/${request.model}`,
       ...(status !== undefined && { status }),
       ...(cause !== undefined && { cause }),
     });

@@ -138,6 +138,7 @@ function unavailable(upstream: string, model: string, waitMs: number): UpstreamE
   return new UpstreamError("UPSTREAM_UNAVAILABLE", "model is currently unavailable", {
     upstream,
     model: `${upstream}/${model}`,
+    notAsked: true,
     retryAfterSeconds: Math.ceil(waitMs / 1_000),
   });
 }

@@ -20,7 +20,7 @@ export function refusalOf(
   status: number,
   headers: AnswerHeaders,
 ): { readonly error: UpstreamError; readonly again: Again } | undefined {
-  const details = { upstream: target.name, status };
+  const details = { upstream: target.name, model: `${target.name}/${request.model}`, status };
   // Redirects could carry key and prompt elsewhere.
   if (status < 400) {
     const error = new UpstreamError("UPSTREAM_REJECTED", "upstream answered with a redirect", details);
