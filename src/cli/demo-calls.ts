@@ -21,6 +21,7 @@ export function pasteableCalls(parts: {
     ["the openai SDK", openaiSdk(url, token)],
     ["the Anthropic SDK", anthropicSdk(url, token)],
     ["the typed client", typedClient(url, token)],
+    ["embeddings", embeddingsCurl(url, token)],
     ["what is left", `curl -s ${url}/v1/limits -H 'authorization: Bearer ${token}'`],
     ["administration", administration(url, operatorToken)],
   ];
@@ -55,6 +56,13 @@ function connectCurl(url: string, token: string): string {
   };
   return `curl ${url}/codygateway.v1.CompletionsService/Complete \\
   -H 'authorization: Bearer ${token}' -H 'content-type: application/json' -H 'connect-protocol-version: 1' \\
+  -d '${JSON.stringify(request)}'`;
+}
+
+function embeddingsCurl(url: string, token: string): string {
+  const request = { model: "text-embedding-3-small", input: ["Say hello", "Say goodbye"], dimensions: 4 };
+  return `curl ${url}/openai/v1/embeddings \\
+  -H 'authorization: Bearer ${token}' -H 'content-type: application/json' \\
   -d '${JSON.stringify(request)}'`;
 }
 

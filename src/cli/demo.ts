@@ -90,6 +90,8 @@ function demoConfig(io: Io, upstream: DemoUpstream, ends: DemoBackEnds): ReturnT
     CODY_GATEWAY_GOOGLE_BASE_URL: upstream.baseUrls.google,
     CODY_GATEWAY_FIREWORKS_ACCESS_TOKEN: "demo",
     CODY_GATEWAY_FIREWORKS_BASE_URL: upstream.baseUrls.fireworks,
+    CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_TOKEN: "demo",
+    CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_URL: `${upstream.url}/v2/models/st-multi-qa-mpnet-base-dot-v1/infer`,
     CODY_GATEWAY_CONFIG: "demo.json",
   };
   const providers = [{ name: "local", kind: "openai-compatible", baseUrl: upstream.baseUrls.openai, models: ["*"] }];

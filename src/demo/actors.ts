@@ -11,7 +11,7 @@ export interface DemoActor {
   readonly entry: { readonly id: string; readonly name: string; readonly limits: object; readonly models: object };
 }
 
-const everything = { chat_completions: ["*"], code_completions: ["*"] };
+const everything = { chat_completions: ["*"], code_completions: ["*"], embeddings: ["*"] };
 
 export const demoActors: readonly DemoActor[] = [
   {
@@ -27,6 +27,7 @@ export const demoActors: readonly DemoActor[] = [
           { inFlight: 20 },
         ],
         code_completions: [{ limit: 10_000, per: "24h" }],
+        embeddings: [{ limit: 10_000_000, unit: "tokens", per: "24h" }],
       },
       models: everything,
     },

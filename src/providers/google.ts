@@ -70,12 +70,14 @@ const modelList: ModelList = {
     models: models.map((name) => ({
       name: `models/${name}`,
       displayName: name,
-      supportedGenerationMethods: ["generateContent", "countTokens"],
+      supportedGenerationMethods: name.includes("embedding")
+        ? ["embedContent", "batchEmbedContents"]
+        : ["generateContent", "countTokens"],
     })),
   }),
 };
 
-/** Embedding models and others are in the same list. */
+/** Models for embeddings and others are in the same list. */
 function generates(entry: unknown): entry is { name: string } {
   if (!isObject(entry) || typeof entry.name !== "string") throw new Error("not a model list");
   const { supportedGenerationMethods: methods } = entry;

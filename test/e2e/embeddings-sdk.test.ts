@@ -256,6 +256,18 @@ describe("AI SDK", () => {
     expect((await used()) - before).toBe(usage.inputTokens);
   });
 
+  it("has at most four calls of one request under way", async () => {
+    gw.upstream.holdAll();
+    const provider = createOpenAI({ baseURL: `${gw.url}/local/v1`, apiKey: token });
+    const asked = embedMany({ model: provider.embeddingModel("demo-embed"), values: texts(30) });
+    for (let call = 0; call < 4; call++) await gw.upstream.nextCall();
+    expect(gw.upstream.inFlight()).toBe(4);
+    gw.upstream.release();
+    expect((await asked).embeddings).toHaveLength(30);
+    expect(gw.upstream.calls).toHaveLength(10);
+    expect(gw.upstream.highWater()).toBe(4);
+  });
+
   it("embeds by Fireworks' models", async () => {
     const provider = createOpenAI({ baseURL: `${gw.url}/fireworks/v1`, apiKey: token });
     const value = "hello there";

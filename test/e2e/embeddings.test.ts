@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { EmbeddingInputType } from "../../gen/codygateway/v1/embeddings_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { recordingLog } from "../helpers/log.js";
 
 const poor = "test-token-of-an-actor-with-little";
 const stranger = "test-token-of-an-actor-without-any";
@@ -248,6 +249,57 @@ describe("POST /v1/embeddings", () => {
     expect((await post({ model: ada, input: ["a"] }, stranger)).status).toBe(403);
     const answer = await post({ model: mpnet, input: ["a"] }, poor);
     expect(await answer.json()).toEqual({ error: `model "${mpnet}" is not allowed` });
+  });
+});
+
+describe("a caller of /v1/embeddings that leaves", () => {
+  it("ends the call, is not charged, and is no failure in the log", async () => {
+    const log = recordingLog();
+    await using own = await testGateway({
+      actor: { limits: { embeddings: [{ limit: 1_000, unit: "tokens", per: "24h" }] } },
+      log,
+    });
+    own.upstream.holdAll();
+    const left = new AbortController();
+    const asked = fetch(`${own.url}/v1/embeddings`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${token}` },
+      body: JSON.stringify({ model: ada, input: ["text"] }),
+      signal: left.signal,
+    });
+    const call = await own.upstream.nextCall();
+    left.abort();
+    await expect(asked).rejects.toThrow();
+    await call.aborted;
+    expect(await own.event()).toMatchObject({ outcome: "client_gone", charged: false });
+    await own.gateway.drain({ delayMs: 0, timeoutMs: 1_000 });
+    expect(log.lines.filter(({ level }) => level === "error")).toEqual([]);
+  });
+});
+
+describe("the routes of embeddings", () => {
+  const withOnly = (key: string) => ({
+    ANTHROPIC_API_KEY: "",
+    OPENAI_API_KEY: "",
+    GEMINI_API_KEY: "",
+    FIREWORKS_API_KEY: "",
+    [key]: "key",
+  });
+
+  it("are there where any provider makes them, and not where none does", async () => {
+    for (const [key, status] of [
+      ["GEMINI_API_KEY", 400],
+      ["FIREWORKS_API_KEY", 400],
+      ["CODY_GATEWAY_SOURCEGRAPH_EMBEDDINGS_API_TOKEN", 400],
+      ["ANTHROPIC_API_KEY", 404],
+    ] as const) {
+      await using own = await testGateway({ env: withOnly(key) });
+      const headers = { authorization: `Bearer ${token}` };
+      const answer = await fetch(`${own.url}/v1/embeddings`, { method: "POST", headers, body: "{}" });
+      expect([key, answer.status]).toEqual([key, status]);
+      const models = await fetch(`${own.url}/v1/embeddings/models`, { headers });
+      expect([key, models.status]).toEqual([key, status === 400 ? 200 : 404]);
+    }
   });
 });
 

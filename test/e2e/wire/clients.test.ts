@@ -21,6 +21,7 @@ beforeAll(async () => {
     username: "ada",
     code: { limit: 10_000, intervalSeconds: 86_400, allowedModels: ["*"] },
   });
+  ends.dotcom.publish("github.com/o/r", "export function published() {}");
   gw = await testGateway({
     env: { ...ends.env, CODY_GATEWAY_DIAGNOSTICS_SECRET: "secret-of-the-diagnostics" },
     file: {
@@ -256,6 +257,48 @@ describe.concurrent("14.3 Cody's fast path", () => {
     connection.destroy();
     await call.aborted;
     expect(call.state).toBe("aborted");
+  });
+});
+
+describe.concurrent("14.2 the instance's embeddings and attribution", () => {
+  interface Embeddings {
+    readonly embeddings: readonly { readonly index: number; readonly data: readonly number[] }[];
+    readonly dimensions: number;
+  }
+
+  /** As instances do it: a batch, and by itself whatever came back without a vector, three times at most. */
+  async function embedLikeAnInstance(texts: readonly string[]) {
+    const asked: string[][] = [];
+    const ask = async (input: readonly string[]): Promise<Embeddings> => {
+      asked.push([...input]);
+      const size = input.length > 1 ? [`X-Cody-Embed-Batch-Size: ${input.length}`] : [];
+      const headers = ["Content-Type: application/json", license, ...size];
+      const body = { model: "openai/text-embedding-ada-002", input };
+      const reply = await wire.send("POST /v1/embeddings", headers, body);
+      if (reply.status !== 200) throw new Error(`${reply.status} ${reply.body}`);
+      return JSON.parse(reply.body) as Embeddings;
+    };
+    const { embeddings, dimensions } = await ask(texts);
+    const vectors = embeddings.map(({ data }) => data);
+    for (const { index } of embeddings.filter(({ data }) => data.length === 0)) {
+      for (let time = 0; time < 3 && vectors[index]?.length === 0; time++)
+        vectors[index] = (await ask([texts[index] ?? ""])).embeddings[0]?.data ?? [];
+    }
+    return { asked, dimensions, lengths: vectors.map(({ length }) => length) };
+  }
+
+  it("14.2 embeds a batch, and asks again for what got no vector", async ({ expect }) => {
+    const texts = ["one", "[[hole]] two", "three"];
+    const { asked, dimensions, lengths } = await embedLikeAnInstance(texts);
+    expect(dimensions).toBe(1536);
+    expect(lengths).toEqual([1536, 0, 1536]);
+    expect(asked).toEqual([texts, ["[[hole]] two"], ["[[hole]] two"], ["[[hole]] two"]]);
+  });
+
+  it("14.2 searches for attribution without a content type", async ({ expect }) => {
+    const reply = await wire.send("POST /v1/attribution", [license], { snippet: "function published() {", limit: 4 });
+    expect(reply.status).toBe(200);
+    expect(JSON.parse(reply.body)).toEqual({ Repositories: [{ name: "github.com/o/r" }], totalCount: 1 });
   });
 });
 
