@@ -145,7 +145,7 @@ describe("10 the existing gateway's environment alone", () => {
   let log = "";
 
   beforeAll(async () => {
-    [ends, redis] = await Promise.all([startDemoBackEnds(), startRedis()]);
+    [ends, redis] = await Promise.all([startDemoBackEnds(), startRedis("--rdbcompression", "no")]);
     ends.portal.set({ id: demoUuid("instance") });
     ends.dotcom.set({ id: 42, username: "ada" });
     const port = await freePort();
@@ -184,6 +184,22 @@ describe("10 the existing gateway's environment alone", () => {
     expect((await get("/v1/limits", "nobody"))[0]).toBe(401);
     expect(await get("/-/healthz", "secret-of-the-diagnostics")).toEqual([200, "healthz: ok"]);
     expect(await redis.client.dbsize()).toBeGreaterThan(0);
+  });
+
+  it("15.3, 15.6, 15.25 keeps no token in Redis, and never asks for its KEYS", async () => {
+    const commands = await redis.client.info("commandstats");
+    expect(commands).toContain("cmdstat_evalsha");
+    expect(commands).not.toContain("cmdstat_keys");
+    const kept: string[] = [];
+    for (let cursor = "0"; ; ) {
+      const [next, keys] = await redis.client.scan(cursor, "COUNT", 1000);
+      for (const key of keys) kept.push(key, (await redis.client.dumpBuffer(key))?.toString("latin1") ?? "");
+      if (next === "0") break;
+      cursor = next;
+    }
+    const all = kept.join("\n");
+    expect(all).toContain(demoUuid("instance"));
+    for (const token of [demoToken(demoUuid("instance")), userToken(42)]) expect(all).not.toContain(token.slice(4));
   });
 
   it("10 allows the models that it says, and has a route for each provider", async () => {
