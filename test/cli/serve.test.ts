@@ -6,6 +6,7 @@ import { describe, expect, it, vi } from "vitest";
 import { runServe } from "../../src/cli/serve.js";
 import { openDatabase } from "../../src/lib/database.js";
 import { dataDir } from "../helpers/data-dir.js";
+import { testUpstream } from "../helpers/upstream.js";
 import { fakeIo } from "./fake-io.js";
 
 const token = "a token of twenty characters".replaceAll(" ", "-");
@@ -84,6 +85,33 @@ describe("serve", () => {
       level: "warn",
       message: expect.stringContaining("at the next start") as string,
     });
+    await stop();
+  });
+
+  it("takes over keys that have changed where they are kept, on SIGHUP", async () => {
+    await using upstream = await testUpstream();
+    const provider = `providers: [ { name: local, kind: openai-compatible, baseUrl: "${upstream.url}/v1", models: ["*"], keys: [ { ref: "file:/key" } ] } ]`;
+    const files = { "/gw.yaml": `${actor(5)}${provider}`, "/key": "canary-old-key\n" };
+    const { url, stop, state, log } = await serving(files);
+    const ask = async (): Promise<number> => {
+      const body = JSON.stringify({ model: "demo-one", messages: [{ role: "user", content: "hello" }] });
+      const headers = { authorization: `Bearer ${token}` };
+      return (await fetch(`${url}/local/v1/chat/completions`, { method: "POST", headers, body })).status;
+    };
+    expect(await ask()).toBe(200);
+
+    files["/key"] = "canary-new-key\n";
+    state.signal?.("SIGHUP");
+    expect(log.at(-1)).toMatchObject({
+      message: "configuration read again",
+      fields: { actors: 1, newKeys: ["local"] },
+    });
+    expect(await ask()).toBe(200);
+    state.signal?.("SIGHUP");
+    expect(log.at(-1)).toMatchObject({ message: "configuration read again", fields: { newKeys: [] } });
+
+    expect(upstream.calls.map(({ key }) => key)).toEqual(["canary-old-key", "canary-new-key"]);
+    expect(JSON.stringify(log)).not.toContain("canary");
     await stop();
   });
 

@@ -295,3 +295,45 @@ function prices(inputPerMillion: number) {
 function names(allowed: string[], discovered?: Map<string, string[]>): string[] {
   return catalogue.list(allowed, discovered).map(({ name }) => name);
 }
+
+describe("what may take over", () => {
+  const rules: readonly ModelRule[] = [
+    { id: "openai/gpt-4", routes: [], prices: undefined, fallbacks: ["local/x", "anthropic/claude-2.1", "gone/x"] },
+    { id: "anthropic/*", routes: [], prices: undefined, fallbacks: ["openai/gpt-4o", "anthropic/claude-2.1"] },
+    {
+      id: "virtual/mix",
+      routes: [
+        { model: "openai/gpt-4", weight: 1 },
+        { model: "local/y", weight: 1 },
+      ],
+      prices: undefined,
+      fallbacks: ["local/x", "local/last"],
+    },
+  ];
+  const ruled = createCatalogue(upstreams, rules, () => 0);
+  const othersOf = (model: string, allowed: readonly string[] = all): string[] =>
+    ruled.resolve({ model, allowed }).others.map(({ name }) => name);
+
+  it.each([
+    ["local/x", []],
+    ["openai/gpt-4o", []],
+    ["OpenAI/GPT-4", ["local/x", "anthropic/claude-2.1"]],
+    ["anthropic/claude-3-opus", ["openai/gpt-4o", "anthropic/claude-2.1"]],
+    // Not itself.
+    ["anthropic/claude-2.1", ["openai/gpt-4o"]],
+    // The other routes, its own fallbacks, those of what it leads to, each once.
+    ["virtual/mix", ["local/y", "local/x", "local/last", "anthropic/claude-2.1"]],
+  ])("from %s: %j", (model, others) => {
+    expect(othersOf(model)).toEqual(others);
+  });
+
+  it("is what the actor may use itself", () => {
+    expect(othersOf("openai/gpt-4", ["openai/*", "anthropic/*"])).toEqual(["anthropic/claude-2.1"]);
+    expect(othersOf("virtual/mix", ["virtual/mix"])).toEqual(["local/y"]);
+  });
+
+  it("leaves it certain where a name leads, and which models there are", () => {
+    expect(ruled.decide({ model: "openai/gpt-4", allowed: all })).toMatchObject({ kind: "allowed", certain: true });
+    expect(ruled.list(["openai/gpt-4"]).map(({ name }) => name)).not.toContain("local/x");
+  });
+});
