@@ -14,7 +14,15 @@ import { find } from "./install.js";
 import type { PartyName } from "./parties/parties.js";
 import { scenarios } from "./scenarios/index.js";
 
-const allParties: readonly PartyName[] = ["direct", "nginx", "bare", "gateway", "portkey", "connect-echo"];
+const allParties: readonly PartyName[] = [
+  "direct",
+  "nginx",
+  "bare",
+  "gateway",
+  "gateway-redis",
+  "portkey",
+  "connect-echo",
+];
 
 const help = `npm run bench -- [options] [scenario …]
 
@@ -71,7 +79,7 @@ async function main(): Promise<void> {
   };
   const taking = chosen.flatMap(({ parties }) => parties).filter((name) => options.parties.has(name));
   if (!values["no-build"]) build();
-  if (taking.includes("gateway") && !existsSync(options.gatewayEntry))
+  if (taking.some((name) => name.startsWith("gateway")) && !existsSync(options.gatewayEntry))
     throw new Error(
       `${options.gatewayEntry} is missing: build the gateway first (npm run build), or name other --parties`,
     );

@@ -1,8 +1,11 @@
-// How many admissions, each with its settlement, one process decides on Redis: `tsx bench/quota-redis.ts [seconds per row]`.
-// Beside the rate by the clock on the wall stands what a call costs the gateway's and the server's own CPU clocks: what else
-// runs on the machine counts in the first, hardly in the others.
+// How many requests one process decides on Redis: `tsx bench/quota-redis.ts [seconds per row] [single|single with an append-only
+// file|cluster of 3]`. Rates are by the process's own CPU clock. Below stands how many there were by the clock on the wall, where
+// the servers have a share of the same machine, what a call costs the process and the servers, and how long one took.
 
+import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
+import { cpus } from "node:os";
+import { uniqueId } from "../src/lib/ids.js";
 import { connectRedis } from "../src/lib/redis.js";
 import { createRedisQuotaStore, type RedisQuotaStore } from "../src/quota/redis-store.js";
 import type { Rule } from "../src/quota/store.js";
@@ -35,22 +38,31 @@ interface Kind {
   readonly name: string;
   readonly rules: readonly Rule[];
   readonly settles: boolean;
+  readonly concurrency: number;
 }
 
 const kinds: readonly Kind[] = [
-  { name: "refused", rules: [nothingLeft], settles: false },
-  { name: "1 limit, admitted and charged", rules: [requests], settles: true },
-  { name: "3 limits, admitted and charged", rules: [requests, tokens, inFlight], settles: true },
+  { name: "refused", rules: [nothingLeft], settles: false, concurrency: 256 },
+  { name: "1 limit, reserved", rules: [requests], settles: false, concurrency: 256 },
+  ...[1, 64, 256].map((concurrency) => ({ name: "1 limit", rules: [requests], settles: true, concurrency })),
+  { name: "3 limits", rules: [requests, tokens, inFlight], settles: true, concurrency: 256 },
 ];
 
-/** Requests one after another, until told to stop. Returns the decisions and the calls made. */
-async function requestsOf(store: RedisQuotaStore, { rules, settles }: Kind, name: string, running: () => boolean) {
+/** Requests one after another, until told to stop. Returns how many. `waited` gets how long each call took, ms. */
+async function requestsOf(
+  store: RedisQuotaStore,
+  { rules, settles }: Kind,
+  actor: string,
+  { running, waited }: { running: () => boolean; waited: number[] },
+): Promise<number> {
   let decisions = 0;
   while (running()) {
-    const call = { requestId: randomBytes(12).toString("base64url"), actor: name, deadlineAt: store.now() + timeoutMs };
+    const at = performance.now();
+    const call = { requestId: uniqueId(), actor, deadlineAt: store.now() + timeoutMs };
     const { kind } = await store.reserve({ ...call, rules, intent });
     if (kind === "late") throw new Error("late");
     decisions++;
+    waited.push(performance.now() - at);
     if (settles) await store.commit({ ...call, deadlineAt: store.now() + timeoutMs, used: {}, outcome: "ok" });
   }
   return decisions;
@@ -64,43 +76,60 @@ async function cpuOf(servers: readonly RedisServer[]): Promise<number> {
   return used.flat().reduce((a, b) => a + b, 0) * 1e6;
 }
 
-async function measure(name: string, endpoint: string, servers: readonly RedisServer[]): Promise<void> {
-  for (const concurrency of [1, 64, 256]) {
-    for (const kind of kinds) {
-      const redis = connectRedis(endpoint, "quota");
-      const store = createRedisQuotaStore({ redis }, { prefix: `${randomBytes(4).toString("hex")}:`, timeoutMs });
-      await until(async () => store.state().up);
-      const [cpu, serverCpu, start] = [process.cpuUsage(), await cpuOf(servers), performance.now()];
-      const running = (): boolean => performance.now() - start < seconds * 1_000;
-      const all = await Promise.all(
-        Array.from({ length: concurrency }, (_, i) => requestsOf(store, kind, `bench:${i % 100}`, running)),
-      );
-      const elapsedMs = performance.now() - start;
-      const { user, system } = process.cpuUsage(cpu);
-      const serversUs = (await cpuOf(servers)) - serverCpu;
-      const decisions = all.reduce((a, b) => a + b, 0);
-      const calls = decisions * (kind.settles ? 2 : 1);
-      const perSecond = Math.round((decisions / elapsedMs) * 1_000).toLocaleString("en");
-      const row = `${name}, ${kind.name}, ${concurrency} at once`;
-      const costs = `${((user + system) / calls).toFixed(1).padStart(6)} us a call here ${(serversUs / calls).toFixed(1).padStart(6)} us there`;
-      console.log(`${row.padEnd(58)}${perSecond.padStart(9)} decisions/s ${costs}`);
-      await store.close();
-      await redis.close();
-      await Promise.all(servers.map(({ client }) => client.flushall()));
-    }
-  }
+async function measure(name: string, endpoint: string, servers: readonly RedisServer[], kind: Kind): Promise<void> {
+  const redis = connectRedis(endpoint, "quota");
+  const store = createRedisQuotaStore({ redis }, { prefix: `${randomBytes(4).toString("hex")}:`, timeoutMs });
+  await until(async () => store.state().up);
+  const waited: number[] = [];
+  const run = async (forMs: number): Promise<number> => {
+    waited.length = 0;
+    const end = performance.now() + forMs;
+    const running = (): boolean => performance.now() < end;
+    const callers = Array.from({ length: kind.concurrency }, (_, i) =>
+      requestsOf(store, kind, `bench:${i % 100}`, { running, waited }),
+    );
+    return (await Promise.all(callers)).reduce((a, b) => a + b, 0);
+  };
+  await run(seconds * 250);
+  const [cpu, serverCpu, start] = [process.cpuUsage(), await cpuOf(servers), performance.now()];
+  const decisions = await run(seconds * 1_000);
+  const elapsedMs = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  const serversUs = (await cpuOf(servers)) - serverCpu;
+  await store.close();
+  await redis.close();
+  await Promise.all(servers.map(({ client }) => client.flushall()));
+
+  const calls = decisions * (kind.settles ? 2 : 1);
+  const what = kind.settles ? "reserve + commit" : "reserve";
+  const row = `redis ${name}, ${kind.name}, ${kind.concurrency} at once`;
+  const rate = Math.round((decisions / (user + system)) * 1e6).toLocaleString("en");
+  console.log(`${row.padEnd(62)}${rate.padStart(10)} ${what} a second`);
+  const wall = Math.round((decisions / elapsedMs) * 1_000).toLocaleString("en");
+  const costs = `${((user + system) / calls).toFixed(1)} µs a call here, ${(serversUs / calls).toFixed(1)} there`;
+  const sorted = waited.toSorted((a, b) => a - b);
+  const waits = [0.5, 0.99].map((share) => sorted[Math.floor(share * sorted.length)]?.toFixed(2)).join(" and ");
+  console.log(`  ${wall} by the clock on the wall; ${costs}; a reserve took ${waits} ms (p50, p99)`);
+}
+
+/** Where this process is pinned to one core, the servers are to have the other. */
+function pinElsewhere(servers: readonly RedisServer[]): void {
+  if (cpus().length < 2) return;
+  for (const { pid } of servers) spawnSync("taskset", ["-acp", "1", String(pid)], { stdio: "ignore" });
 }
 
 for (const [name, start] of [
   ["single", () => startRedis()],
-  ["single, append-only file", () => startDurableRedis()],
+  ["single with an append-only file", () => startDurableRedis()],
 ] as const) {
   if (only !== undefined && only !== name) continue;
   await using server = await start();
-  await measure(name, server.endpoint, [server]);
+  pinElsewhere([server]);
+  for (const kind of kinds) await measure(name, server.endpoint, [server], kind);
 }
-if (only === undefined || only === "cluster") {
+if (only === undefined || only === "cluster of 3") {
   await using cluster = await startCluster();
-  await measure("cluster of 3", cluster.endpoint, cluster.nodes);
+  pinElsewhere(cluster.nodes);
+  for (const kind of kinds) await measure("cluster of 3", cluster.endpoint, cluster.nodes, kind);
 }
 process.exit(0);

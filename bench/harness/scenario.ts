@@ -3,7 +3,14 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Party, type PartyName, startParty, startRedis, startUpstream } from "../parties/parties.js";
+import {
+  type Party,
+  type PartyName,
+  type Surroundings,
+  startParty,
+  startRedis,
+  startUpstream,
+} from "../parties/parties.js";
 import type { StreamShape } from "./bodies.js";
 import type { Column, Goal, Result } from "./results.js";
 import { interleave } from "./rounds.js";
@@ -37,22 +44,20 @@ export async function withParties<T>(
   shape: { answerBytes: number; stream: StreamShape },
   options: BenchOptions,
   work: (parties: readonly Party[], folder: string) => Promise<T>,
-  { redis = false, actors = 1 }: { redis?: boolean; actors?: number } = {},
+  { actors = 1 }: { actors?: number } = {},
 ): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "cody-gateway-bench-"));
   const stops: (() => Promise<void>)[] = [];
   try {
     const upstream = await startUpstream(folder, shape);
     stops.push(() => upstream.stop());
-    const env: Record<string, string> = {};
-    if (redis) {
-      const store = await startRedis(folder);
-      stops.push(() => store.stop());
-      env.REDIS_ENDPOINT = `127.0.0.1:${store.port}`;
-    }
+    const taking = names.filter((name) => options.parties.has(name));
+    const surroundings: Surroundings = { folder, gatewayEntry: options.gatewayEntry, actors };
+    const redis = taking.includes("gateway-redis") ? await startRedis(folder) : undefined;
+    if (redis) stops.push(() => redis.stop());
     const parties: Party[] = [];
-    for (const name of names.filter((one) => options.parties.has(one))) {
-      const party = await startParty(name, upstream, { folder, env, gatewayEntry: options.gatewayEntry, actors });
+    for (const name of taking) {
+      const party = await startParty(name, upstream, { ...surroundings, ...(redis && { redisPort: redis.port }) });
       stops.push(() => party.running.stop());
       parties.push(party);
     }
@@ -71,6 +76,8 @@ export interface Comparison<C extends { readonly name: string }> {
   readonly columns: readonly Column[];
   measure(contender: C): Promise<Sample>;
   goals(rows: Result["rows"]): readonly Goal[];
+  /** What else the rows say. */
+  remarks?(rows: Result["rows"]): readonly string[];
   readonly notes?: readonly string[];
 }
 
@@ -86,7 +93,14 @@ export async function compare<C extends { readonly name: string }>(
   );
   const rows = [...samples].map(([name, all]) => ({ name, figures: spreads(all) }));
   const about = `${options.rounds} rounds of ${options.seconds} s; ${repeated} measurements repeated and ${noisy} kept although other processes used more than ${options.maxForeign * 100} % of a core`;
-  return { id, title, columns, rows, goals: comparison.goals(rows), notes: [...notes, about] };
+  return {
+    id,
+    title,
+    columns,
+    rows,
+    goals: comparison.goals(rows),
+    notes: [...(comparison.remarks?.(rows) ?? []), ...notes, about],
+  };
 }
 
 /** Fails with what the party answered when it does not answer as it should. */

@@ -8,8 +8,8 @@ import { buildFolder } from "../harness/build.js";
 import { freePort, type Running, start } from "../harness/running.js";
 import { requirePortkey, requireTools } from "../install.js";
 
-/** Who can take part. `direct` is the upstream without anything in between. */
-export type PartyName = "direct" | "nginx" | "bare" | "gateway" | "portkey" | "connect-echo";
+/** Who can take part. `direct` is the upstream without anything in between; `gateway-redis` keeps its counts in Redis. */
+export type PartyName = "direct" | "nginx" | "bare" | "gateway" | "gateway-redis" | "portkey" | "connect-echo";
 
 /** A party that runs, and where chat requests for it go. */
 export interface Party {
@@ -58,6 +58,8 @@ export interface Surroundings {
   readonly gatewayEntry: string;
   /** How many actors the gateway knows. Default 1. */
   readonly actors?: number;
+  /** Where Redis listens, for who needs it. */
+  readonly redisPort?: number;
   /** More of the gateway's environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -113,13 +115,18 @@ const starters: Readonly<Record<Exclude<PartyName, "direct">, (place: Place) => 
     return party("portkey", running, { headers: { ...json, ...route, authorization: "Bearer sk-caller" } });
   },
 
-  async gateway(place) {
-    const env = { ...gatewayEnvironment(place), ...place.env };
-    const running = await startNode("gateway", place, [place.gatewayEntry, "serve"], env);
-    const headers = { ...json, authorization: `Bearer ${actorToken(0)}` };
-    return party("gateway", running, { chatPath: "/openai/v1/chat/completions", headers });
-  },
+  gateway: (place) => startGateway("gateway", place),
+
+  "gateway-redis": ({ env, redisPort, ...place }) =>
+    startGateway("gateway-redis", { ...place, env: { ...env, REDIS_ENDPOINT: `127.0.0.1:${redisPort}` } }),
 };
+
+async function startGateway(name: PartyName, place: Place): Promise<Party> {
+  const env = { ...gatewayEnvironment(place), ...place.env };
+  const running = await startNode(name, place, [place.gatewayEntry, "serve"], env);
+  const headers = { ...json, authorization: `Bearer ${actorToken(0)}` };
+  return party(name, running, { chatPath: "/openai/v1/chat/completions", headers });
+}
 
 /** Everything on that a production gateway has on: authentication, limits, usage events, metrics, logs at info. */
 function gatewayEnvironment({ folder, port, upstream, actors = 1 }: Place): Record<string, string> {

@@ -5,6 +5,7 @@ import OpenAI from "openai";
 import { describe, expect, it } from "vitest";
 import type { CompleteRequestSchema } from "../../gen/codygateway/v1/completions_pb.js";
 import { testGateway, token } from "../helpers/gateway.js";
+import { until } from "../helpers/redis.js";
 
 const ask = (content: string) => ({ model: "gpt-4o", messages: [{ role: "user" as const, content }] });
 
@@ -169,5 +170,68 @@ describe("a limit of tokens", () => {
     expect(limits.features[0]?.rateLimit).toMatchObject({ used: 75_000n, remaining: 25_000n });
     await (await post(url, ask("hello [[usage in=70000 out=5000]]"))).text();
     expect((await post(url, ask("hello"))).status).toBe(429);
+  });
+
+  it("holds what answers of the model had of late, so that no more are let in at once than there is room for", async () => {
+    await using gw = await testGateway({ actor: chat([{ limit: 100_000, unit: "tokens", per: "24h" }]) });
+    const url = `${gw.url}/openai/v1/chat/completions`;
+    for (let i = 0; i < 10; i++) await (await post(url, ask("hello [[usage in=1 out=4000]]"))).text();
+    // 60,000 are left: 15 of 4,000 fit, or a little less with what the prompts are taken for.
+    gw.upstream.holdAll();
+    const answers = Array.from({ length: 40 }, () => post(url, ask("hello [[usage in=1 out=4000]]")));
+    const refused = answers.map(async (answer) => (await answer).status === 429);
+    const decided = () => gw.events.filter(({ outcome }) => outcome === "refused").length + gw.upstream.inFlight();
+    await until(async () => decided() === 40);
+    const admitted = gw.upstream.inFlight();
+    expect(admitted).toBeGreaterThanOrEqual(12);
+    expect(admitted).toBeLessThanOrEqual(15);
+    gw.upstream.release();
+    expect((await Promise.all(refused)).filter(Boolean)).toHaveLength(40 - admitted);
+    await Promise.all(answers.map(async (answer) => (await answer).text()));
+    const { features } = await gw.client().limits.getLimits({});
+    expect(features[0]?.rateLimit?.used).toBe(BigInt(40_010 + admitted * 4_001));
+  });
+});
+
+describe("a limit of money", () => {
+  it("charges what the reported tokens cost", async () => {
+    await using gw = await testGateway({
+      actor: chat([{ limit: 1_000, unit: "microdollars", per: "24h" }]),
+      file: { models: [{ id: "openai/gpt-4o", prices: { inputPerMillion: 2, outputPerMillion: 10 } }] },
+    });
+    const url = `${gw.url}/openai/v1/chat/completions`;
+    await (await post(url, ask("hello [[usage in=100 out=30]]"))).text();
+    expect((await gw.client().limits.getLimits({})).features[0]?.rateLimit).toMatchObject({
+      used: 500n,
+      remaining: 500n,
+    });
+    await (await post(url, ask("hello [[usage in=100 out=30]]"))).text();
+    expect((await post(url, ask("hello"))).status).toBe(429);
+  });
+});
+
+describe("a limit of some models", () => {
+  it("is for them alone, beside that of all", async () => {
+    await using gw = await testGateway({
+      actor: chat([
+        { limit: 5, per: "24h" },
+        { limit: 2, per: "24h", models: ["openai/gpt-4o"] },
+      ]),
+    });
+    const url = `${gw.url}/openai/v1/chat/completions`;
+    const statuses = async (model: string, times: number): Promise<readonly number[]> => {
+      const found = [];
+      for (let i = 0; i < times; i++) found.push((await post(url, { ...ask("hello"), model })).status);
+      return found;
+    };
+    expect(await statuses("gpt-4o", 4)).toEqual([200, 200, 429, 429]);
+    expect(await statuses("gpt-4o-mini", 4)).toEqual([200, 200, 200, 429]);
+    expect(gw.upstream.calls.map(({ model }) => model)).toEqual([
+      "gpt-4o",
+      "gpt-4o",
+      "gpt-4o-mini",
+      "gpt-4o-mini",
+      "gpt-4o-mini",
+    ]);
   });
 });

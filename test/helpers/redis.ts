@@ -114,12 +114,16 @@ export interface RedisSentinel extends AsyncDisposable {
   readonly replica: RedisServer;
   /** Makes the replica the primary, as after an accident. */
   failOver(): Promise<void>;
+  /** Whether the Sentinel tells those who ask that the replica is the primary. */
+  knowsNew(): Promise<boolean>;
+  /** Whether the former primary follows the new one. */
+  hasReplica(): Promise<boolean>;
 }
 
-/** A primary and a replica, watched by one Sentinel. */
-export async function startSentinel(): Promise<RedisSentinel> {
-  const primary = await startRedis();
-  const replica = await startReplica(primary);
+/** A primary and a replica, both with these options, watched by one Sentinel. */
+export async function startSentinel(...options: string[]): Promise<RedisSentinel> {
+  const primary = await startRedis(...options);
+  const replica = await startReplica(primary, ...options);
   const sentinel = await startRedis("--sentinel");
   await sentinel.client.call("SENTINEL", "MONITOR", "quota", "127.0.0.1", String(primary.port), "1");
   for (const [option, value] of [
@@ -145,6 +149,11 @@ export async function startSentinel(): Promise<RedisSentinel> {
       const isPrimary = async () => (await replica.client.info("replication")).includes("role:master");
       await until(() => isPrimary().catch(() => false));
     },
+    async knowsNew() {
+      const address = await sentinel.client.call("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "quota");
+      return String(address) === `127.0.0.1,${replica.port}`;
+    },
+    hasReplica: async () => /slave0:[^\r]*state=online/.test(await replica.client.info("replication")),
     async [Symbol.asyncDispose]() {
       await Promise.all([sentinel, replica, primary].map((server) => server[Symbol.asyncDispose]()));
     },
