@@ -42,7 +42,8 @@ export interface FoundActor {
 
 /** A part of a source's listing. */
 export interface ListedPage {
-  readonly entries: readonly ListedEntry[];
+  /** Read once, one by one: they may be made as they are read. */
+  readonly entries: Iterable<ListedEntry>;
   /** How many actors there will be in all, where the source says. */
   readonly estimatedTotal?: number;
 }

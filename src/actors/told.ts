@@ -26,6 +26,8 @@ export function isPlainId(id: string): boolean {
 /** A name for people: on one line, of bearable length; `otherwise` when there is none. */
 export function toldName(name: unknown, otherwise: string): string {
   if (typeof name !== "string") return otherwise;
+  // Nearly all are: and there are many of them.
+  if (/^[!-~](?:[ -~]{0,198}[!-~])?$/.test(name)) return name;
   const plain = name
     .slice(0, 10 * maxNameLength)
     .replace(/[\p{C}\p{Zl}\p{Zp}]/gu, " ")

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from "node:v8";
 import {
   type Config,
   ConfigError,
@@ -31,6 +32,7 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
     const gather = isWorker() ? { gather: gatherFromWorkers } : {};
     const gateway = await startGateway(config, { log, version: io.version, ...gather });
     const { url, adminUrl } = gateway;
+    keepHeapSmall();
     log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
     return await serve({ gateway, config, load, log, io });
   } catch (error) {
@@ -41,6 +43,14 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   } finally {
     log.flush();
   }
+}
+
+/**
+ * Has garbage collected in full when the heap is half as large again as what was in use the last time. By itself V8 waits for
+ * several times that on a large machine: each sync of a hundred thousand actors then leaves 50 MB behind, up to half a gigabyte.
+ */
+function keepHeapSmall(): void {
+  setFlagsFromString("--heap-growing-percent=50");
 }
 
 async function serve(parts: {

@@ -239,7 +239,8 @@ let ofProcess: Registry | undefined;
 function processMetrics(): Registry {
   if (!ofProcess) {
     ofProcess = new Registry();
-    collectDefaultMetrics({ register: ofProcess });
+    // What the lag is told with in ms: a turn of the event loop may seem so much longer than it was.
+    collectDefaultMetrics({ register: ofProcess, eventLoopMonitoringPrecision: 2 });
   }
   return ofProcess;
 }

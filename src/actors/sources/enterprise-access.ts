@@ -3,16 +3,12 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import {
-  type CodyGatewayAccess,
-  CodyGatewayAccessSchema,
-  type CodyGatewayRateLimit,
-} from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
 import type { Actor, Feature, FeatureAccess, Unit } from "../actor.js";
 import type { Burst } from "../burst.js";
 import type { FoundActor, ListedEntry } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { isPlainId, NonsenseError, toldAccess, toldId, toldName } from "../told.js";
+import { type AccessFields, decodeAccess, type LimitFields } from "./enterprise-decode.js";
 
 /** Wire name of the source. */
 export const enterpriseName = "dotcom-product-subscriptions";
@@ -33,7 +29,7 @@ export interface Reading {
 }
 
 /** The actor of a subscription. Throws `NonsenseError`. */
-export function actorOf(access: CodyGatewayAccess, { burst, now, admits, shared }: Reading): FoundActor {
+export function actorOf(access: AccessFields, { burst, now, admits, shared }: Reading): FoundActor {
   const id = toldId(withoutPrefix(access.subscriptionId));
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const limits = `${limitText(chat)} ${limitText(code)} ${limitText(embeddings)}`;
@@ -50,7 +46,7 @@ export function actorOf(access: CodyGatewayAccess, { burst, now, admits, shared 
   return { actor, tokens: tokensOf(access) };
 }
 
-function featuresOf(access: CodyGatewayAccess, burst: Burst): Actor["features"] {
+function featuresOf(access: AccessFields, burst: Burst): Actor["features"] {
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const given: [Feature, FeatureAccess | undefined][] = [
     ["chat_completions", accessOf("the chat limit", chat, "requests", burst)],
@@ -61,7 +57,7 @@ function featuresOf(access: CodyGatewayAccess, burst: Burst): Actor["features"] 
 }
 
 /** The same for limits that say the same. */
-function limitText(limit: CodyGatewayRateLimit | undefined): string {
+function limitText(limit: LimitFields | undefined): string {
   return limit ? `${limit.limit}/${limit.intervalDuration?.seconds}.${limit.intervalDuration?.nanos}` : "-";
 }
 
@@ -69,7 +65,7 @@ function limitText(limit: CodyGatewayRateLimit | undefined): string {
 export function entryOf(bytes: Uint8Array, reading: Reading): ListedEntry {
   let id: string | undefined;
   try {
-    const access = fromBinary(CodyGatewayAccessSchema, bytes);
+    const access = decodeAccess(bytes);
     id = withoutPrefix(access.subscriptionId);
     return { kind: "actor", ...actorOf(access, reading) };
   } catch (error) {
@@ -79,19 +75,14 @@ export function entryOf(bytes: Uint8Array, reading: Reading): ListedEntry {
   }
 }
 
-function accessOf(
-  field: string,
-  limit: CodyGatewayRateLimit | undefined,
-  unit: Unit,
-  burst: Burst,
-): FeatureAccess | undefined {
+function accessOf(field: string, limit: LimitFields | undefined, unit: Unit, burst: Burst): FeatureAccess | undefined {
   if (!limit) return undefined;
   const { seconds = 0n, nanos = 0 } = limit.intervalDuration ?? {};
   const windowMs = Number(seconds) * 1_000 + nanos / 1e6;
   return toldAccess({ field, amount: limit.limit, windowMs, unit, models: ["*"] }, burst);
 }
 
-function tokensOf({ accessTokens }: CodyGatewayAccess): string[] {
+function tokensOf({ accessTokens }: AccessFields): string[] {
   const tokens = accessTokens.map(({ token }) => normaliseToken(token)).filter((token) => token !== "");
   if (tokens.length > maxTokens) throw new NonsenseError(`it has more than ${maxTokens} tokens`);
   if (!tokens.every(isLicenseToken)) throw new NonsenseError("one of its tokens is not one");

@@ -2,11 +2,19 @@
 
 import { Agent as HttpAgent } from "node:http";
 import { Agent as HttpsAgent } from "node:https";
-import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
+import type {
+  DescMessage,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type Empty, EmptySchema } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
-import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
+import { createTransport as createConnectStreams } from "@connectrpc/connect/protocol-connect";
+import { createTransport as createGrpcStreams } from "@connectrpc/connect/protocol-grpc";
+import { createConnectTransport, createGrpcTransport, createNodeHttpClient } from "@connectrpc/connect-node";
 import {
   CodyAccessService,
   type CodyGatewayAccess,
@@ -21,6 +29,7 @@ import { createHttp2Session } from "../../lib/http2-session.js";
 import type { TokenSource } from "../../lib/oauth.js";
 import { untilAborted } from "../../lib/until-aborted.js";
 import { SourceError } from "../source.js";
+import { connectInParts, grpcInParts, maxPartBytes } from "./enterprise-parts.js";
 
 /** What errors call the portal. */
 export const portalService = "Enterprise Portal";
@@ -32,16 +41,22 @@ export interface PortalOptions {
   readonly userAgent: string;
   /** Time for one look-up. Default 5 s. */
   readonly lookupTimeoutMs?: number;
-  /** Time for one page of the listing, or for all of it where the portal does not page. Default 60 s. */
+  /** Time for one page of the listing, or for all of it where the portal does not page, taking it over included. Default 5 min. */
   readonly listTimeoutMs?: number;
 }
 
-/** A page of the listing. Entries are left as bytes: one that cannot be decoded does not take the others with it. */
-export interface PortalPage {
+/** A part of a page of a listing. Entries are left as bytes: one that cannot be decoded does not take the others with it. */
+export interface PortalPart {
   readonly entries: readonly Uint8Array[];
-  /** Undefined: this was the last one. */
+  /** Told in one part of the page, mostly the first; in none of the last page. */
   readonly nextPageToken: string | undefined;
 }
+
+/**
+ * A page as it comes; it is complete when this ends. Undefined when the portal cannot do this. Whoever does not read all of it
+ * aborts the signal.
+ */
+export type PortalPage = Promise<AsyncIterable<PortalPart> | undefined>;
 
 /** Which page of a listing. */
 export interface PageQuery {
@@ -55,29 +70,30 @@ export interface PageQuery {
 export interface PortalClient {
   /** Undefined when there is no such subscription. */
   get(query: GetCodyGatewayAccessRequest["query"], signal: AbortSignal): Promise<CodyGatewayAccess | undefined>;
-  /** Size 0 leaves it to the portal how much it returns. Undefined when the portal cannot do this. */
-  list(page: PageQuery, signal: AbortSignal): Promise<PortalPage | undefined>;
+  /** Size 0 leaves it to the portal how much it returns. */
+  list(page: PageQuery, signal: AbortSignal): PortalPage;
   /** Undefined when there is no such subscription. */
   subscription(id: string, signal: AbortSignal): Promise<EnterpriseSubscription | undefined>;
   /** As `list`: what the subscriptions themselves are. */
-  subscriptions(page: PageQuery, signal: AbortSignal): Promise<PortalPage | undefined>;
+  subscriptions(page: PageQuery, signal: AbortSignal): PortalPage;
   /** As `list`: licenses that are not revoked, newest first, of one subscription or of all. */
-  licenses(page: PageQuery, subscriptionId: string | undefined, signal: AbortSignal): Promise<PortalPage | undefined>;
+  licenses(page: PageQuery, subscriptionId: string | undefined, signal: AbortSignal): PortalPage;
   close(): void;
 }
 
 const maxLookupBytes = 1024 * 1024;
-/** Room for a hundred thousand subscriptions at once. */
-const maxListBytes = 64 * 1024 * 1024;
+/** Room for a million subscriptions at once: they are not held, only read. */
+const maxListBytes = 512 * 1024 * 1024;
 
 const { getCodyGatewayAccess: getMethod, listCodyGatewayAccesses } = CodyAccessService.method;
 const { getEnterpriseSubscription, listEnterpriseSubscriptions, listEnterpriseSubscriptionLicenses } =
   SubscriptionsService.method;
-/** Listings, with everything in them left undecoded. All have the same fields. */
+const inParts = { methodKind: "server_streaming", output: EmptySchema } as const;
+/** Listings in parts, with everything in them left undecoded. All have the same fields. */
 const listMethods = {
-  accesses: { ...listCodyGatewayAccesses, output: EmptySchema },
-  subscriptions: { ...listEnterpriseSubscriptions, output: EmptySchema },
-  licenses: { ...listEnterpriseSubscriptionLicenses, output: EmptySchema },
+  accesses: { ...listCodyGatewayAccesses, ...inParts },
+  subscriptions: { ...listEnterpriseSubscriptions, ...inParts },
+  licenses: { ...listEnterpriseSubscriptionLicenses, ...inParts },
 };
 const listFields = { nextPageToken: 1, entries: 2 };
 
@@ -86,19 +102,19 @@ export function createPortalClient(
   parts: { readonly tokens?: TokenSource | undefined },
   options: PortalOptions,
 ): PortalClient {
-  const { lookupTimeoutMs = 5_000, listTimeoutMs = 60_000 } = options;
+  const { lookupTimeoutMs = 5_000, listTimeoutMs = 300_000 } = options;
   const interceptors = [identify(options.userAgent), ...(parts.tokens ? [authorise(parts.tokens)] : [])];
   const { lookups, listings, close } = connect(options, interceptors);
 
   const limits = { lookup: lookupTimeoutMs, list: listTimeoutMs };
 
   async function listing<Request extends DescMessage>(
-    method: DescMethodUnary<Request, typeof EmptySchema>,
+    method: ListMethod<Request>,
     request: MessageInitShape<Request>,
     signal: AbortSignal,
-  ): Promise<PortalPage | undefined> {
+  ): PortalPage {
     try {
-      return readPage(await call(listings, method, request, { signal, timeoutMs: limits.list }));
+      return readParts(await open(listings, method, request, { signal, timeoutMs: limits.list }), signal);
     } catch (error) {
       if (error instanceof ConnectError && error.code === Code.Unimplemented) return undefined;
       throw plain(error, signal);
@@ -147,29 +163,47 @@ export function createPortalClient(
   };
 }
 
+type ListMethod<Request extends DescMessage> = DescMethodServerStreaming<Request, typeof EmptySchema>;
+
 function toRequest({ size, token }: PageQuery): { pageSize: number; pageToken: string } {
   return { pageSize: size, pageToken: token };
 }
 
 interface Connection {
   readonly lookups: Transport;
+  /** Unary calls are streaming ones here. */
   readonly listings: Transport;
   close(): void;
 }
 
 function connect({ url, protocol }: PortalOptions, interceptors: Interceptor[]): Connection {
   const common = { baseUrl: url, interceptors, acceptCompression: [] };
+  const parts = {
+    ...common,
+    useBinaryFormat: true,
+    sendCompression: null,
+    compressMinBytes: 0,
+    readMaxBytes: maxPartBytes,
+    writeMaxBytes: maxLookupBytes,
+  };
   if (protocol === "connect") {
     const Agent = url.startsWith("https:") ? HttpsAgent : HttpAgent;
     const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-    const transport = (readMaxBytes: number): Transport =>
-      createConnectTransport({ ...common, readMaxBytes, httpVersion: "1.1", nodeOptions: { agent } });
-    return { lookups: transport(maxLookupBytes), listings: transport(maxListBytes), close: () => agent.destroy() };
+    const nodeOptions = { agent };
+    const client = createNodeHttpClient({ httpVersion: "1.1", nodeOptions });
+    return {
+      lookups: createConnectTransport({ ...common, readMaxBytes: maxLookupBytes, httpVersion: "1.1", nodeOptions }),
+      listings: createConnectStreams({ ...parts, httpClient: connectInParts(client, maxListBytes) }),
+      close: () => agent.destroy(),
+    };
   }
   const sessionManager = createHttp2Session(url);
-  const transport = (readMaxBytes: number): Transport =>
-    createGrpcTransport({ ...common, readMaxBytes, sessionManager });
-  return { lookups: transport(maxLookupBytes), listings: transport(maxListBytes), close: sessionManager.close };
+  const client = createNodeHttpClient({ httpVersion: "2", sessionProvider: () => sessionManager });
+  return {
+    lookups: createGrpcTransport({ ...common, readMaxBytes: maxLookupBytes, sessionManager }),
+    listings: createGrpcStreams({ ...parts, httpClient: grpcInParts(client, maxListBytes) }),
+    close: sessionManager.close,
+  };
 }
 
 function identify(userAgent: string): Interceptor {
@@ -195,22 +229,54 @@ function authorise(tokens: TokenSource): Interceptor {
 /** Connections that were closed meanwhile, tokens that were revoked: what a second attempt mends. Calls only read. */
 const passing = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unauthenticated]);
 
+interface CallLimits {
+  readonly signal: AbortSignal;
+  readonly timeoutMs: number;
+}
+
 async function call<Request extends DescMessage, Answer extends DescMessage>(
   transport: Transport,
   method: DescMethodUnary<Request, Answer>,
   request: MessageInitShape<Request>,
-  { signal, timeoutMs }: { readonly signal: AbortSignal; readonly timeoutMs: number },
+  limits: CallLimits,
 ): Promise<MessageShape<Answer>> {
+  return twice(limits, async (timeoutMs) => {
+    return (await transport.unary(method, limits.signal, timeoutMs, undefined, request)).message;
+  });
+}
+
+/** Begins a listing: with its first part there, the call stands. */
+async function open<Request extends DescMessage>(
+  transport: Transport,
+  method: ListMethod<Request>,
+  request: MessageInitShape<Request>,
+  limits: CallLimits,
+): Promise<AsyncIterable<Empty>> {
+  return twice(limits, async (timeoutMs) => {
+    const answer = await transport.stream(method, limits.signal, timeoutMs, undefined, once(request));
+    const parts = answer.message[Symbol.asyncIterator]();
+    const first = await parts.next();
+    return resumed(first, parts);
+  });
+}
+
+async function* once<T>(value: T): AsyncGenerator<T> {
+  yield value;
+}
+
+async function* resumed<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
+  for (let next = first; !next.done; next = await rest.next()) yield next.value;
+}
+
+/** Tries again, once and within the same time, what a second attempt may mend. */
+async function twice<T>({ signal, timeoutMs }: CallLimits, attempt: (timeoutMs: number) => Promise<T>): Promise<T> {
   const deadline = performance.now() + timeoutMs;
-  const attempt = async (): Promise<MessageShape<Answer>> => {
-    const left = Math.max(1, Math.ceil(deadline - performance.now()));
-    return (await transport.unary(method, signal, left, undefined, request)).message;
-  };
+  const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
   try {
-    return await attempt();
+    return await attempt(left());
   } catch (error) {
     if (signal.aborted || !isPassing(error)) throw error;
-    return attempt();
+    return attempt(left());
   }
 }
 
@@ -220,7 +286,15 @@ function isPassing(error: unknown): boolean {
   return passing.has(error.code) || kind === "unreachable" || kind === "broken";
 }
 
-function readPage({ $unknown = [] }: Empty): PortalPage {
+async function* readParts(parts: AsyncIterable<Empty>, signal: AbortSignal): AsyncGenerator<PortalPart> {
+  try {
+    for await (const part of parts) yield readPart(part);
+  } catch (error) {
+    throw plain(error, signal);
+  }
+}
+
+function readPart({ $unknown = [] }: Empty): PortalPart {
   const entries: Uint8Array[] = [];
   let nextPageToken: string | undefined;
   for (const { no, wireType, data } of $unknown) {

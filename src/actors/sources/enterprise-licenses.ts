@@ -34,11 +34,11 @@ export function createDevLicenses(
 
   async function* each<T extends Message>(
     schema: GenMessage<T>,
-    pages: AsyncIterable<{ readonly entries: readonly Uint8Array[] }>,
+    pages: ReturnType<typeof portalPages>,
     signal: AbortSignal,
   ): AsyncGenerator<T> {
     const turns = createTurns();
-    for await (const { entries } of pages) {
+    for await (const entries of pages) {
       for (const bytes of entries) {
         const entry = decoded(schema, bytes);
         if (entry) yield entry;
@@ -51,7 +51,7 @@ export function createDevLicenses(
 
   async function licensed(subscriptionId: string | undefined, signal: AbortSignal): Promise<ReadonlySet<string>> {
     const newest = new Map<string, { readonly createdAt: number; readonly dev: boolean }>();
-    const pages = portalPages((page) => portal.licenses(page, subscriptionId, signal), options.pageSize, signal);
+    const pages = portalPages((page, until) => portal.licenses(page, subscriptionId, until), options.pageSize, signal);
     for await (const license of each(EnterpriseSubscriptionLicenseSchema, pages, signal)) {
       if (!isActive(license, clock.now())) continue;
       const createdAt = createdAtOf(license);
@@ -64,7 +64,7 @@ export function createDevLicenses(
 
   async function internals(signal: AbortSignal): Promise<ReadonlySet<string>> {
     const found = new Set<string>();
-    const pages = portalPages((page) => portal.subscriptions(page, signal), options.pageSize, signal);
+    const pages = portalPages(portal.subscriptions, options.pageSize, signal);
     for await (const { id, instanceType } of each(EnterpriseSubscriptionSchema, pages, signal))
       if (instanceType === EnterpriseSubscriptionInstanceType.INTERNAL) found.add(id);
     return found;

@@ -2,14 +2,19 @@ import type { CodyGatewayAccess } from "../../../gen/enterpriseportal/codyaccess
 import type { Clock } from "../../lib/clock.js";
 import type { TokenSource } from "../../lib/oauth.js";
 import { createShared } from "../../lib/shared.js";
-import { createTurns } from "../../lib/turns.js";
 import type { Actor } from "../actor.js";
 import type { Burst } from "../burst.js";
 import type { FoundActor, ListedEntry, Source } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { NonsenseError } from "../told.js";
 import { actorOf, enterpriseName, entryOf, idPrefix, type Reading } from "./enterprise-access.js";
-import { createPortalClient, type PortalOptions, portalService, trouble } from "./enterprise-client.js";
+import {
+  createPortalClient,
+  type PortalOptions,
+  type PortalPart,
+  portalService,
+  trouble,
+} from "./enterprise-client.js";
 import { createDevLicenses } from "./enterprise-licenses.js";
 import { portalPages } from "./enterprise-pages.js";
 
@@ -61,6 +66,11 @@ export function createEnterpriseSource(
     }
   }
 
+  function* decoded(entries: PortalPart["entries"], admits: Reading["admits"]): Generator<ListedEntry> {
+    const how = { ...reading(), admits };
+    for (const bytes of entries) yield entryOf(bytes, how);
+  }
+
   return {
     name: enterpriseName,
     kind: portalService,
@@ -83,18 +93,11 @@ export function createEnterpriseSource(
     },
 
     async *list(signal) {
-      const turns = createTurns();
       const admits = await licenses?.ofAll(signal);
-      for await (const { entries, whole } of portalPages(portal.list, pageSize, signal)) {
+      for await (const entries of portalPages(portal.list, pageSize, signal)) {
         for (let start = 0; start < entries.length; start += pageSize) {
-          const page: ListedEntry[] = [];
-          for (const bytes of entries.slice(start, start + pageSize)) {
-            page.push(entryOf(bytes, { ...reading(), admits }));
-            const turn = turns.next();
-            if (turn) await turn;
-          }
           signal.throwIfAborted();
-          yield { entries: page, ...(whole && { estimatedTotal: entries.length }) };
+          yield { entries: decoded(entries.slice(start, start + pageSize), admits) };
         }
       }
     },
