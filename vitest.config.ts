@@ -1,7 +1,9 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
-/** Files that start several processes, or that Redis must answer in time: they run one after another, when the rest is done. */
-const alone = ["test/redis/**/*.test.ts", "test/**/redis-{cluster,faults,network,processes}.test.ts"];
+/** Files that start several processes, and wait for them for most of their time: two at a time, when the rest is done. */
+const several = ["test/redis/{canary,decisions,in-flight,killed}.test.ts", "test/**/redis-{cluster,processes}.test.ts"];
+/** Files that say how soon something must happen: one after another, when all else is done. */
+const alone = ["test/redis/{actors,store-away}.test.ts", "test/**/redis-{faults,network}.test.ts"];
 
 export default defineConfig({
   test: {
@@ -18,13 +20,17 @@ export default defineConfig({
         test: {
           name: "suite",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, "test/soak/**", ...alone],
+          exclude: [...configDefaults.exclude, "test/soak/**", ...several, ...alone],
           maxWorkers: 2,
         },
       },
       {
         extends: true,
-        test: { name: "alone", include: alone, maxWorkers: 1, sequence: { groupOrder: 1 } },
+        test: { name: "several", include: several, maxWorkers: 2, sequence: { groupOrder: 1 } },
+      },
+      {
+        extends: true,
+        test: { name: "alone", include: alone, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
   },

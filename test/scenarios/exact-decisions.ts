@@ -56,8 +56,8 @@ export async function exactDecisions(plan: ExactDecisions): Promise<ExactDecisio
   expect(await counted(redis, plan, prefix)).toEqual(new Set([`requests ${limit} 0,in_flight 0 0`]));
   const told = await toldOf(redis, prefix);
   expect(told.size).toBe(actors);
-  for (const [actor, { mostLive, ...rest }] of told) {
-    expect(rest, actor).toEqual({ used: limit, live: 0, most: limit, committed: limit, abandoned: 0 });
+  for (const [actor, { mostLive, givenBack: _, ...rest }] of told) {
+    expect(rest, actor).toEqual({ used: limit, live: 0, most: limit, committed: limit });
     expect(mostLive, actor).toBeLessThanOrEqual(inFlight);
   }
 
@@ -92,8 +92,9 @@ interface Told {
   live: number;
   most: number;
   mostLive: number;
+  /** Settled as used, and given back, by whoever held them or because nobody came. */
   committed: number;
-  abandoned: number;
+  givenBack: number;
 }
 
 /** What the outbox tells of each actor, from its first entry to its last. */
@@ -102,7 +103,7 @@ async function toldOf({ client }: RedisServer, prefix: string): Promise<Readonly
   for (const { outbox } of createQuotaKeys(prefix).shards) {
     for (let from = "-"; ; ) {
       const entries = await client.xrange(outbox, from, "+", "COUNT", 5_000);
-      for (const [, [kind = "", text = ""]] of entries) count(byActor, kind, text);
+      for (const [, fields] of entries) count(byActor, fields);
       const last = entries.at(-1)?.[0];
       if (last === undefined) break;
       from = `(${last}`;
@@ -111,16 +112,19 @@ async function toldOf({ client }: RedisServer, prefix: string): Promise<Readonly
   return byActor;
 }
 
-function count(byActor: Map<string, Told>, kind: string, entry: string): void {
-  const { actor } = JSON.parse(entry) as { actor: string };
-  const told = byActor.get(actor) ?? { used: 0, live: 0, most: 0, mostLive: 0, committed: 0, abandoned: 0 };
+function count(byActor: Map<string, Told>, [kind, text = "", , abandoned = ""]: readonly string[]): void {
+  const { actor } = JSON.parse(kind === "abandoned" ? abandoned : text) as { actor: string };
+  const told = byActor.get(actor) ?? { used: 0, live: 0, most: 0, mostLive: 0, committed: 0, givenBack: 0 };
   byActor.set(actor, told);
-  const begins = kind === "reserved";
-  told.live += begins ? 1 : -1;
-  if (begins) told.used++;
-  else if (kind === "refunded") told.used--;
+  told.live += kind === "reserved" ? 1 : -1;
+  if (kind === "reserved") told.used++;
   else if (kind === "finished") told.committed++;
-  else told.abandoned++;
+  else {
+    // Nobody says that an upstream was reached: what is abandoned is what an answer was lost of.
+    if (kind === "abandoned") expect(text).toBe("0");
+    told.givenBack++;
+    told.used--;
+  }
   told.most = Math.max(told.most, told.used);
   told.mostLive = Math.max(told.mostLive, told.live);
 }
