@@ -62,7 +62,8 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
       return outboxAwayMs;
     });
     busy = false;
-    if (nextInMs !== undefined) passIn(nextInMs);
+    // Who waits does so for a short time only: there is no point in asking ever more rarely.
+    if (nextInMs !== undefined) passIn(drains.any() ? Math.min(nextInMs, options.retryMs) : nextInMs);
   }
 
   function passIn(ms: number): void {
@@ -71,7 +72,9 @@ export function createLane(parts: LaneParts, options: LedgerOptions): Lane {
 
   return {
     wake() {
-      if (closed || busy || sender.failing) return;
+      // A sink that fails is asked again when it is time. Not if what it was to get went to another process meanwhile: then
+      // what comes next is the first that it is asked about.
+      if (closed || busy || (sender.failing && timer !== undefined)) return;
       if (outbox.waiting(key) >= options.batchSize) void pass();
       else passIn(options.batchMs);
     },

@@ -148,6 +148,22 @@ describe("ledger", () => {
     expect(sink.ids()).toEqual(["1", "2"]);
   });
 
+  it("goes on with what comes next when another process took over what a sink did not take", async () => {
+    const sink = makeSink();
+    const outbox = createMemoryOutbox(["fake"], { maxWaiting: 100 });
+    const ledger = createLedger({ outbox, sinks: [sink.sink], log: silentLog, random: () => 1 });
+    sink.state.behaviour = "fail";
+    ledger.emit(makeEvent({ id: "1" }));
+    await vi.advanceTimersByTimeAsync(200);
+    const batch = await outbox.read("fake", 10);
+    await batch?.acknowledge();
+    await vi.advanceTimersByTimeAsync(60_000);
+    sink.state.behaviour = "ok";
+    ledger.emit(makeEvent({ id: "2" }));
+    await vi.advanceTimersByTimeAsync(200);
+    expect(sink.ids()).toEqual(["2"]);
+  });
+
   it("spreads retries: with luck half the wait", async () => {
     const sink = makeSink();
     sink.state.behaviour = "fail";
@@ -277,6 +293,20 @@ describe("ledger", () => {
       await ledger.flush(1_000);
 
       expect(sink.ids()).toEqual(["1", "2", "3", "4", "5"]);
+    });
+
+    it("delivers when a sink comes back in its time, however long it was away", async () => {
+      const sink = makeSink();
+      const { ledger, emit } = makeLedger([sink]);
+      sink.state.behaviour = "fail";
+      emit(1);
+      await vi.advanceTimersByTimeAsync(300_000);
+      const done = ledger.flush(5_000);
+      await vi.advanceTimersByTimeAsync(1_000);
+      sink.state.behaviour = "ok";
+      await vi.advanceTimersByTimeAsync(300);
+      await done;
+      expect(sink.ids()).toEqual(["1"]);
     });
 
     it("gives up after its time when a sink hangs or fails", async () => {
