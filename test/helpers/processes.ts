@@ -80,6 +80,9 @@ export interface FleetOptions {
 
 const main = resolve(import.meta.dirname, "../../dist/src/main.js");
 
+/** Most of a second where nothing else is going on. */
+const startsWithinMs = 120_000;
+
 /** The token of an actor of a fleet. */
 export function tokenOf(actor: string): string {
   return `token-of-the-actor-${actor}`;
@@ -181,7 +184,7 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
       until(async () => {
         if (!isRunning()) throw new Error(`the gateway ended: ${log}`);
         return (await gateway.get("/readyz").catch(() => undefined))?.status === 200;
-      }),
+      }, startsWithinMs),
     chat: (actor, { prompt = "hello", stream = false, signal, requestId } = {}) =>
       call("/openai/v1/chat/completions", {
         method: "POST",
