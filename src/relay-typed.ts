@@ -31,8 +31,10 @@ export interface Charged {
 /** Longest event that is decoded: a picture or a large tool call in one piece. */
 const maxEventBytes = 16 * 1024 * 1024;
 const noBytes = Buffer.alloc(0);
-/** Events that may wait for a slow caller before the upstream is paused. */
-const maxWaiting = 64;
+/** Bytes of events that may wait for a slow caller before the upstream is paused. */
+const maxWaitingBytes = 64 * 1024;
+/** What an event takes beside its text. */
+const eventBytes = 512;
 
 /** One completion, whole. Throws a `GatewayError`. */
 export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ answer: TypedAnswer } & Charged> {
@@ -50,7 +52,7 @@ export async function* relayStream(
   parts: RelayParts,
   call: TypedCall,
 ): AsyncGenerator<{ event: TypedEvent; charged: Charged }> {
-  const queue = createQueue<TypedEvent>(maxWaiting);
+  const queue = createQueue<TypedEvent>(maxWaitingBytes, sizeOf);
   let decoder: TypedDecoder | undefined;
   // `finished` waits for the settlement, whose figures it carries.
   let last: TypedEvent | undefined;
@@ -196,4 +198,16 @@ function refusedBy(provider: Provider, status: number, headers: readonly string[
 function valueOf(headers: readonly string[], name: string): string | undefined {
   const at = headers.findIndex((each, index) => index % 2 === 0 && each === name);
   return at < 0 ? undefined : headers[at + 1];
+}
+
+function sizeOf(event: TypedEvent): number {
+  switch (event.case) {
+    case "textDelta":
+    case "thinkingDelta":
+      return eventBytes + (event.value.text?.length ?? 0);
+    case "toolInputDelta":
+      return eventBytes + (event.value.jsonFragment?.length ?? 0);
+    default:
+      return eventBytes;
+  }
 }

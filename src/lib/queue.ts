@@ -8,9 +8,10 @@ export interface Queue<T> extends AsyncIterable<T> {
   onRoom(resume: () => void): void;
 }
 
-/** A queue that has room for about `max` items; more are kept, but `hasRoom` says to stop. One consumer. */
-export function createQueue<T>(max: number): Queue<T> {
+/** A queue that has room for items of about `max` in all, one each or by `sizeOf`; more are kept, but `hasRoom` says to stop. One consumer. */
+export function createQueue<T>(max: number, sizeOf: (item: T) => number = () => 1): Queue<T> {
   let items: T[] = [];
+  let size = 0;
   let done: { error?: unknown } | undefined;
   let wake: (() => void) | undefined;
   let resume: (() => void) | undefined;
@@ -21,6 +22,7 @@ export function createQueue<T>(max: number): Queue<T> {
   return {
     push(item) {
       items.push(item);
+      size += sizeOf(item);
       notify();
     },
     end() {
@@ -31,7 +33,7 @@ export function createQueue<T>(max: number): Queue<T> {
       done ??= { error };
       notify();
     },
-    hasRoom: () => items.length < max,
+    hasRoom: () => size < max,
     onRoom(callback) {
       if (items.length === 0) callback();
       else resume = callback;
@@ -40,6 +42,7 @@ export function createQueue<T>(max: number): Queue<T> {
       for (;;) {
         const batch = items;
         items = [];
+        size = 0;
         yield* batch;
         if (items.length > 0) continue;
         // What is told may write at once, and register the next one.

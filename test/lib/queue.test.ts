@@ -16,6 +16,17 @@ describe("a queue", () => {
     expect(seen).toEqual(Array.from({ length: 1000 }, (_, i) => i));
   });
 
+  it("has room by the size of what waits, and again once that was taken", async () => {
+    const queue = createQueue<string>(10, ({ length }) => length);
+    queue.push("four");
+    expect(queue.hasRoom()).toBe(true);
+    queue.push("sixteen letters!");
+    expect(queue.hasRoom()).toBe(false);
+    const reader = queue[Symbol.asyncIterator]();
+    await reader.next();
+    expect(queue.hasRoom()).toBe(true);
+  });
+
   it("throws what it failed with, after what came before", async () => {
     const queue = createQueue<string>(4);
     queue.push("a");
