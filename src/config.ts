@@ -1,6 +1,7 @@
 // The gateway's configuration: environment first, a file for what a variable cannot say well.
 
 import { features } from "./actors/actor.js";
+import { alertsOf } from "./config/alerts.js";
 import { backEndNotices, backEndsOf, checkBackEnds } from "./config/back-ends.js";
 import { type EnvironmentReading, readEnvironment } from "./config/environment.js";
 import { readConfigFile } from "./config/file.js";
@@ -40,7 +41,7 @@ export function loadConfig(env: Environment, readFile: ReadFile, clock: Clock = 
     ...checkTogether(reading.values),
     ...file.problems,
   ];
-  const notices = [...reading.notices, ...replaced, ...fileNotices(content)];
+  const notices = [...reading.notices, ...replaced];
   if (problems.length > 0) return { problems, notices };
 
   const config = assemble(reading, content, merged);
@@ -53,7 +54,7 @@ const nothing: FileContent = {
   staticActors: [],
   quotaStoreFailure: {},
   flagging: {},
-  unused: [],
+  alerts: [],
 };
 const noFile = { content: nothing, problems: [] };
 
@@ -126,6 +127,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     maxTokensToSample: values.maxTokensToSample,
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     flagging: flaggingOf(values, file.flagging),
+    alerts: alertsOf(values, file.alerts),
     eventSinks: values.eventSinks,
     events: {
       maxWaiting: values.eventsMaxWaiting,
@@ -140,10 +142,6 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
 
 function eachFeature<T>(value: T): Record<(typeof features)[number], T> {
   return Object.fromEntries(features.map((feature) => [feature, value])) as Record<(typeof features)[number], T>;
-}
-
-function fileNotices({ unused }: FileContent): string[] {
-  return unused.map((section) => `${section} in the configuration file: no effect yet, this is not available`);
 }
 
 /** What an operator should know of a configuration that is right. */
@@ -165,6 +163,8 @@ function openEnds(config: Config): string[] {
   if (config.corsOrigins.length > 0) {
     notices.push("CODY_GATEWAY_CORS_ORIGINS: no effect yet, callers from browsers are not supported");
   }
+  if (config.alerts.some(({ kind, secret }) => kind === "webhook" && secret === undefined))
+    notices.push("notifications: a webhook without secret cannot tell who calls it");
   if (config.eventSinks.length === 0) notices.push("CODY_GATEWAY_EVENTS_SINKS is none: usage is not recorded");
   return notices;
 }

@@ -184,6 +184,10 @@ export interface RefusedLimit {
   readonly unit: string;
   readonly used: number;
   readonly limit: number;
+  /** Length of the window; undefined for requests in flight. */
+  readonly windowMs?: number | undefined;
+  /** Patterns of the models it is for; undefined: all. */
+  readonly models?: readonly string[] | undefined;
 }
 
 /** The actor has used up a limit. At `retryAt` the same request passes. */

@@ -17,6 +17,7 @@ import { connectRedis } from "./lib/redis.js";
 import { createRelayWatch, type RelayWatch } from "./relay-watch.js";
 import { createActivity } from "./usage/activity.js";
 import { createMemoryTotals } from "./usage/memory-totals.js";
+import type { Notifier } from "./usage/notify.js";
 import { createRedisTotals } from "./usage/redis-totals.js";
 import { createUsageTotals, type UsageTotals } from "./usage/totals.js";
 
@@ -34,6 +35,8 @@ export interface AdministrationParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly actors: ActorsOfGateway;
+  /** Undefined: nobody is alerted. */
+  readonly notifier: Notifier | undefined;
   readonly route: Pick<RouteOfRequests, "quota" | "relay" | "flagged">;
 }
 
@@ -41,7 +44,7 @@ export interface AdministrationParts {
 const forgetChannel = "forget";
 
 export function createAdministration(config: Config, parts: AdministrationParts): Administration {
-  const { log, clock, actors, route } = parts;
+  const { log, clock, actors, route, notifier } = parts;
   const { store, directory, sources, syncs, hasher, process } = actors;
   const { quota } = route;
   const { totals, close } = createTotals(config, log);
@@ -63,6 +66,7 @@ export function createAdministration(config: Config, parts: AdministrationParts)
     routes: introspect ? maintenanceRoutes({ introspect, flagged, audit, log }) : [],
     parts: {
       flagged,
+      notifier,
       log,
       roster,
       directory,
@@ -78,9 +82,10 @@ export function createAdministration(config: Config, parts: AdministrationParts)
       isStale: sources.isStale,
       forget: ({ source, id }) => store.publish(forgetChannel, JSON.stringify({ source, id })),
     },
-    watch: createRelayWatch({ activity, totals }),
+    watch: createRelayWatch({ activity, totals, notifier }),
     async close() {
       stopForgetting();
+      await notifier?.close();
       await sams?.close();
       await totals.close();
       await close();

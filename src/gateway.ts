@@ -6,6 +6,7 @@ import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
 import { createActors } from "./gateway-actors.js";
 import { createAdministration } from "./gateway-admin.js";
+import { createAlerts } from "./gateway-alerts.js";
 import { attributionSearch } from "./gateway-back-ends.js";
 import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
@@ -62,7 +63,8 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused, watch });
   const actors = await createActors(config, { log, clock, metrics, readiness, database, version, quota: route.quota });
   const { sources, syncs } = actors;
-  const administration = createAdministration(config, { log, clock, actors, route });
+  const notifier = await createAlerts(config, { log, clock, database, metrics });
+  const administration = createAdministration(config, { log, clock, actors, route, notifier });
   const authenticator = createAuthenticator({ sources });
   const attribution = attributionSearch(config, { version });
   const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration, attribution };

@@ -1,11 +1,14 @@
 // What the route tells of each request to those who look on: the activity as it happens, and the totals by model.
 
+import { QuotaExceededError } from "./errors.js";
 import type { LimitState } from "./quota/quota.js";
 import { tightest } from "./quota/tightest.js";
 import type { RelayEnd, RelayParts, RelayRequest } from "./relay.js";
 import { priceOf } from "./relay-plan.js";
 import type { Activity, ActivityLimit, ActivitySubject } from "./usage/activity.js";
+import type { ReachedLimit } from "./usage/alert.js";
 import type { UsageEvent } from "./usage/event.js";
+import type { Notifier } from "./usage/notify.js";
 import type { UsageTotals, UsageWindow } from "./usage/totals.js";
 
 export interface RelayWatch extends Pick<RelayParts, "admitted"> {
@@ -17,8 +20,10 @@ const dayMs = 86_400_000;
 export function createRelayWatch(parts: {
   readonly activity: Pick<Activity, "tell">;
   readonly totals: Pick<UsageTotals, "add">;
+  /** Undefined: nobody is alerted. */
+  readonly notifier: Pick<Notifier, "observed"> | undefined;
 }): RelayWatch {
-  const { activity, totals } = parts;
+  const { activity, totals, notifier } = parts;
   return {
     admitted(request, plan, limits) {
       activity.tell(() => {
@@ -28,7 +33,8 @@ export function createRelayWatch(parts: {
       });
     },
 
-    ended(event, { request, plan, limits }) {
+    ended(event, { request, plan, limits, failure }) {
+      notifier?.observed(request.actor, reachedLimits(limits, failure));
       activity.tell(() => {
         const told = { ...subjectOf(request, plan?.asked), at: Date.now() };
         if (event.outcome === "refused") return { ...told, kind: "refused", reason: event.reason ?? "INTERNAL" };
@@ -48,6 +54,19 @@ export function createRelayWatch(parts: {
       });
     },
   };
+}
+
+/** The windows that are open; of a request that was refused, the one that refused it. */
+function reachedLimits(limits: readonly LimitState[], failure: unknown): readonly ReachedLimit[] {
+  if (failure instanceof QuotaExceededError) {
+    const { windowMs, models, ...refused } = failure.limit;
+    return windowMs === undefined ? [] : [{ ...refused, windowMs, models, resetAt: failure.retryAt }];
+  }
+  return limits.flatMap(({ feature, unit, limit, used, windowMs, resetAt, models, burst }) =>
+    burst || windowMs === undefined || resetAt === undefined
+      ? []
+      : [{ feature, unit, limit, used, windowMs, resetAt, models }],
+  );
 }
 
 function subjectOf({ id, actor, feature, path }: RelayRequest, model: string | undefined): ActivitySubject {

@@ -149,7 +149,7 @@ describe("loadConfig, environment", () => {
       CODY_GATEWAY_AUTO_FLUSH_STREAMING_RESPONSES: "true",
       CODY_GATEWAY_FIREWORKS_DISABLE_SINGLE_TENANT: "canary",
       CODY_GATEWAY_IDENTIFIERS_TO_LOG_FOR: "canary",
-      CODY_GATEWAY_ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL_FILE: "/run/canary",
+      CODY_GATEWAY_DOTCOM_INTERNAL_MODE_FILE: "/run/canary",
       CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: "canary",
     });
 
@@ -160,7 +160,7 @@ describe("loadConfig, environment", () => {
         "CODY_GATEWAY_ANTROPIC_ACCESS_TOKEN: no effect, there is no such setting (misspelt?)",
       ]),
     );
-    expect(notices.some((notice) => /NOTIFY_SLACK_WEBHOOK_URL_FILE: no effect/.test(notice))).toBe(true);
+    expect(notices.some((notice) => /DOTCOM_INTERNAL_MODE_FILE: no effect/.test(notice))).toBe(true);
     expect(notices.join()).not.toContain("canary");
   });
 

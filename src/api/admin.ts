@@ -5,6 +5,7 @@ import type { Log } from "../lib/log.js";
 import type { Activity } from "../usage/activity.js";
 import { activityHandlers } from "./admin-activity.js";
 import { type ActorAdminParts, actorHandlers } from "./admin-actors.js";
+import { type AlertAdminParts, alertHandlers } from "./admin-alerts.js";
 import { auditHandlers, createAudited } from "./admin-audit.js";
 import { type ExplainAdminParts, explainHandlers } from "./admin-explain.js";
 import { type FlaggedAdminParts, flaggedHandlers } from "./admin-flagged.js";
@@ -18,6 +19,7 @@ export type AdminHandlers = ServiceImpl<typeof ActorAdminService>;
 /** What administration is about. */
 export type AdminParts = { readonly audit: AuditLog; readonly activity: Activity; readonly log: Log } & Omit<
   ActorAdminParts &
+    AlertAdminParts &
     ExplainAdminParts &
     FlaggedAdminParts &
     OverrideAdminParts &
@@ -39,6 +41,7 @@ export function admin(parts: AdminParts): AdminHandlers {
     ...usageHandlers(withAudit),
     ...explainHandlers(parts),
     ...flaggedHandlers(withAudit),
+    ...alertHandlers(withAudit),
     ...activityHandlers(parts),
     ...auditHandlers(parts),
   };

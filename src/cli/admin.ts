@@ -2,6 +2,7 @@
 
 import { listAudit, watchActivity } from "./admin-activity.js";
 import { listActors, refreshActor, showActor } from "./admin-actors.js";
+import { alerts } from "./admin-alerts.js";
 import { refuseCall } from "./admin-client.js";
 import { explain } from "./admin-explain.js";
 import { flagged } from "./admin-flagged.js";
@@ -25,6 +26,7 @@ const commands: Readonly<Record<string, Command>> = {
   override: overrides,
   revoke,
   flagged,
+  alerts,
   audit: listAudit,
   watch: watchActivity,
 };

@@ -24,6 +24,7 @@ const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["admin override [source/id] [access|limits|models ...]", "Show, set or (--clear) remove overrides."],
   ["admin revoke <token> [--expires 30d] [--lift]", "Refuse a token everywhere, or (--lift) no longer."],
   ["admin flagged [key --reason why] [--actor source/id] [--blocked]", "List flagged requests, or read a prompt."],
+  ["admin alerts test --reason why", "Send a test alert to everybody who is to be alerted."],
   ["admin audit [--admin a] [--rpc r] [--since 24h]", "Show who changed what."],
   ["admin watch [source/id] [--source s] [--feature f]", "Show decisions and finished requests as they happen."],
   ["version [--json]", "Print the version."],

@@ -6,12 +6,13 @@ import { type Actor, type Feature, type FeatureAccess, features, type Limit } fr
 import type { StaticActor } from "../actors/sources/static.js";
 import { minTokenLength } from "../actors/token.js";
 import type { UpstreamKey } from "../upstream/keys.js";
+import { notification } from "./alerts.js";
 import { type FlaggingFile, flaggingSection } from "./flagging.js";
 import * as as from "./schemas.js";
 import type { SecretReader } from "./secrets.js";
 import { vendors } from "./settings.js";
 import { strict } from "./strict.js";
-import { type ModelConfig, type StoreFailure, type UpstreamConfig, upstreamKinds } from "./types.js";
+import { type AlertConfig, type ModelConfig, type StoreFailure, type UpstreamConfig, upstreamKinds } from "./types.js";
 
 /** A file that is right. */
 export interface FileContent {
@@ -20,8 +21,7 @@ export interface FileContent {
   readonly staticActors: readonly StaticActor[];
   readonly quotaStoreFailure: Readonly<Partial<Record<Feature, StoreFailure>>>;
   readonly flagging: FlaggingFile;
-  /** Sections that are accepted and have no effect yet. */
-  readonly unused: readonly string[];
+  readonly alerts: readonly AlertConfig[];
 }
 
 /** `secrets` says what the references stand for; `now` is when the actors were confirmed. */
@@ -32,16 +32,15 @@ export function fileSchema(secrets: SecretReader, now: Date) {
     actors: z.array(actor(secrets, now)).default([]),
     quotaStoreFailure: byFeature(as.storeFailure).default({}),
     flagging: flaggingSection.default({}),
-    notifications: z.array(notification).optional(),
-  }).transform(({ providers, models, actors, quotaStoreFailure, flagging, ...rest }): FileContent => {
-    const unused = Object.entries(rest).flatMap(([section, value]) => (value === undefined ? [] : [section]));
+    notifications: z.array(notification(secret(secrets))).default([]),
+  }).transform(({ providers, models, actors, quotaStoreFailure, flagging, notifications }): FileContent => {
     return {
       upstreams: providers,
       models,
       staticActors: actors,
       quotaStoreFailure: defined(quotaStoreFailure),
       flagging,
-      unused,
+      alerts: notifications,
     };
   });
 }
@@ -183,12 +182,6 @@ const model = strict({
       cacheWritePerMillion: prices.cacheWritePerMillion,
     },
   };
-});
-
-const notification = strict({
-  slack: z.string().optional(),
-  webhook: z.string().optional(),
-  thresholds: z.array(z.number().min(1).max(100)).optional(),
 });
 
 const amount = z.number("expected a whole number from 0 to 2^53 - 1").int().min(0);

@@ -1,6 +1,7 @@
 // Every setting once. `--help`, `config show` and docs/configuration.md come from these entries.
 
 import type { z } from "zod";
+import { alerts } from "./alerts.js";
 import { backEnds } from "./back-ends.js";
 import * as sinks from "./event-sinks.js";
 import { flagging } from "./flagging.js";
@@ -265,7 +266,16 @@ const telling = {
 };
 
 /** All settings but the vendors', by the name of their value. */
-export const settings = { ...listening, ...limits, ...actors, ...backEnds, ...upstreams, ...flagging, ...telling };
+export const settings = {
+  ...listening,
+  ...limits,
+  ...actors,
+  ...backEnds,
+  ...upstreams,
+  ...flagging,
+  ...alerts,
+  ...telling,
+};
 
 /** What the settings say. */
 export type SettingValues = {
@@ -283,6 +293,7 @@ export const sections: readonly { readonly title: string; readonly settings: rea
     settings: [...Object.values(vendors).flatMap(Object.values<Setting>), ...Object.values(upstreams)],
   },
   { title: "Checks of prompts", settings: Object.values<Setting>(flagging) },
+  { title: "Alerts", settings: Object.values<Setting>(alerts) },
   { title: "Events and logs", settings: Object.values(telling) },
 ];
 
@@ -336,10 +347,6 @@ export const ignored: readonly Ignored[] = [
   {
     names: [...gateway("TRACE_POLICY", "OTEL_GCP_PROJECT_ID"), "OTEL_*"],
     why: "traces are not exported: their ids are in X-Trace, in the log and in events, and metrics are at /metrics",
-  },
-  {
-    names: gateway("ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL"),
-    why: "notifications are not available yet",
   },
 ];
 

@@ -66,6 +66,7 @@ export interface ShownConfig {
   readonly models: readonly object[];
   readonly actors: readonly object[];
   readonly quotaStoreFailure: object;
+  readonly alerts: readonly object[];
   /** Rules of the checks of prompts, by provider; `*` for all others. */
   readonly flagging: object;
   readonly notices: readonly string[];
@@ -89,6 +90,11 @@ export function showConfig(config: Config, env: Environment, readFile: ReadFile)
       features: actor.features,
     })),
     quotaStoreFailure: config.quotaStoreFailure,
+    alerts: config.alerts.map(({ url, secret, ...rest }) => ({
+      ...rest,
+      url: rest.kind === "slack" ? mask : `${new URL(url).origin}/${mask}`,
+      ...(secret !== undefined && { secret: mask }),
+    })),
     flagging: Object.fromEntries([["*", config.flagging.policy.common ?? "none"], ...config.flagging.policy.upstreams]),
     notices: config.notices,
   };

@@ -78,6 +78,7 @@ export interface Config extends BackEndsConfig {
   readonly starcoder: { readonly enterprisePercent: number; readonly communityPercent: number };
 
   readonly flagging: FlaggingConfig;
+  readonly alerts: readonly AlertConfig[];
 
   /** Where usage events go; empty: nowhere. */
   readonly eventSinks: readonly EventSinkConfig[];
@@ -120,6 +121,19 @@ export interface BackEndsConfig {
         readonly coolDownMs: number;
       }
     | undefined;
+}
+
+/** Who is told when actors have used most of a limit. */
+export interface AlertConfig {
+  readonly kind: "slack" | "webhook";
+  /** Slack's is a secret. */
+  readonly url: string;
+  /** Signs what a webhook is sent; undefined: nothing is signed. */
+  readonly secret: string | undefined;
+  /** Percents. */
+  readonly thresholds: readonly number[];
+  /** Of whose actors. */
+  readonly sources: readonly string[];
 }
 
 /** Checks of prompts, and what is kept of those that are flagged. */

@@ -27,7 +27,16 @@ export interface RedisConnection {
 }
 
 /** What a connection is for; `CLIENT LIST` shows it. */
-export type RedisRole = "quota" | "actors" | "messages" | "outbox" | "events" | "admin" | "totals" | "flagged";
+export type RedisRole =
+  | "quota"
+  | "actors"
+  | "messages"
+  | "outbox"
+  | "events"
+  | "admin"
+  | "totals"
+  | "flagged"
+  | "alerts";
 
 export interface RedisParts {
   readonly log?: Pick<Log, "info" | "warn">;

@@ -41,8 +41,8 @@ export function createReport({ store, clock }: { store: Pick<QuotaStore, "now">;
     },
     refusal(limits, { state, retryAt }) {
       const rule = limits.find(({ key }) => key === state.key) as LimitRule;
-      const { feature, unit, limit } = rule;
-      const refused = { feature, unit, used: state.used, limit };
+      const { feature, unit, limit, windowMs, models } = rule;
+      const refused = { feature, unit, used: state.used, limit, windowMs, models };
       // When a slot frees is anyone's guess; those who wait for one should not all come back together.
       const spreadMs = unit === "in_flight" ? Math.random() * 1_000 : 0;
       const at = new Date(retryAt + aheadMs() + spreadMs);

@@ -89,6 +89,11 @@ export const names = {
     help: "Usage events by sink: delivered, retried after a failure, parked because the sink refuses them, or lost.",
     labels: ["sink", "result"],
   },
+  alerts: {
+    name: `${prefix}alerts_total`,
+    help: "Alerts by channel: sent, retried after a failure, or lost.",
+    labels: ["channel", "result"],
+  },
   refusals: {
     name: `${prefix}server_refusals_total`,
     help: "Requests that the server refused before anything of the gateway saw them.",

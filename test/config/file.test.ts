@@ -199,12 +199,6 @@ actors:
     });
   });
 
-  it("accepts notifications, and says that they have no effect yet", () => {
-    const config = loadFile("notifications: [ { slack: env:X, thresholds: [90] } ]");
-
-    expect(config.notices.filter((notice) => notice.includes("configuration file: no effect yet"))).toHaveLength(1);
-  });
-
   it.each(["", "# nothing\n", "{}", "actors: []"])("takes %j for a file that says nothing", (yaml) => {
     expect(loadFile(yaml)).toMatchObject({ staticActors: [], models: [] });
   });

@@ -117,10 +117,11 @@ describe("showConfig", () => {
     const yaml = `
 providers: [ { name: local, kind: openai-compatible, baseUrl: http://h, models: ["*"], keys: [ { ref: env:KEY } ] } ]
 actors: [ { id: a, tokens: [ { ref: env:TOKEN } ], limits: {} } ]
-notifications: [ { slack: canary } ]`;
+notifications: [ { slack: env:SLACK }, { webhook: env:SLACK, secret: env:KEY } ]`;
     const env: Record<string, string> = {
       CODY_GATEWAY_CONFIG: "/gw",
-      KEY: "canary-key",
+      KEY: "canary-key-of-the-tests",
+      SLACK: "https://hooks/canary",
       TOKEN: "canary-canary-canary",
     };
     const secrets = describeSettings().filter(({ secret }) => secret);
@@ -130,6 +131,7 @@ notifications: [ { slack: canary } ]`;
     env["CODY_GATEWAY_EVENTS_HTTP_HEADERS"] = "authorization: canary";
     env["CODY_GATEWAY_ADMIN_TOKENS"] = `ann:operator:${"ca".repeat(32)}`;
     env["CODY_GATEWAY_FLAGGED_PROMPTS_KEYS"] = `canary:${"ca".repeat(32)}`;
+    env["CODY_GATEWAY_ACTOR_RATE_LIMIT_NOTIFY_SLACK_WEBHOOK_URL"] = "https://hooks/canary";
     env["SAMS_CLIENT_ID"] = "gateway";
     const config = load(env, () => yaml);
 

@@ -1,7 +1,7 @@
 import { createHttpCaller, type HttpAnswer } from "../../lib/http-caller.js";
 import type { UsageEvent } from "../event.js";
 import { EventsRefusedError, type Sink, SinkBusyError } from "../sink.js";
-import { bareUrl, targetKey } from "./target.js";
+import { bareUrl, targetKey } from "../target.js";
 
 export interface HttpSinkOptions {
   /** Sent with every delivery, secrets among them. */

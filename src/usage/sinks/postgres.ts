@@ -1,7 +1,7 @@
 import pg from "pg";
 import { EventsRefusedError, type Sink } from "../sink.js";
+import { targetKey } from "../target.js";
 import { columnsOf, createTable, insertEvents } from "./postgres-table.js";
-import { targetKey } from "./target.js";
 
 export interface PostgresSinkOptions {
   /** Time to connect, and for one statement. Default 5 s and 10 s. */

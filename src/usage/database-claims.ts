@@ -1,0 +1,49 @@
+import type { Clock } from "../lib/clock.js";
+import type { Database } from "../lib/database.js";
+import type { AlertClaims } from "./alert.js";
+import { createMemoryClaims } from "./memory-claims.js";
+
+const versions = [
+  `CREATE TABLE alert_claims (
+    key TEXT PRIMARY KEY, threshold REAL NOT NULL, until INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID`,
+];
+
+interface Row {
+  readonly key: string;
+  readonly threshold: number;
+  readonly until: number;
+}
+
+/** Claims of one process, which a restart finds again. Throws `DatabaseUnusableError`. */
+export async function createDatabaseClaims(parts: {
+  readonly clock: Clock;
+  /** It does not close it. */
+  readonly database: Database;
+}): Promise<AlertClaims> {
+  const { clock, database } = parts;
+  const memory = createMemoryClaims({ clock });
+  await database.migrate("alerts", versions);
+  const rows = await database.read<Row>("SELECT key, threshold, until FROM alert_claims WHERE until > ?", [
+    clock.now(),
+  ]);
+  for (const { key, threshold, until } of rows) await memory.claim(key, threshold, new Date(until));
+  return {
+    async claim(key, threshold, until) {
+      const claimed = await memory.claim(key, threshold, until);
+      if (!claimed) return false;
+      // While the disk takes nothing, alerts go on; a restart may then repeat one.
+      await database
+        .write([
+          { sql: "DELETE FROM alert_claims WHERE until <= ?", params: [clock.now()] },
+          {
+            sql: "INSERT OR REPLACE INTO alert_claims (key, threshold, until) VALUES (?, ?, ?)",
+            params: [key, threshold, until.getTime()],
+          },
+        ])
+        .catch(() => undefined);
+      return true;
+    },
+    close: async () => undefined,
+  };
+}
