@@ -21,7 +21,7 @@ async function reserveAndCommit(
   let next = 0;
   for (const requestId of ids) {
     const actor = actors[next++ % actors.length] as string;
-    const deadlineAt = store.now() + 100;
+    const deadlineAt = store.now() + 60_000;
     const answer = await store.reserve({ requestId, actor, rules, deadlineAt, intent: "" });
     if (answer.kind !== "admitted") throw new Error(`not admitted: ${answer.kind}`);
     await store.commit({ requestId, actor, used: { tokens: 900 }, deadlineAt, outcome: "" });
