@@ -105,6 +105,12 @@ function answerError(call: HttpCall, shape: ErrorShape, told: HttpError): void {
   if (res.headersSent) return breakOff(call.res);
   const type = typeof shape.contentType === "string" ? shape.contentType : shape.contentType(told);
   // A body that was not read to its end would be taken for the next request.
-  const close = call.req.readableEnded || call.req.httpVersionMajor > 1 ? {} : { connection: "close" };
+  const close = call.req.httpVersionMajor === 1 && isUnread(call.req) ? { connection: "close" } : {};
   send(call.res, told.status, { "content-type": type, ...told.headers, ...close }, shape.body(told, call.requestId));
+}
+
+/** Whether there is a body that was not read to its end. */
+function isUnread({ readableEnded, headers }: HttpCall["req"]): boolean {
+  const announced = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
+  return announced && !readableEnded;
 }

@@ -2,11 +2,12 @@
 
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
-import { createAdminClient } from "../../src/client.js";
+import { createAdminClient, createGatewayClient } from "../../src/client.js";
 import { type DemoBackEnds, demoSecrets, startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { userToken } from "../../src/demo/dotcom.js";
 import type { Fault } from "../../src/demo/faults.js";
 import { demoSubscriptions, demoToken, demoUuid } from "../../src/demo/subscriptions.js";
+import { dataDir } from "../helpers/data-dir.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { type TestGateway, type TestGatewayOptions, testGateway } from "../helpers/gateway.js";
 import { recordingLog } from "../helpers/log.js";
@@ -106,6 +107,56 @@ describe("subscriptions of the Enterprise Portal", () => {
     ends.portal.set(demoSubscriptions(3));
     await sync();
     for (const index of [0, 1, 2]) expect((await chat(customer(index))).status).toBe(200);
+  });
+
+  it("have what the portal tells as soon as they ask for it, over HTTP and RPC, but not again within the cool-down", async () => {
+    const clock = fakeClock();
+    const { ends, served, chat, post, sync } = await start(undefined, { clock });
+    await sync();
+    const rpc = createGatewayClient({ baseUrl: served.url, token: customer(0), maxRetries: 0 });
+    const limitOf = async (): Promise<string | null> => (await chat(customer(0))).headers.get("x-ratelimit-limit");
+    ends.portal.set({ id: demoUuid("0"), chat: [20, 86_400] });
+
+    // The sync told of it just now.
+    expect(await post("/v1/limits/refresh", customer(0))).toMatchObject({
+      status: 429,
+      text: expect.stringMatching(/^\{"error":"actor was recently updated - try again in (10m0s|9m\d+s)"/) as string,
+    });
+    await expect(rpc.limits.refreshLimits({})).rejects.toMatchObject({ code: Code.FailedPrecondition });
+    expect(await limitOf()).toBe("500");
+
+    await clock.advanceMs(601_000);
+    expect(await post("/v1/limits/refresh", customer(0))).toMatchObject({ status: 200, text: "" });
+    expect(await limitOf()).toBe("20");
+
+    ends.portal.set({ id: demoUuid("0"), chat: [40, 86_400] });
+    expect((await post("/v1/limits/refresh", customer(0))).status).toBe(429);
+    await clock.advanceMs(601_000);
+    const { features } = await rpc.limits.refreshLimits({});
+    expect(features[0]?.rateLimit?.limit).toBe(40n);
+    expect(await limitOf()).toBe("40");
+  });
+
+  it("keep their tokens when the pepper is another one after a restart", async () => {
+    await using dir = await dataDir();
+    const ends = await startDemoBackEnds();
+    open.push(ends);
+    ends.portal.set(demoSubscriptions(3));
+    const call = ({ url }: TestGateway, path: string, token: string, body?: string) =>
+      fetch(url + path, { method: "POST", headers: { authorization: `Bearer ${token}` }, ...(body && { body }) });
+    const chat = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "hello" }] });
+
+    for (const pepper of ["one pepper, long enough for all", "quite another pepper than that one"]) {
+      const env = { CODY_GATEWAY_DIAGNOSTICS_SECRET: secret, CODY_GATEWAY_DATA_DIR: dir.path };
+      await using served = await testGateway({ env: { ...ends.env, ...env, CODY_GATEWAY_TOKEN_PEPPER: pepper } });
+      expect((await call(served, "/-/actor/sync-all-sources", secret)).status).toBe(200);
+      ends.portal.clear();
+
+      for (const index of [0, 1, 2])
+        expect((await call(served, "/openai/v1/chat/completions", customer(index), chat)).status).toBe(200);
+      // By hashes that the sync made anew, not because each was asked for.
+      expect(ends.portal.calls).toEqual([]);
+    }
   });
 
   it("are nobody's who has no token of theirs, in words that clients know", async () => {

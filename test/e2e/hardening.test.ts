@@ -5,7 +5,7 @@ import { gzipSync } from "node:zlib";
 import { describe, expect, it } from "vitest";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { recordingLog } from "../helpers/log.js";
-import { head, rawRequest } from "../helpers/raw-http.js";
+import { head, rawConnect, rawRequest } from "../helpers/raw-http.js";
 
 const paths = [
   "/codygateway.v1.CompletionsService/Complete",
@@ -21,6 +21,25 @@ const paths = [
 ];
 
 const hosts = ["[", "a:b:c", "", "a b", "http://a", "[::1"];
+
+it("keeps the connection of who is refused, unless a body is still to come", async () => {
+  await using gw = await testGateway();
+  const connection = await rawConnect(gw.gateway.port);
+  const ask = (method: string, more = ""): void =>
+    connection.send(
+      `${method} /v1/limits HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer of-nobody-at-all\r\n${more}\r\n`,
+    );
+
+  for (let round = 0; round < 3; round++) {
+    ask("GET");
+    const reply = await connection.reply();
+    expect(reply?.status).toBe(401);
+    expect(reply?.headers.connection).not.toBe("close");
+  }
+  ask("GET", "Content-Length: 5\r\n");
+  expect(await connection.reply()).toMatchObject({ status: 401, headers: { connection: "close" } });
+  await connection.ended;
+});
 
 describe("malformed requests", () => {
   it("are answered 4xx on every path, and the gateway goes on", async () => {

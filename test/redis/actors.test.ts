@@ -117,22 +117,20 @@ it("looks a token up once, though a thousand requests come together to four gate
   portal.remove(id);
 });
 
-it("refuses tokens that were removed or whose access was switched off within a second of the sync", async () => {
+// How soon that is, is measured by the soak (`test/soak/sync-leader.test.ts`): a busy machine says nothing about it.
+it("refuses tokens everywhere that were removed or whose access was switched off, once a sync has learned it", async () => {
   const [gone, off] = [tokenAt(1), tokenAt(2)];
   expect([await statuses(gone), await statuses(off)].flat().every((status) => status === letIn)).toBe(true);
   portal.remove(demoUuid("1"));
   portal.set([{ id: demoUuid("2"), enabled: false }]);
 
   const { status, text } = await syncNow();
-  const since = performance.now();
   expect(status).toBe(200);
   const lines = text.trimEnd().split("\n");
   expect(JSON.parse(lines.at(-1) ?? "")).toMatchObject({ outcome: "succeeded", changed: 1 });
 
-  await until(async () => (await statuses(off)).every((each) => each === 403), 5_000);
-  await until(async () => (await statuses(gone)).every((each) => each === 401), 5_000);
-  // A busy machine gets more than the second that is promised; the time itself is measured in the soak.
-  expect(performance.now() - since).toBeLessThan(5_000);
+  await until(async () => (await statuses(off)).every((each) => each === 403));
+  await until(async () => (await statuses(gone)).every((each) => each === 401));
   portal.set([{ id: demoUuid("1") }, { id: demoUuid("2") }]);
   await syncNow();
 });

@@ -1,19 +1,26 @@
-// Tens of thousands of actors: what their first sync takes, and what strangers then cost. `npm run test:soak`.
+// A hundred thousand actors: what their first sync takes, and what strangers then cost. `npm run test:soak`, on a machine that
+// has nothing else to do: the goals are for one with two cores.
 
-import { randomBytes } from "node:crypto";
+import { fork } from "node:child_process";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
+import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { request } from "undici";
 import { expect, it } from "vitest";
-import { createDemoPortal } from "../../src/demo/portal.js";
+import { createDemoPortal, type DemoPortal } from "../../src/demo/portal.js";
 import { demoSubscriptions, demoToken, demoUuid } from "../../src/demo/subscriptions.js";
 import { type GatewayProcess, startFleet } from "../helpers/processes.js";
-import { until } from "../helpers/redis.js";
+import { startRedis, until } from "../helpers/redis.js";
+import type { FloodResult, FloodSettings } from "./flood-worker.js";
 
 const count = 100_000;
+const diagnostics = "the-diagnostics-secret";
+const tokenAt = (index: number): string => demoToken(demoUuid(String(index)));
 
 async function memoryMb({ pid }: GatewayProcess, of: "VmRSS" | "VmHWM"): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
-  return Number(new RegExp(`${of}:\\s+(\\d+)`).exec(status)?.[1]) / 1024;
+  return Math.round(Number(new RegExp(`${of}:\\s+(\\d+)`).exec(status)?.[1]) / 1024);
 }
 
 async function statusOf({ url }: GatewayProcess, token: string): Promise<number> {
@@ -22,43 +29,152 @@ async function statusOf({ url }: GatewayProcess, token: string): Promise<number>
   return answer.statusCode;
 }
 
-it("a hundred thousand are synced at once, found without asking again, and not shaken by strangers", async () => {
-  const portal = createDemoPortal({ pages: true });
+async function portalOf(pages: boolean): Promise<DemoPortal> {
+  const portal = createDemoPortal({ pages });
   await portal.listen();
   portal.set(demoSubscriptions(count));
-  await using fleet = await startFleet({
-    actors: { acme: [] },
-    gateways: 0,
-    env: { CODY_GATEWAY_ENTERPRISE_PORTAL_URL: portal.url, CODY_GATEWAY_SOURCES_SYNC_INTERVAL: "60m" },
-  });
+  return portal;
+}
+
+const envFor = (portal: DemoPortal) => ({
+  CODY_GATEWAY_ENTERPRISE_PORTAL_URL: portal.url,
+  CODY_GATEWAY_SOURCES_SYNC_INTERVAL: "60m",
+  CODY_GATEWAY_DIAGNOSTICS_SECRET: diagnostics,
+});
+
+/** Waits until all are known. Returns the longest turn of the event loop meanwhile, ms: each scrape tells of the time since the last. */
+async function untilKnown(gateway: GatewayProcess): Promise<number> {
+  let longestMs = 0;
+  await until(async () => {
+    const seconds = (await gateway.metric("nodejs_eventloop_lag_max_seconds")) ?? 0;
+    longestMs = Math.max(longestMs, seconds * 1_000);
+    return (await gateway.metric("cody_gateway_actors_known")) === count;
+  }, 120_000);
+  return longestMs;
+}
+
+async function syncNow({ url }: GatewayProcess): Promise<void> {
+  const headers = { authorization: `Bearer ${diagnostics}` };
+  const answer = await request(`${url}/-/actor/sync-all-sources`, { method: "POST", headers });
+  expect(await answer.body.text()).toContain('"outcome":"succeeded"');
+}
+
+it.each([
+  ["page by page", true],
+  ["all at once", false],
+])("are synced %s within ten seconds, in 300 MB, and hold nothing up", async (_, pages) => {
+  const portal = await portalOf(pages);
+  await using fleet = await startFleet({ actors: { acme: [] }, gateways: 0, env: envFor(portal) });
   const startedAt = performance.now();
   const gateway = await fleet.start();
-  await until(async () => (await gateway.metric("cody_gateway_actors_known")) === count, 60_000);
+  const longestTurnMs = await untilKnown(gateway);
   const syncedMs = performance.now() - startedAt;
-  const lag = await gateway.metric("nodejs_eventloop_lag_max_seconds");
-  const synced = { rss: await memoryMb(gateway, "VmRSS"), peak: await memoryMb(gateway, "VmHWM") };
+  const peaks = [await memoryMb(gateway, "VmHWM")];
+  const resident = [await memoryMb(gateway, "VmRSS")];
+  for (let round = 0; round < 4; round++) {
+    await syncNow(gateway);
+    peaks.push(await memoryMb(gateway, "VmHWM"));
+    resident.push(await memoryMb(gateway, "VmRSS"));
+  }
+  console.log({ pages, syncedMs, longestTurnMs, peaks, resident });
 
   portal.clear();
-  for (let index = 0; index < count; index += 997)
-    expect(await statusOf(gateway, demoToken(demoUuid(String(index))))).toBe(200);
+  for (let index = 0; index < count; index += 997) expect(await statusOf(gateway, tokenAt(index))).toBe(200);
   expect(portal.calls).toEqual([]);
+  expect(Math.max(...peaks)).toBeLessThan(300);
+  expect(syncedMs).toBeLessThan(10_000);
+  // The metric is up to 2 ms above what it was.
+  expect(longestTurnMs).toBeLessThan(22);
+  await portal.close();
+});
 
-  // Strangers for half a minute, as fast as this process can ask.
-  const end = performance.now() + 30_000;
-  const seen = new Map<number, number>();
-  const ask = async (): Promise<void> => {
-    while (performance.now() < end) {
-      const status = await statusOf(gateway, `slk_${randomBytes(32).toString("hex")}`);
-      seen.set(status, (seen.get(status) ?? 0) + 1);
-    }
-  };
-  await Promise.all(Array.from({ length: 64 }, ask));
+it("are listed once for four processes on Redis, and not again for their restart, each in 300 MB", async () => {
+  await using redis = await startRedis();
+  const portal = await portalOf(true);
+  const first = (): number =>
+    portal.calls.filter(({ request: asked }) => "pageToken" in asked && !asked.pageToken).length;
+  await using fleet = await startFleet({
+    redis: redis.endpoint,
+    actors: { acme: [] },
+    gateways: 0,
+    env: envFor(portal),
+  });
+  const four = (): Promise<GatewayProcess[]> => Promise.all(Array.from({ length: 4 }, () => fleet.start()));
+
+  for (const listings of [1, 1, 1]) {
+    const startedAt = performance.now();
+    const gateways = await four();
+    const turns = await Promise.all(gateways.map(untilKnown));
+    const tookMs = performance.now() - startedAt;
+    const peaks = await Promise.all(gateways.map((gateway) => memoryMb(gateway, "VmHWM")));
+    console.log({ tookMs, turns, peaks, listings: first() });
+    expect(first()).toBe(listings);
+    expect(Math.max(...peaks)).toBeLessThan(300);
+    // The sync has to be over, or the next four go on with it.
+    await until(async () => {
+      const done = await Promise.all(gateways.map((each) => each.metric("cody_gateway_source_sync_age_seconds")));
+      return done.every((age) => age !== undefined);
+    }, 60_000);
+    await Promise.all(gateways.map((gateway) => gateway[Symbol.asyncDispose]()));
+  }
+  await portal.close();
+});
+
+/** Requests with these tokens, or with none but made-up ones. */
+async function flood(gateway: GatewayProcess, forMs: number, tokens: readonly string[] = []): Promise<FloodResult> {
+  const settings: FloodSettings = { port: gateway.port, forMs, sockets: 16, depth: 8, tokens };
+  const worker = fileURLToPath(new URL("flood-worker.ts", import.meta.url));
+  const child = fork(worker, [JSON.stringify(settings)], { execArgv: ["--import", "tsx"] });
+  const [result] = (await once(child, "message")) as [FloodResult];
+  return result;
+}
+
+/** Times of known actors' requests, one after another, until `work` is done: ms, median and 99th percentile. */
+async function latencyDuring(gateway: GatewayProcess, work: Promise<unknown>): Promise<{ p50: number; p99: number }> {
+  let over = false;
+  void work.then(() => (over = true));
+  const times: number[] = [];
+  for (let index = 0; !over; index = (index + 991) % count) {
+    const since = performance.now();
+    expect(await statusOf(gateway, tokenAt(index))).toBe(200);
+    times.push(performance.now() - since);
+    await sleep(10);
+  }
+  const sorted = times.toSorted((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.floor(sorted.length * share)] ?? Number.NaN;
+  return { p50: at(0.5), p99: at(0.99) };
+}
+
+it("are not shaken by a flood of strangers", async () => {
+  const portal = await portalOf(true);
+  await using fleet = await startFleet({ actors: { acme: [] }, gateways: 0, env: envFor(portal) });
+  const gateway = await fleet.start();
+  await untilKnown(gateway);
+  const alone = await latencyDuring(gateway, sleep(5_000));
+
+  // As many requests at a time, of actors that are known: what the load itself does to others.
+  const known = Array.from({ length: 1_000 }, (_, index) => tokenAt(index * 97));
+  const served = flood(gateway, 15_000, known);
+  const besideKnown = await latencyDuring(gateway, served);
+
+  // The first of it takes memory once, as any load does.
+  await flood(gateway, 5_000);
+  const before = await memoryMb(gateway, "VmRSS");
+  portal.clear();
+  const strangers = flood(gateway, 60_000);
+  const besideStrangers = await latencyDuring(gateway, strangers);
   const after = await memoryMb(gateway, "VmRSS");
-  console.log({ syncedMs, lag, synced, after, seen, lookups: portal.calls.length });
+  const seen = await strangers;
+  const perSecond = (result: FloodResult, seconds: number): number =>
+    Math.round(Object.values(result).reduce((sum, each) => sum + each, 0) / seconds);
+  const rates = { known: perSecond(await served, 15), strangers: perSecond(seen, 60) };
+  console.log({ seen, rates, lookups: portal.calls.length, alone, besideKnown, besideStrangers, before, after });
 
-  expect([...seen.keys()].toSorted((a, b) => a - b)).toEqual([401, 503]);
+  expect(Object.keys(seen).toSorted()).toEqual(["401", "503"]);
   // At most 10 a second, over all the time, the first second's burst included.
-  expect(portal.calls.length).toBeLessThanOrEqual(320);
-  expect(after - synced.peak).toBeLessThan(64);
+  expect(portal.calls.length).toBeLessThanOrEqual(610);
+  expect(after - before).toBeLessThan(48);
+  expect(besideStrangers.p50).toBeLessThan(2 * besideKnown.p50);
+  expect(besideStrangers.p99).toBeLessThan(2 * besideKnown.p99);
   await portal.close();
 });
