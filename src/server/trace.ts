@@ -10,8 +10,9 @@ export interface Trace {
   readonly spanId: string;
 }
 
-// Later versions may have more behind a further dash; what this one knows of them stays the same.
-const form = /^(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:$|(?=(-)))/;
+const today = /^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/;
+// Later versions may have more behind a further dash; what this one knows of them stays the same. 00 is above, ff is none.
+const later = /^(?!00|ff)[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(?:-|$)/;
 
 /** The trace that `traceparent` names, or a new one where there is none in it that can be read. */
 export function traceOf(traceparent: string | string[] | undefined): Trace {
@@ -21,10 +22,13 @@ export function traceOf(traceparent: string | string[] | undefined): Trace {
 }
 
 function named(traceparent: string): string | undefined {
-  const [, version, traceId, more] = form.exec(traceparent) ?? [];
-  return version === "00" && more !== undefined ? undefined : traceId;
+  if (!today.test(traceparent) && !later.test(traceparent)) return undefined;
+  const traceId = traceparent.slice(3, 35);
+  return traceId === noTrace || traceparent.startsWith(noParent, 36) ? undefined : traceId;
 }
 
+const noTrace = "0".repeat(32);
+const noParent = "0".repeat(16);
 const traceDigits = 32;
 const digits = traceDigits + 16;
 // Random bytes cost little by the thousand, and much by the dozen.

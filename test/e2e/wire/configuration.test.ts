@@ -222,6 +222,18 @@ describe("10 the existing gateway's environment alone", () => {
     expect((await ask("fireworks", {})).error).toContain("allowed: [fireworks/starcoder]");
   });
 
+  it("1.10 /-/healthz is 500 and says what is missing while Redis is away, and ok again after", async () => {
+    const health = () => get("/-/healthz", "secret-of-the-diagnostics");
+    redis.freeze();
+    try {
+      await until(async () => (await health())[0] === 500);
+      expect((await health())[1]).toMatch(/^healthz: \S/);
+    } finally {
+      redis.thaw();
+    }
+    await until(async () => (await health())[0] === 200);
+  });
+
   it("10 says at start what has no effect, and why", () => {
     const notices = log.split("\n").filter((line) => line.includes('"msg":"configuration"'));
     expect(notices.join("\n")).toMatch(/CODY_GATEWAY_AUTO_FLUSH_STREAMING_RESPONSES: no effect, streams are always/);
