@@ -61,7 +61,7 @@ function planNative(planner: Planner, request: RelayRequest, ask: NativeAsk, all
   const found = catalogue.resolve({ model: asked.model, upstream, allowed, languageId: asked.languageId });
   const { route } = found;
   // Vectors of different models cannot be compared: none stands in for another.
-  const others = embeds ? [] : found.others.filter((other) => alikeApi(planner, provider, api, other));
+  const others = embeds ? [] : alike(planner, provider, api, found.others);
   return nativeTo({ request, ask, route, others, provider, api, asked: asked.model, stream: asked.stream });
 }
 
@@ -76,6 +76,11 @@ function nativeTo({ ask, ...to }: NativeTo): Plan {
   const unasked = api.unasked?.(ask.body);
   const batch = api.feature === "embeddings" ? batchOf(api, scanned(ask.body, body), undefined) : undefined;
   return plan({ ...to, at: ask.called?.at, body, batch, unasked, given: ask.body, headers: ask.headers });
+}
+
+/** Those of the routes whose upstream takes the body as it is. */
+function alike(planner: Planner, provider: Provider, api: Api, routes: readonly Route[]): readonly Route[] {
+  return routes.length === 0 ? routes : routes.filter((route) => alikeApi(planner, provider, api, route));
 }
 
 /** The API of the route's upstream that takes the same bodies and answers alike; undefined: it speaks another language. */

@@ -171,13 +171,14 @@ describe("a connection that cannot be made", () => {
     const asks = 60;
     const before = raws["broken"]?.connections ?? 0;
     for (let asked = 0; asked < asks; asked++) {
-      const answer = await ask("no-tls/demo");
-      expect([502, 503]).toContain(answer.status);
+      // Each has a name of its own, so that no model becomes unavailable before the budget counts.
+      const answer = await ask(`no-tls/demo-${asked}`);
+      expect(answer.status).toBe(502);
       expect(await answer.text()).not.toMatch(/127\.0\.0\.1|ECONN|TLS|socket/);
     }
     const made = (raws["broken"]?.connections ?? 0) - before;
-    expect(made).toBeGreaterThan(10);
-    expect(made).toBeLessThanOrEqual(asks * 1.1 + 3);
+    expect(made).toBeGreaterThan(asks);
+    expect(made).toBeLessThanOrEqual(asks * 1.1 + 6);
     expect(gw.events.every(({ charged }) => !charged)).toBe(true);
   });
 });
