@@ -47,7 +47,14 @@ export function planEmbed(
   return {
     // Vectors of different models cannot be compared: none stands in for another.
     others: [],
-    ...{ route, provider, api, body, batch, asked: ask.model, stream: false, headers: {} },
+    route,
+    provider,
+    api,
+    body,
+    batch,
+    asked: ask.model,
+    stream: false,
+    headers: {},
     ...(given && { given }),
     at: undefined,
     unasked: undefined,

@@ -111,7 +111,7 @@ function provider(read: SecretReader) {
     name,
     kind: z.enum(upstreamKinds),
     baseUrl: as.baseUrl.optional(),
-    keys: z.array(key(read)).default([]),
+    keys: z.array(upstreamKey(read)).default([]),
     models: patterns.optional(),
     embeddings: embeddings.default({}),
     headers: headers.default({}),
@@ -134,7 +134,7 @@ function provider(read: SecretReader) {
 }
 
 /** The reference is no secret: operators know the key by it. */
-function key(read: SecretReader) {
+function upstreamKey(read: SecretReader) {
   return strict({ ref: z.string("expected a reference, env:NAME or file:/path"), weight }).transform(
     ({ ref, weight: share }, context): UpstreamKey => {
       const found = secret(read).pipe(as.headerSecret).safeParse(ref);

@@ -64,8 +64,7 @@ function build(phrases: readonly string[]): Automaton {
     let state = 0;
     for (const unit of unitsOf(phrase)) {
       const cell = state + (classOf[unit] as number);
-      table[cell] ||= made++ * classes;
-      state = table[cell] as number;
+      state = table[cell] ||= made++ * classes;
     }
     found[state / classes] ||= index + 1;
   }

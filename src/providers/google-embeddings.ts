@@ -93,8 +93,8 @@ function readVectors(body: Buffer, inputs: number): NativeVectors {
     if (key !== "embeddings") return cursor.value();
     walkArray(cursor, (index) => {
       vectors[index] = undefined;
-      walkObject(cursor, (member) => {
-        if (member === "values") vectors[index] = numbersAt(cursor);
+      walkObject(cursor, (name) => {
+        if (name === "values") vectors[index] = numbersAt(cursor);
         else cursor.value();
       });
     });

@@ -51,9 +51,9 @@ function readVectors(body: Buffer, inputs: number): NativeVectors {
   walkObject(cursor, (key) => {
     if (key !== "outputs") return cursor.value();
     walkArray(cursor, (index) => {
-      walkObject(cursor, (member) => {
-        if (index === 0 && member === "data") data = numbersAt(cursor);
-        else if (index === 0 && member === "shape") shape = JSON.parse(valueAt(cursor).toString("utf8"));
+      walkObject(cursor, (name) => {
+        if (index === 0 && name === "data") data = numbersAt(cursor);
+        else if (index === 0 && name === "shape") shape = JSON.parse(valueAt(cursor).toString("utf8"));
         else cursor.value();
       });
     });

@@ -32,8 +32,10 @@ function readable(value: unknown): string {
 /** What is given to tools and comes from them, where it has a form of its own. */
 const calls = new Set(["input", "functionCall", "functionResponse", "function_call", "function_response"]);
 
-const wordless = new Set([
-  ...["type", "role", "id", "call_id", "tool_use_id", "tool_call_id", "item_id", "status", "detail", "cache_control"],
-  ...["media_type", "mimeType", "mime_type", "format", "url", "image_url", "file_url", "fileUri", "file_uri"],
-  ...["file_id", "file_data", "signature", "thoughtSignature", "thought_signature", "encrypted_content"],
-]);
+const wordless = new Set(
+  [
+    ["type", "role", "id", "call_id", "tool_use_id", "tool_call_id", "item_id", "status", "detail", "cache_control"],
+    ["media_type", "mimeType", "mime_type", "format", "url", "image_url", "file_url", "fileUri", "file_uri"],
+    ["file_id", "file_data", "signature", "thoughtSignature", "thought_signature", "encrypted_content"],
+  ].flat(),
+);

@@ -198,8 +198,10 @@ async function callOne({ upstreams }: BatchParts, request: UpstreamRequest, opti
 /** The sum of what the calls report, counted here where one of them does not. */
 async function usageOf({ tokenizer }: BatchParts, batch: Batch, calls: readonly Called[]): Promise<Usage> {
   const counts = calls.map(({ exchange }) => exchange.usage.inputTokens);
-  const reported = counts.every((count) => count !== undefined);
-  const inputTokens = reported ? counts.reduce((sum, count) => sum + count, 0) : await count(tokenizer, batch.texts());
+  const reported = counts.every((tokens) => tokens !== undefined);
+  const inputTokens = reported
+    ? counts.reduce((sum, tokens) => sum + tokens, 0)
+    : await count(tokenizer, batch.texts());
   return { inputTokens, outputTokens: 0 };
 }
 

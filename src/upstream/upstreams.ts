@@ -98,8 +98,8 @@ function connect(target: UpstreamTarget, observer: UpstreamObserver, userAgent: 
     maxHeaderSize: 16 * 1024,
     connect: { timeout: target.timeouts.connectMs },
   });
-  const { name, keys, provider } = target;
-  const health = createHealth({ name, keys, defaultRestSeconds: provider.retryAfterSeconds, observer });
+  const { keys, provider } = target;
+  const health = createHealth({ name: target.name, keys, defaultRestSeconds: provider.retryAfterSeconds, observer });
   // Identity, so that usage can be read as the answer passes.
   const common = { "user-agent": userAgent, "accept-encoding": "identity", "content-type": "application/json" };
   // What is the same for every request of an API, laid out once: names and values in turn, as undici takes them.

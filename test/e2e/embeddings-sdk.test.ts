@@ -39,7 +39,6 @@ beforeEach(() => gw.reset());
 
 const model = "text-embedding-3-small";
 const texts = (count: number): string[] => Array.from({ length: count }, (_, index) => `text number ${index}`);
-const sent = <T>(call: { readonly json: unknown } | undefined): T => call?.json as T;
 
 /** What was charged of the actor's limit so far. */
 async function used(): Promise<number> {
@@ -56,7 +55,7 @@ describe("openai SDK", () => {
     expect(floats.data.map(({ embedding }) => embedding.length)).toEqual([1536, 1536]);
     const exact = floats.data.map(({ embedding }) => [...Float32Array.from(embedding)]);
     expect(packed.data.map(({ embedding }) => embedding)).toEqual(exact);
-    expect(gw.upstream.calls.map((call) => sent<{ encoding_format: string }>(call).encoding_format)).toEqual([
+    expect(gw.upstream.calls.map((call) => (call.json as { encoding_format: string }).encoding_format)).toEqual([
       "float",
       "base64",
     ]);
@@ -76,7 +75,7 @@ describe("openai SDK", () => {
     const input = texts(1_100);
     const many = await openai.embeddings.create({ model, input, dimensions: 4, encoding_format: "float" });
 
-    const sizes = gw.upstream.calls.map((call) => sent<{ input: string[] }>(call).input.length);
+    const sizes = gw.upstream.calls.map((call) => (call.json as { input: string[] }).input.length);
     expect(sizes.toSorted((a, b) => b - a)).toEqual([512, 512, 76]);
     expect(many.data.map(({ index }) => index)).toEqual(input.map((_, index) => index));
     for (const index of [0, 511, 512, 1_023, 1_024, 1_099]) {
@@ -96,7 +95,7 @@ describe("openai SDK", () => {
   it("embeds texts that were cut into tokens", async () => {
     const answer = await openai.embeddings.create({ model, input: [[1, 2, 3], [4]], dimensions: 4 });
     expect(answer.data).toHaveLength(2);
-    expect(sent<object>(gw.upstream.calls[0])).toMatchObject({ input: [[1, 2, 3], [4]], dimensions: 4 });
+    expect(gw.upstream.calls[0]?.json as object).toMatchObject({ input: [[1, 2, 3], [4]], dimensions: 4 });
   });
 
   it("is told of the upstream's refusal in its own words, and is not charged", async () => {
@@ -112,7 +111,7 @@ describe("openai SDK", () => {
     const before = await used();
     gw.upstream.script(
       (call) =>
-        sent<{ input: string[] }>(call).input.includes("text number 600") ? { status: 500 } : { stallAfter: 0 },
+        (call.json as { input: string[] }).input.includes("text number 600") ? { status: 500 } : { stallAfter: 0 },
       3,
     );
     await expect(openai.embeddings.create({ model, input: texts(1_100), dimensions: 4 })).rejects.toBeInstanceOf(
@@ -159,7 +158,7 @@ describe("@google/genai SDK", () => {
       config: { outputDimensionality: 8, taskType: "RETRIEVAL_QUERY" },
     });
     expect(several.embeddings?.map(({ values }) => values?.length)).toEqual([8, 8]);
-    expect(sent<{ requests: object[] }>(gw.upstream.calls.at(-1)).requests[1]).toMatchObject({
+    expect((gw.upstream.calls.at(-1)?.json as { requests: object[] }).requests[1]).toMatchObject({
       content: { parts: [{ text: "good night" }] },
       outputDimensionality: 8,
       taskType: "RETRIEVAL_QUERY",
@@ -175,7 +174,7 @@ describe("@google/genai SDK", () => {
     const contents = texts(250);
     const before = await used();
     const many = await google.models.embedContent({ model: gemini, contents, config: { outputDimensionality: 4 } });
-    const sizes = gw.upstream.calls.map((call) => sent<{ requests: object[] }>(call).requests.length);
+    const sizes = gw.upstream.calls.map((call) => (call.json as { requests: object[] }).requests.length);
     expect(sizes.toSorted((a, b) => b - a)).toEqual([100, 100, 50]);
     for (const index of [0, 99, 100, 249]) {
       const one = await google.models.embedContent({
@@ -249,7 +248,7 @@ describe("AI SDK", () => {
     const before = await used();
     const many = await embedMany({ model: provider.embeddingModel("demo-embed"), values: texts(8) });
     expect(many.embeddings).toHaveLength(8);
-    expect(gw.upstream.calls.map((call) => sent<{ input: string[] }>(call).input.length)).toEqual([3, 3, 2]);
+    expect(gw.upstream.calls.map((call) => (call.json as { input: string[] }).input.length)).toEqual([3, 3, 2]);
     const { usage } = await gw.event();
     expect(usage.inputTokens).toBeGreaterThanOrEqual(24);
     expect(many.usage.tokens).toBe(usage.inputTokens);

@@ -57,7 +57,7 @@ async function flag(content = words): Promise<string> {
 }
 
 async function get(path: string, bearer: string | undefined = reviewer) {
-  const headers = bearer === "" ? {} : { authorization: /^Basic /.test(bearer) ? bearer : `Bearer ${bearer}` };
+  const headers = bearer === "" ? {} : { authorization: bearer.startsWith("Basic ") ? bearer : `Bearer ${bearer}` };
   const answer = await fetch(gw.url + path, { headers });
   return { status: answer.status, type: answer.headers.get("content-type"), body: await answer.text() };
 }

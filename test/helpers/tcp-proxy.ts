@@ -68,7 +68,10 @@ export async function startTcpProxy(targetPort: number, onAnswer?: (bytes: Buffe
   function writing(to: Socket): (bytes: Buffer) => void {
     const waiting: Buffer[] = [];
     return (bytes) => {
-      if (delayMs === 0 && waiting.length === 0) return void to.write(bytes);
+      if (delayMs === 0 && waiting.length === 0) {
+        to.write(bytes);
+        return;
+      }
       waiting.push(bytes);
       setTimeout(() => to.write(waiting.shift() as Buffer), delayMs);
     };

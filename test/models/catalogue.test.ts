@@ -97,8 +97,8 @@ describe("resolve", () => {
 
   it("does not change the actor's list", () => {
     const allowed = Object.freeze(["gpt-4", "*"]);
-    catalogue.resolve({ model: "gpt-4", upstream: "openai", allowed }).route;
-    catalogue.resolve({ model: "claude-3-opus", upstream: "anthropic", allowed }).route;
+    catalogue.resolve({ model: "gpt-4", upstream: "openai", allowed });
+    catalogue.resolve({ model: "claude-3-opus", upstream: "anthropic", allowed });
     expect(allowed).toEqual(["gpt-4", "*"]);
   });
 

@@ -243,8 +243,8 @@ describe("what is said of a Redis", () => {
     await using primary = await startDurableRedis();
     await using open = await openStore(primary.endpoint);
     expect(await checkRedis(open.redis, "")).toEqual([]);
-    await using _replica: RedisServer = await startReplica(primary);
-    expect(await checkRedis(open.redis, "")).toEqual([
+    await using replica = await startReplica(primary);
+    expect(await checkRedis(open.redis, ""), replica.endpoint).toEqual([
       expect.stringMatching(new RegExp(`^Redis ${primary.endpoint}: .*set min-replicas-to-write 1 .*a replica`)),
     ]);
     await primary.client.config("SET", "min-replicas-to-write", "1");

@@ -16,6 +16,8 @@ import {
   untilServed,
 } from "../helpers/redis-quota.js";
 
+type Change = (server: RedisServer) => unknown;
+
 const away = { name: "UnavailableError", reason: "QUOTA_STORE_UNAVAILABLE" };
 
 describe.concurrent("a Redis quota store whose server stands still", () => {
@@ -87,7 +89,7 @@ describe.concurrent("a Redis quota store whose server stands still", () => {
   it.each([
     ["stood still", (server: RedisServer) => server.freeze(), (server: RedisServer) => server.thaw()],
     ["was killed", (server: RedisServer) => server.kill(), (server: RedisServer) => server.start()],
-  ])("takes no hold for abandoned that could not be renewed while it %s", async (_, begin, end) => {
+  ])("takes no hold for abandoned that could not be renewed while it %s", async (_, begin: Change, end: Change) => {
     const leaseMs = 4_000;
     await using server = await startDurableRedis();
     const prefix = `${randomUUID()}:`;

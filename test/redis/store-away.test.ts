@@ -173,7 +173,7 @@ async function expectSaid(gateway: GatewayProcess): Promise<void> {
       () => undefined,
       (thrown: unknown) => ConnectError.from(thrown),
     );
-    expect(error?.code, `${call}: ${error}`).toBe(Code.Unavailable);
+    expect(error?.code, `${call.toString()}: ${error}`).toBe(Code.Unavailable);
     expect(error?.findDetails(ErrorInfoSchema)).toMatchObject([{ reason: "QUOTA_STORE_UNAVAILABLE" }]);
     expect(error?.findDetails(RetryInfoSchema)).toMatchObject([{ retryDelay: { seconds: 1n } }]);
   }
