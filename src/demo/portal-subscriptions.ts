@@ -13,7 +13,7 @@ import {
   type ListEnterpriseSubscriptionLicensesRequest,
   type ListEnterpriseSubscriptionsRequest,
   EnterpriseSubscriptionLicenseCondition_Status as Status,
-  SubscriptionsService,
+  type SubscriptionsService,
 } from "../../gen/enterpriseportal/subscriptions/v1/subscriptions_pb.js";
 import { type CutPage, listingOf } from "./portal-pages.js";
 import type { DemoLicense, DemoSubscription } from "./subscriptions.js";

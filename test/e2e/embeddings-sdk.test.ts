@@ -158,7 +158,7 @@ describe("@google/genai SDK", () => {
       config: { outputDimensionality: 8, taskType: "RETRIEVAL_QUERY" },
     });
     expect(several.embeddings?.map(({ values }) => values?.length)).toEqual([8, 8]);
-    expect((gw.upstream.calls.at(-1)?.json as { requests: object[] }).requests[1]).toMatchObject({
+    expect((gw.upstream.calls.at(-1)?.json as { requests: object[] } | undefined)?.requests[1]).toMatchObject({
       content: { parts: [{ text: "good night" }] },
       outputDimensionality: 8,
       taskType: "RETRIEVAL_QUERY",
