@@ -31,7 +31,9 @@ export async function check(
   // As it is sent: what was moved or renamed on the way is looked at where it is then.
   const sent = scanJsonObject(upstream.body);
   const { maxOutputTokens } = api.read(sent, {});
-  const verdict = await look({ models: [asked, route.model], maxOutputTokens, prompt: () => api.prompt(sent) });
+  const numbered = api.numbered?.(sent) ?? false;
+  const models = [asked, route.model];
+  const verdict = await look({ models, maxOutputTokens, numbered, prompt: () => api.prompt(sent) });
   if (!verdict || !prompts || request.feature === "code_completions" || !keepsOf(request.actor)) return verdict;
   const { traceId, feature, actor } = request;
   const { reasons, blocked } = verdict;

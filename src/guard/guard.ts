@@ -12,6 +12,8 @@ export interface Subject {
   /** Names of the model: as the caller wrote it and as the upstream is told. */
   readonly models: readonly string[];
   readonly maxOutputTokens: number | undefined;
+  /** Whether some of the prompt is given in numbers of tokens, which only the model can read. */
+  readonly numbered: boolean;
   /** Called once, and only where it is looked at. */
   prompt(): string;
 }
@@ -118,7 +120,7 @@ function createCheck(rules: GuardRules, parts: CheckParts): Check {
     if (blocking) throw new UnavailableError("OVERLOADED", "too many prompts are being checked", busyRetryMs);
   };
 
-  return async ({ models, maxOutputTokens, prompt }) => {
+  return async ({ models, maxOutputTokens, numbered, prompt }) => {
     const reasons: FlagReason[] = [];
     const refusals: FlagReason[] = [];
     if (models.some(flagsModel)) reasons.push("model_used");
@@ -134,6 +136,7 @@ function createCheck(rules: GuardRules, parts: CheckParts): Check {
     const words = allowed || blocked ? ((await wordsIn(text, parts)) ?? untold()) : undefined;
     if (words && allowed && words.allowed === undefined) reasons.push("unknown_prompt");
     if (words?.blocked !== undefined) refusals.push("blocked_phrase");
+    if (numbered && blocked) refusals.push("unreadable_prompt");
 
     if (reasons.length + refusals.length === 0) return undefined;
     return {

@@ -13,6 +13,7 @@ export const flagReasons = [
   "blocked_model",
   "blocked_max_tokens_to_sample",
   "blocked_prompt_token_count",
+  "unreadable_prompt",
 ] as const;
 
 export type FlagReason = (typeof flagReasons)[number];

@@ -28,6 +28,11 @@ function promptsOf(body: JsonObject): readonly unknown[] {
   return typeof prompt[0] === "number" ? [prompt] : prompt;
 }
 
+/** Whether a prompt is given in tokens. */
+export function hasTokens(body: JsonObject): boolean {
+  return promptsOf(body).some((prompt) => typeof prompt !== "string");
+}
+
 /** The prompts, what follows the gap and what is predicted, a line each. A token stands for a few characters. */
 export function textOfPrompt(body: JsonObject): string {
   const further = ["suffix", "prediction"].flatMap((key) => textsOf(member(body, key)));

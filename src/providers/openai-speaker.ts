@@ -7,7 +7,7 @@ import { createChatDecoder, decodeChat } from "./openai-decode.js";
 import { openaiEmbeddings } from "./openai-embeddings.js";
 import { createChatEncoder, type Dialect } from "./openai-encode.js";
 import { openaiErrorBody, openaiStreamError, readOpenaiError } from "./openai-errors.js";
-import { readPrompt, textOfPrompt } from "./openai-prompt.js";
+import { hasTokens, readPrompt, textOfPrompt } from "./openai-prompt.js";
 import { typedPrompt } from "./openai-prompt-typed.js";
 import { createOpenaiMeter } from "./openai-usage.js";
 import type { Api, Provider } from "./provider.js";
@@ -82,6 +82,7 @@ function completions(own: Speaker): Api {
     takes: (body) => body.has("prompt"),
     read: readPrompt,
     prompt: textOfPrompt,
+    numbered: hasTokens,
     typed: typedPrompt(own.dialect),
   };
 }

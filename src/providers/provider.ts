@@ -107,6 +107,8 @@ export interface Api {
   unasked?(body: JsonObject): DropsEvent | undefined;
   /** The text of the prompt, for estimates and checks. Called only when one of them is on. */
   prompt(body: JsonObject): string;
+  /** Whether some of the prompt is given in numbers of tokens, where `prompt` cannot tell what it says. Absent: none can be. */
+  numbered?(body: JsonObject): boolean;
   /** A meter for one answer. */
   meter(): Meter;
   /** Translation to and from the typed RPCs; absent where the typed RPCs do not use this API. */

@@ -153,6 +153,12 @@ describe("finds words", () => {
       "/openai/v1/completions",
       { model: "gpt-3.5-turbo-instruct", prompt: ["hello", forbidden] },
     ],
+    ["that cannot be read", "/openai/v1/completions", { model: "gpt-3.5-turbo-instruct", prompt: [15_339, 1_917] }],
+    [
+      "of several prompts that cannot be read",
+      "/openai/v1/completions",
+      { model: "gpt-3.5-turbo-instruct", prompt: [[15_339], [1_917]] },
+    ],
     [
       "after the gap",
       "/openai/v1/completions",

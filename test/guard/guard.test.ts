@@ -33,8 +33,8 @@ async function verdictOf(
   subject: Partial<Omit<Subject, "prompt">> & { readonly prompt?: string },
   count = countTokens,
 ): Promise<Verdict | undefined> {
-  const { models = ["gpt-4o"], maxOutputTokens, prompt = "hello" } = subject;
-  return guardOf(rules, count)?.checkOf("openai")?.({ models, maxOutputTokens, prompt: () => prompt });
+  const { models = ["gpt-4o"], maxOutputTokens, numbered = false, prompt = "hello" } = subject;
+  return guardOf(rules, count)?.checkOf("openai")?.({ models, maxOutputTokens, numbered, prompt: () => prompt });
 }
 
 const regexp = (text: string): Pattern => ({ regexp: text });
@@ -144,11 +144,11 @@ describe("a guard", () => {
   ])("leaves the event loop to others while it looks for %s in a megabyte", async (_, blocked) => {
     const check = guardOf({ blocked })?.checkOf("openai");
     // The first one starts the thread.
-    await check?.({ models: [], maxOutputTokens: undefined, prompt: () => "warm" });
+    await check?.({ models: [], maxOutputTokens: undefined, numbered: false, prompt: () => "warm" });
     const prompt = `${"a".repeat(1_000_000)}!`;
     let turns = 0;
     let done = false;
-    const checking = check?.({ models: [], maxOutputTokens: undefined, prompt: () => prompt }).finally(
+    const checking = check?.({ models: [], maxOutputTokens: undefined, numbered: false, prompt: () => prompt }).finally(
       () => (done = true),
     );
     while (!done) {
