@@ -2,6 +2,7 @@
 // Times are by the process's own CPU clock, so that what else runs on the machine does not count.
 
 import { createHash } from "node:crypto";
+import { existsSync, openSync, readSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Actor } from "../src/actors/actor.js";
 import { createDirectory, type Directory } from "../src/actors/directory.js";
@@ -116,21 +117,40 @@ async function cpu(work: () => Promise<void>): Promise<number> {
   return (user + system) / count;
 }
 
+/**
+ * CPU time of the thread that runs the event loop, ms: what V8's other threads do meanwhile, compiling and collecting garbage,
+ * holds up nobody. Where the system does not tell, that of the process.
+ */
+function createThreadCpu(): () => number {
+  const path = `/proc/self/task/${process.pid}/schedstat`;
+  if (!existsSync(path)) {
+    return () => {
+      const { user, system } = process.cpuUsage();
+      return (user + system) / 1_000;
+    };
+  }
+  const file = openSync(path, "r");
+  const bytes = Buffer.alloc(100);
+  return () => Number(bytes.toString("latin1", 0, readSync(file, bytes, 0, bytes.length, 0)).split(" ")[0]) / 1e6;
+}
+
+const threadCpuMs = createThreadCpu();
+
 /** The most CPU time, ms, that one turn of the event loop took while `work` was done. */
 async function longestTurn(work: () => Promise<void>): Promise<number> {
-  let longestUs = 0;
+  let longestMs = 0;
   let over = false;
-  let last = process.cpuUsage();
+  let last = threadCpuMs();
   const turn = (): void => {
-    const { user, system } = process.cpuUsage(last);
-    longestUs = Math.max(longestUs, user + system);
-    last = process.cpuUsage();
+    const now = threadCpuMs();
+    longestMs = Math.max(longestMs, now - last);
+    last = now;
     if (!over) setImmediate(turn);
   };
   setImmediate(turn);
   await work();
   over = true;
-  return longestUs / 1_000;
+  return longestMs;
 }
 
 /** CPU time of a look-up by token, ns, over tokens in no order. */

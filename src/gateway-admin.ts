@@ -12,10 +12,12 @@ import type { RouteOfRequests } from "./gateway-route.js";
 import type { HttpRoute } from "./http/http.js";
 import { maintenanceRoutes } from "./http/maintenance.js";
 import type { Clock } from "./lib/clock.js";
+import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import { connectRedis } from "./lib/redis.js";
 import { createRelayWatch, type RelayWatch } from "./relay-watch.js";
 import { createActivity } from "./usage/activity.js";
+import { createDatabaseTotals } from "./usage/database-totals.js";
 import { createMemoryTotals } from "./usage/memory-totals.js";
 import type { Notifier } from "./usage/notify.js";
 import { createRedisTotals } from "./usage/redis-totals.js";
@@ -35,6 +37,8 @@ export interface AdministrationParts {
   readonly log: Log;
   readonly clock: Clock;
   readonly actors: ActorsOfGateway;
+  /** Of the data directory, where there is one and no Redis. */
+  readonly database: Database | undefined;
   /** Undefined: nobody is alerted. */
   readonly notifier: Notifier | undefined;
   readonly route: Pick<RouteOfRequests, "quota" | "relay" | "flagged">;
@@ -43,11 +47,11 @@ export interface AdministrationParts {
 /** The channel by which processes are told that an actor's usage was changed. */
 const forgetChannel = "forget";
 
-export function createAdministration(config: Config, parts: AdministrationParts): Administration {
+export async function createAdministration(config: Config, parts: AdministrationParts): Promise<Administration> {
   const { log, clock, actors, route, notifier } = parts;
   const { store, directory, sources, syncs, hasher, process } = actors;
   const { quota } = route;
-  const { totals, close } = createTotals(config, log);
+  const { totals, close } = await createTotals(config, parts);
   const sams = samsIntrospection(config, { clock });
   const activity = createActivity({ store, directory, process });
   const roster = createRoster({ sources: sources.all, directory });
@@ -93,11 +97,15 @@ export function createAdministration(config: Config, parts: AdministrationParts)
   };
 }
 
-/** Redis for any number of processes, memory for one. */
-function createTotals(config: Config, log: Log): { readonly totals: UsageTotals; close(): Promise<void> } {
-  const { redisEndpoint, redisPrefix } = config;
-  if (redisEndpoint === undefined)
-    return { totals: createUsageTotals({ store: createMemoryTotals(), log }), close: async () => undefined };
+/** Redis for any number of processes, the data directory or memory for one. */
+async function createTotals(
+  { redisEndpoint, redisPrefix }: Config,
+  { log, clock, database }: Pick<AdministrationParts, "log" | "clock" | "database">,
+): Promise<{ readonly totals: UsageTotals; close(): Promise<void> }> {
+  if (redisEndpoint === undefined) {
+    const store = database ? await createDatabaseTotals({ database, clock }) : createMemoryTotals();
+    return { totals: createUsageTotals({ store, log }), close: async () => undefined };
+  }
   const redis = connectRedis(redisEndpoint, "totals", { log });
   const store = createRedisTotals({ redis }, { prefix: redisPrefix });
   return { totals: createUsageTotals({ store, log }), close: redis.close };

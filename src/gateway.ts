@@ -64,7 +64,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const actors = await createActors(config, { log, clock, metrics, readiness, database, version, quota: route.quota });
   const { sources, syncs } = actors;
   const notifier = await createAlerts(config, { log, clock, database, metrics });
-  const administration = createAdministration(config, { log, clock, actors, route, notifier });
+  const administration = await createAdministration(config, { log, clock, actors, database, route, notifier });
   const authenticator = createAuthenticator({ sources });
   const attribution = attributionSearch(config, { version });
   const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration, attribution };

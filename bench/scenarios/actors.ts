@@ -64,7 +64,7 @@ export const b12: Scenario = {
       goals: ["memory", "Redis"].flatMap((store) => goalsOf(rows, store)),
       notes: [
         "memory: heap, with all that a process has of its actors; a sync: of a made-up source, in pages of 500, its making included",
-        "one actor in ten has limits of its own; a turn of the event loop: the CPU time from one to the next, garbage collection included",
+        "one actor in ten has limits of its own; a turn of the event loop: its thread's CPU time from one to the next, garbage collection included",
       ],
     };
   },

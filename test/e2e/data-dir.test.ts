@@ -1,6 +1,7 @@
 // Gateways with a data directory: what they go on with after a restart, and what happens when its disk is full.
 
 import { describe, expect, it } from "vitest";
+import { adminOf, adminTokens } from "../helpers/admin.js";
 import { dataDir, mayMount, smallDisk } from "../helpers/data-dir.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { recordingLog } from "../helpers/log.js";
@@ -32,6 +33,21 @@ describe("a gateway with a data directory", () => {
     const { features } = await after.client().limits.getLimits({});
     expect(features[0]).toMatchObject({ rateLimit: { used: 2n, resetTime: { seconds: resetAt } }, inFlight: 0 });
     expect([(await chat(after)).status, (await chat(after)).status]).toEqual([200, 429]);
+  });
+
+  it("tells after a restart what was used of each model", async () => {
+    await using dir = await dataDir();
+    const env = { CODY_GATEWAY_DATA_DIR: dir.path, CODY_GATEWAY_ADMIN_TOKENS: adminTokens };
+    const options = { actor: actor(100), env };
+    for (const requests of [2n, 4n]) {
+      await using gateway = await testGateway(options);
+      for (let i = 0; i < 2; i++) expect((await chat(gateway)).status).toBe(200);
+      const admin = adminOf(gateway);
+      const ref = (await admin.listActors({})).actors[0]?.ref;
+      await expect
+        .poll(async () => (await admin.getUsage(ref ? { actor: ref } : {})).features[0]?.models)
+        .toMatchObject([{ requests }]);
+    }
   });
 
   it("has after a sudden end all that was answered, counted once", async () => {

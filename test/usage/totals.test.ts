@@ -1,13 +1,56 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { openDatabase } from "../../src/lib/database.js";
 import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
+import { createDatabaseTotals } from "../../src/usage/database-totals.js";
 import { createMemoryTotals } from "../../src/usage/memory-totals.js";
 import { createRedisTotals } from "../../src/usage/redis-totals.js";
 import { createUsageTotals, type TotalsStore } from "../../src/usage/totals.js";
 import { describeTotalsStore, sample } from "../contract/totals-store.js";
+import { dataDir } from "../helpers/data-dir.js";
+import { fakeClock } from "../helpers/fake-clock.js";
 import { silentLog } from "../helpers/log.js";
 import { type RedisServer, startRedis } from "../helpers/redis.js";
 
 describeTotalsStore("memory", async () => createMemoryTotals());
+
+describe("in a data directory", () => {
+  const open: AsyncDisposable[] = [];
+  afterEach(async () => {
+    for (const each of open.splice(0).toReversed()) await each[Symbol.asyncDispose]();
+  });
+
+  async function openIn(dir: string, clock = fakeClock()) {
+    const database = await openDatabase(dir);
+    const store = await createDatabaseTotals({ database, clock });
+    return { store, database, [Symbol.asyncDispose]: () => database.close() };
+  }
+
+  describeTotalsStore("a database", async () => {
+    const dir = await dataDir();
+    const opened = await openIn(dir.path, fakeClock());
+    open.push(dir, opened);
+    return opened.store;
+  });
+
+  it("are there after a restart, until their time is over", async () => {
+    await using dir = await dataDir();
+    const clock = fakeClock();
+    {
+      await using before = await openIn(dir.path, clock);
+      await before.store.add([sample()]);
+    }
+    await using after = await openIn(dir.path, clock);
+    await after.store.add([sample({ requests: 4 })]);
+    const [window] = await after.store.read("static/acme", "chat_completions");
+    expect(window?.models.get("anthropic/claude")).toMatchObject({ requests: 5, inputTokens: 20 });
+
+    // Nine windows of a day.
+    await clock.advanceMs(9 * 86_400_000 + 1);
+    expect(await after.store.read("static/acme", "chat_completions")).toEqual([]);
+    await after.store.add([sample({ actor: "static/other" })]);
+    expect(await after.database.read("select actor from usage_totals")).toEqual([{ actor: '"static/other"' }]);
+  });
+});
 
 describe("on Redis", () => {
   let server: RedisServer;
