@@ -15,7 +15,8 @@
 // All but the last begin their arguments with what `RedisContact` tells of how long Redis was away.
 // Answers begin with a word of `Answer` and Redis' time. Times are ms since the epoch, but for openedAt.
 
-import { inFlightRetryMs, leaseMs, rememberMs, sparedMs } from "./store.js";
+import { abandoning, settleDue, sparing, wasAway } from "./script-leases.js";
+import { inFlightRetryMs, leaseMs, rememberMs } from "./store.js";
 
 /** What a script's answer is, its first element. */
 export const Answer = { admitted: 1, refused: 2, late: 3, seen: 4, settled: 5, gone: 6, done: 7 } as const;
@@ -75,15 +76,6 @@ local now_text = text(now)
 local function exact(units) return units < 9e15 and units or text(units) end
 local lease_ms, remember_ms, silent_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, ${settings.silentMs}, 8`;
 }
-
-/** Whether Redis was away, as far as the caller knows. */
-const wasAway = "now - (tonumber(heard) or now) > silent_ms";
-
-/** Lets all holds of the shard whose lease ended live on for as long as it takes their processes to come back. */
-const sparing = `
-for _, member in ipairs(call('ZRANGE', leases, '-inf', now_text, 'BYSCORE')) do
-  call('ZADD', leases, text(now + math.min(lease_ms, ${sparedMs})), member)
-end`;
 
 /** Counters, and where rules stand. */
 const standing = `
@@ -154,49 +146,6 @@ local function end_hold(who, id, record, used_of)
 end
 
 local function nothing() return 0 end`;
-
-/** Ending a hold whose lease ended. */
-const abandoning = `
-local function as_held() return nil end
-
--- Ends a hold whose lease ended.
-local function abandon(told, who, id)
-  local packed, reached = unpack(call('HMGET', holds, '=' .. id, '!' .. id))
-  if not packed then
-    call('ZREM', leases, who .. id)
-    return
-  end
-  local record = { cmsgpack.unpack(packed) }
-  local charged = reached and '1' or '0'
-  end_hold(who, id, record, reached and as_held or nothing)
-  call('RPUSH', abandoned, record[1], charged)
-  if told == '1' then call('XADD', outbox, '*', 'abandoned', charged, 'of', record[1]) end
-end`;
-
-/**
- * Ends the actor's holds whose lease ended, before anything is decided. Wants `told` and `who`. Functions that are wanted only
- * where there are such holds are defined there: it takes Redis a tenth of its time to define them.
- */
-const settleDue = (...definitions: readonly string[]): string => `
-local due = call('ZRANGE', leases, '-inf', now_text, 'BYSCORE', 'LIMIT', '0', '100')
-if #due > 0 and ${wasAway} then
-  ${sparing}
-  due = {}
-end
-if #due > 0 then
-  ${definitions.join("\n")}
-  for i = 1, #due do
-    if string.sub(due[i], 1, #who) == who then abandon(told, who, string.sub(due[i], #who + 1)) end
-  end
-  -- So many may be due in the shard that the actor's are not among the first.
-  for _, field in ipairs(#due == 100 and call('HKEYS', holds) or {}) do
-    local id = string.sub(field, 2)
-    if string.sub(field, 1, 1) == '=' then
-      local ends = call('ZSCORE', leases, who .. id)
-      if not ends or tonumber(ends) <= now then abandon(told, who, id) end
-    end
-  end
-end`;
 
 const reserving = `
 if now > tonumber(ARGV[1]) then return { ${Answer.late}, now } end
