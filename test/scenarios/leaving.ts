@@ -61,7 +61,7 @@ interface Request {
 }
 
 /** An answer that takes its time. */
-const prompt = "[[chunks=20 every=5]]";
+const prompt = "[[chunks=20 every=20]]";
 const message = toBinary(
   StreamCompleteRequestSchema,
   create(StreamCompleteRequestSchema, {

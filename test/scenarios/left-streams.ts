@@ -3,7 +3,7 @@
 import { expect } from "vitest";
 import { endUserOf, type Fleet, type GatewayProcess, tokenOf, usageOf } from "../helpers/processes.js";
 import { until } from "../helpers/redis.js";
-import { abortedStream, leavings } from "./leaving.js";
+import { abortedStream, type Leaving, leavings } from "./leaving.js";
 
 export interface LeftStreams {
   readonly fleet: Fleet;
@@ -25,6 +25,11 @@ export interface LeftStreamsReport {
   readonly outcomes: Readonly<Record<string, number>>;
 }
 
+/** About so long are whole answers: native events say much beside the text. */
+function answerBytes([protocol]: Leaving): number {
+  return protocol === "sdk" ? 4_000 : 600;
+}
+
 /** Nothing else may be asked of the fleet meanwhile. */
 export async function leftStreams({ fleet, actor, streams, concurrency }: LeftStreams): Promise<LeftStreamsReport> {
   const { upstream, gateways } = fleet;
@@ -39,8 +44,8 @@ export async function leftStreams({ fleet, actor, streams, concurrency }: LeftSt
     while (next < streams) {
       const index = next++;
       const leaving = leavings[index % leavings.length] as (typeof leavings)[number];
-      const afterBytes = index % 10 === 0 ? 0 : Math.floor(Math.random() * 3_000);
-      const deadlineMs = 20 + Math.floor(Math.random() * 100);
+      const afterBytes = index % 10 === 0 ? 0 : Math.floor(Math.random() * answerBytes(leaving));
+      const deadlineMs = 20 + Math.floor(Math.random() * 400);
       const port = gateways[Math.floor(index / leavings.length) % gateways.length]?.port ?? 0;
       if ((await abortedStream({ port, token, leaving, afterBytes, deadlineMs })) > 0) begun++;
     }
