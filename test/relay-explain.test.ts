@@ -70,18 +70,24 @@ function setUp({
   known,
   chat,
   code,
+  embeddings,
 }: {
   accessEnabled: boolean;
   known: boolean;
   chat?: FeatureAccess | undefined;
   code?: FeatureAccess | undefined;
+  embeddings?: FeatureAccess;
 }) {
   const actor: Actor = {
     id: "a",
     name: "A",
     source: "s",
     accessEnabled,
-    features: { ...(chat && { chat_completions: chat }), ...(code && { code_completions: code }) },
+    features: {
+      ...(chat && { chat_completions: chat }),
+      ...(code && { code_completions: code }),
+      ...(embeddings && { embeddings }),
+    },
     updatedAt: new Date(0),
   };
   const clock = fakeClock();
@@ -93,6 +99,7 @@ function setUp({
     ],
     [{ id: "virtual/any", routes: [{ model: "anthropic/claude-3", weight: 1 }], prices: undefined }],
   );
+  const vectors = createCatalogue([{ name: "openai", kind: "openai", models: ["text-embedding-*"] }]);
   const sources = {
     refused: () => undefined,
     async find(): Promise<Actor> {
@@ -117,7 +124,7 @@ function setUp({
       intent: "",
     });
   }
-  return { clock, quota, explainer: { sources, catalogue, embeddings: createCatalogue([]), quota }, ask };
+  return { clock, quota, explainer: { sources, catalogue, embeddings: vectors, quota }, ask };
 }
 
 async function reasonOf(work: Promise<unknown>): Promise<string | undefined> {
@@ -165,6 +172,19 @@ describe("explainAccess", () => {
     );
     // Both happen often enough to mean something.
     expect(Math.min(admitted, refused)).toBeGreaterThan(200);
+  });
+
+  it("holds embeddings against their own models", async () => {
+    const all: FeatureAccess = { limits: [], models: ["*"] };
+    const { explainer } = setUp({ accessEnabled: true, known: true, chat: all, embeddings: all });
+    const reason = async (feature: Feature, model: string) => {
+      const question = { caller: { token: "token" }, feature, model, tokens: 1, microdollars: 1 };
+      return (await explainAccess(explainer, question)).refusal?.reason;
+    };
+    expect(await reason("embeddings", "openai/text-embedding-3-small")).toBeUndefined();
+    expect(await reason("embeddings", "openai/gpt-4o")).toBe("MODEL_NOT_ALLOWED");
+    expect(await reason("chat_completions", "openai/text-embedding-3-small")).toBe("MODEL_NOT_ALLOWED");
+    expect(await reason("chat_completions", "openai/gpt-4o")).toBeUndefined();
   });
 
   it("shows every limit with its numbers, also those that would let the request pass", async () => {

@@ -136,6 +136,13 @@ describe("POST /v1/attribution", () => {
     expect(Number(headers.get("retry-after"))).toBeGreaterThan(3);
   });
 
+  it("fails where there are errors beside what was found", async () => {
+    ends.dotcom.distort((said) => ({ ...said, errors: [{ message: "only a part of it" }] }));
+    const { status } = await post({ snippet: "const once" });
+    ends.dotcom.distort(undefined);
+    expect(status).toBe(502);
+  });
+
   it.each([
     ["no repositories", { snippetAttribution: { totalCount: 1 } }],
     ["repositories without names", { snippetAttribution: { nodes: [{}], totalCount: 1, limitHit: false } }],

@@ -94,8 +94,8 @@ function vector(text: string, length: number): number[] {
     state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
     return state / 0xffffffff - 0.5;
   });
-  const norm = Math.hypot(...values) || 1;
-  return values.map((value) => Number((value / norm).toFixed(7)));
+  const norm = Math.sqrt(values.reduce((sum, value) => sum + value * value, 0)) || 1;
+  return values.map((value) => Math.round((value / norm) * 1e7) / 1e7);
 }
 
 function encoded(values: readonly number[], format: unknown): readonly number[] | string {
