@@ -51,6 +51,17 @@ describe("loadConfig, what is behind actors", () => {
     expect(load({ ...env, SAMS_API_URL: "https://sams.internal" }).sams?.url).toBe("https://sams.internal");
   });
 
+  it("is for development where it says so, in the older words too; without a portal that has no effect, and is said", () => {
+    const portal = { CODY_GATEWAY_ENTERPRISE_PORTAL_URL: "https://portal.example.com" };
+    expect(load(portal).devLicensesOnly).toBe(false);
+    for (const name of ["", "DOTCOM_"]) {
+      const env = { [`CODY_GATEWAY_${name}DEV_LICENSES_ONLY`]: "true" };
+      expect(load({ ...portal, ...env }).devLicensesOnly).toBe(true);
+      expect(load(env).notices.join()).toContain("DEV_LICENSES_ONLY: no effect without CODY_GATEWAY_ENTERPRISE_PORTAL");
+    }
+    expect(load({ ...portal, CODY_GATEWAY_DOTCOM_INTERNAL_MODE: "true" }).devLicensesOnly).toBe(true);
+  });
+
   it.each<[Env, string]>([
     [{ SAMS_CLIENT_ID: "x" }, "SAMS_CLIENT_SECRET: expected the secret of SAMS_CLIENT_ID"],
     [{ SAMS_CLIENT_SECRET: "y" }, "SAMS_CLIENT_ID: expected the client whose secret SAMS_CLIENT_SECRET is"],

@@ -1,6 +1,6 @@
 // wire.md 1.7 (`/v1/limits`), 1.8 (`/v1/limits/refresh`), 4 (rate limiting).
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { type DemoBackEnds, startDemoBackEnds } from "../../../src/demo/back-ends.js";
 import { userToken } from "../../../src/demo/dotcom.js";
 import { demoToken, demoUuid } from "../../../src/demo/subscriptions.js";
@@ -30,6 +30,11 @@ beforeAll(async () => {
 afterAll(async () => {
   await gw[Symbol.asyncDispose]();
   await ends.close();
+});
+
+// Sources are asked a few times a second at most.
+beforeEach(() => {
+  aheadMs += 10_000;
 });
 
 const of = (name: string): string => bearer(demoToken(demoUuid(name)));
