@@ -54,12 +54,13 @@ beforeAll(async () => {
   }));
   const local = (baseUrl: string) => ({
     providers: [
-      { name: "local", kind: "openai-compatible", baseUrl, keys: [{ ref: "env:OPENAI_API_KEY" }], models: ["gpt-*"] },
+      { name: "local", kind: "openai-compatible", baseUrl, keys: [{ ref: "env:OPENAI_API_KEY" }], models: ["demo-*"] },
     ],
   });
   gw = await testGateway({
     actors,
     file: (upstream) => local(`${upstream.url}/v1`),
+    env: { CODY_GATEWAY_FIREWORKS_ALLOWED_MODELS: "demo-*" },
   });
   const nowhere = "http://127.0.0.1:9";
   lonely = await testGateway({
@@ -70,6 +71,7 @@ beforeAll(async () => {
       CODY_GATEWAY_OPENAI_BASE_URL: `${nowhere}/v1`,
       CODY_GATEWAY_GOOGLE_BASE_URL: nowhere,
       CODY_GATEWAY_FIREWORKS_BASE_URL: nowhere,
+      CODY_GATEWAY_FIREWORKS_ALLOWED_MODELS: "demo-*",
     },
   });
   gw.upstream.script((call) => {

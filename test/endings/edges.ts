@@ -97,7 +97,9 @@ function overHttp(surface: Surface): Line {
     tokens: tokensOf(provider, name),
     minor: false,
     async ask({ url, token, id, prompt, kind, deadlineMs, signal, onBegun }) {
-      const answer = await fetch(url + surface.path(kind === "stream"), {
+      const model = modelOf(id);
+      const path = surface.path(kind === "stream").replace(/models\/[^:]+:/, `models/${model}:`);
+      const answer = await fetch(url + path, {
         method: "POST",
         headers: {
           authorization: `Bearer ${token}`,
@@ -105,7 +107,7 @@ function overHttp(surface: Surface): Line {
           "x-sourcegraph-feature": "chat_completions",
           ...(deadlineMs !== undefined && { "x-timeout-ms": String(deadlineMs) }),
         },
-        body: surface.body(prompt, kind === "stream"),
+        body: surface.body(prompt, kind === "stream").replace(/"model":"[^"]*"/, `"model":"${model}"`),
         signal,
       }).catch(() => undefined);
       if (!answer) return { told: "left", retryAfter: undefined, shouldRetry: undefined, text: "" };
@@ -131,6 +133,11 @@ function overHttp(surface: Surface): Line {
       };
     },
   };
+}
+
+/** A model of its own for each request: none is taken out of use for what others of its kind went through. */
+function modelOf(id: string): string {
+  return `demo-${id}`;
 }
 
 const errorEvent = /\n(event: error\n)?data: \{.*("error":\s*\{|"type":\s*"error").*\}\s*$/;
@@ -169,7 +176,8 @@ function overRpc(protocol: "connect" | "grpc", provider: string, model: string):
       };
       const { completions } = { completions: clientOf(protocol, url) };
       const request: CompleteRequest = create(CompleteRequestSchema, {
-        model,
+        // By its name OpenAI's API is chosen.
+        model: model.includes("codex") ? model : `${model.slice(0, model.indexOf("/"))}/${modelOf(id)}`,
         input: {
           case: "chat",
           value: { messages: [{ role: Role.USER, parts: [{ kind: { case: "text", value: prompt } }] }] },
