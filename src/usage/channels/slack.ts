@@ -14,7 +14,8 @@ export interface SlackOptions {
 /** An incoming webhook of Slack, https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. `url` is a secret. */
 export function createSlackChannel(url: string, options: SlackOptions = {}): AlertChannel {
   const { linkOf = () => undefined, timeoutMs = 15_000 } = options;
-  const caller = createHttpCaller("Slack", { timeoutMs, connections: 1 });
+  // One for what is delivered, one for a test, which does not wait for it.
+  const caller = createHttpCaller("Slack", { timeoutMs, connections: 2 });
   return {
     name: "slack",
     key: targetKey("slack", url),

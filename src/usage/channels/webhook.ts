@@ -20,7 +20,8 @@ export const alertEventType = "com.sourcegraph.cody-gateway.alert.v1";
  */
 export function createWebhookChannel(url: string, options: WebhookOptions = {}): AlertChannel {
   const { secret, timeoutMs = 15_000, now = Date.now } = options;
-  const caller = createHttpCaller("the webhook", { timeoutMs, connections: 1 });
+  // One for what is delivered, one for a test, which does not wait for it.
+  const caller = createHttpCaller("the webhook", { timeoutMs, connections: 2 });
   const key = secret === undefined ? undefined : keyOf(secret);
   return {
     name: `webhook ${new URL(url).host}`,
