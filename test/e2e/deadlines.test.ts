@@ -2,26 +2,31 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError } from "@connectrpc/connect";
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Role } from "../../gen/codygateway/v1/completions_pb.js";
+import type { DemoCall } from "../../src/demo/call.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
-import { openStream } from "../helpers/open-stream.js";
+import { type OpenStream, openStream } from "../helpers/open-stream.js";
 import { rawConnect } from "../helpers/raw-http.js";
 
 let gw: TestGateway;
-/** Its operator allows no exchange more than a second and a half. */
+/** Its operator allows no exchange more than a minute. */
 let strict: TestGateway;
 beforeAll(async () => {
   gw = await testGateway({ actor: { limits: { chat_completions: [{ limit: 1000, per: "24h" }, { inFlight: 50 }] } } });
-  strict = await testGateway({ env: { CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT: "1500ms" } });
+  strict = await testGateway({ env: { CODY_GATEWAY_UPSTREAM_TOTAL_TIMEOUT: "1m" } });
 });
 afterAll(async () => {
+  vi.restoreAllMocks();
   await gw[Symbol.asyncDispose]();
   await strict[Symbol.asyncDispose]();
 });
 beforeEach(() => {
-  gw.reset();
-  strict.reset();
+  // All of it but the time: events of requests for which time passes are dated back.
+  for (const to of [gw, strict]) {
+    to.upstream.reset();
+    to.events.length = 0;
+  }
 });
 
 const chat = (content: string, stream: boolean): string =>
@@ -66,60 +71,87 @@ async function usage(): Promise<object> {
 
 let calls = 0;
 
-/** Its upstream is aborted, and its event says why it ended. */
-async function runsOut(to: TestGateway, call: (prompt: string, id: string) => Promise<void>): Promise<void> {
-  const id = `call-${++calls}`;
-  const prompt = `This is ${id}. [[delay=60000]]`;
-  const calling = call(prompt, id);
-  await (await to.upstream.waitFor(({ body }) => body.includes(prompt))).aborted;
+const now = performance.now.bind(performance);
+let passedMs = 0;
+
+/** So much time passes at once, for gateways. Machines that are busy do not run out of it before. */
+function pass(ms: number): void {
+  passedMs += ms;
+  vi.spyOn(performance, "now").mockImplementation(() => now() + passedMs);
+}
+
+/** Time passes when all calls have reached their upstream. Then that is aborted, and the event says why. */
+async function runOut(to: TestGateway, ms: number, asked: readonly Calling[]): Promise<void> {
+  const under = asked.map((call) => {
+    const id = `call-${++calls}`;
+    const prompt = `This is ${id}. [[delay=600000]]`;
+    return { id, prompt, calling: call(prompt, id) };
+  });
+  const sent = under.map(({ prompt }) => to.upstream.waitFor(({ body }) => body.includes(prompt), 60_000));
+  await Promise.all(sent);
+  pass(ms);
+  await Promise.all(under.map(({ calling }, at) => overBy(calling, sent[at])));
+  for (const { id } of under) await ranOut(to, id);
+}
+
+async function overBy(calling: Promise<void>, sent: Promise<DemoCall> | undefined): Promise<void> {
+  await (await sent)?.aborted;
   await calling;
+}
+
+async function ranOut(to: TestGateway, id: string): Promise<void> {
   const event = await to.event((each) => each.id.startsWith(`${id}.`));
   expect(event).toMatchObject({ outcome: "failed", reason: "DEADLINE_EXCEEDED", charged: false });
 }
 
-function runsOutByRpc(to: TestGateway, protocol: Protocol, headers: Record<string, string>): Promise<void> {
-  return runsOut(to, async (prompt, id) => {
+/** Makes a call that is to run out of time. */
+type Calling = (prompt: string, id: string) => Promise<void>;
+
+function byRpc(to: TestGateway, protocol: Protocol, headers: Record<string, string>): Calling {
+  return async (prompt, id) => {
     const call = complete(to, protocol, prompt, { ...headers, "x-request-id": id });
     expect(await codeOf(call)).toBe(Code.DeadlineExceeded);
-  });
+  };
 }
 
-function runsOutByHttp(to: TestGateway, path: string, headers: Record<string, string>, stream: boolean): Promise<void> {
-  return runsOut(to, async (prompt, id) => {
+function byHttp(to: TestGateway, path: string, headers: Record<string, string>, stream: boolean): Calling {
+  return async (prompt, id) => {
     const answer = await fetch(to.url + path, init(chat(prompt, stream), { ...headers, "x-request-id": id }));
     expect(answer.status).toBe(504);
     expect(await answer.text()).toContain("request to upstream provider openai timed out");
-  });
+  };
 }
 
 describe("a deadline", () => {
-  it("ends call and upstream, in whichever words", async () => {
-    await Promise.all([
-      ...rpcs.map(([protocol, header, write]) => runsOutByRpc(gw, protocol, { [header]: write(1500) })),
-      ...(
-        [
-          [sdkPath, { "x-timeout-ms": "1500" }, false],
-          [sdkPath, { "x-timeout-ms": "1500" }, true],
-          [sdkPath, { "x-stainless-timeout": "1.5" }, false],
-          [sdkPath, { "x-stainless-timeout": "1.5" }, true],
-          [instancePath, { "x-timeout-ms": "1500" }, false],
-          [instancePath, { "x-timeout-ms": "1500" }, true],
-        ] as const
-      ).map(([path, headers, stream]) => runsOutByHttp(gw, path, headers, stream)),
-    ]);
-  });
+  it("ends call and upstream, in whichever words", () =>
+    runOut(gw, 50_000, [
+      ...rpcs.map(([protocol, header, write]) => byRpc(gw, protocol, { [header]: write(50_000) })),
+      ...[true, false].flatMap((stream) => [
+        byHttp(gw, sdkPath, { "x-timeout-ms": "50000" }, stream),
+        byHttp(gw, sdkPath, { "x-stainless-timeout": "50" }, stream),
+        byHttp(gw, instancePath, { "x-timeout-ms": "50000" }, stream),
+      ]),
+    ]));
 
   it("of an SDK is over once its stream has begun: it reads on, however long that takes", async () => {
     gw.upstream.holdAll();
-    const opening = openStream(gw.url + sdkPath, init(chat("hello", true), { "x-stainless-timeout": "2" }));
-    const call = await gw.upstream.nextCall();
-    await call.say("still here");
-    const stream = await opening;
-    await stream.until((received) => received.includes("still here"));
-    await sleep(2_100);
+    const open = (headers: Record<string, string>, prompt: string) =>
+      openStream(gw.url + sdkPath, init(chat(prompt, true), headers));
+    const begun = async (opening: Promise<OpenStream>, prompt: string): Promise<[OpenStream, DemoCall]> => {
+      const call = await gw.upstream.waitFor(({ body }) => body.includes(prompt), 60_000);
+      await call.say("still here");
+      const stream = await opening;
+      await stream.until((received) => received.includes("still here"));
+      return [stream, call];
+    };
+    const [stream, call] = await begun(open({ "x-stainless-timeout": "50" }, "patient"), "patient");
+    const [other] = await begun(open({ "x-timeout-ms": "50000" }, "hasty"), "hasty");
+    pass(50_000);
+    // Whose time is for all of the answer, is looked at when the first one is.
+    expect(await other.ended).toBe("broken");
     await call.finish();
     expect(await stream.ended).toBe("clean");
-    expect(await gw.event()).toMatchObject({ outcome: "completed" });
+    expect(await gw.event(({ outcome }) => outcome === "completed")).toBeDefined();
   });
 
   it.each(rpcs)("of %s that has passed on arrival costs nobody anything", async (protocol, header, write) => {
@@ -152,12 +184,11 @@ describe("a deadline", () => {
     expect((await complete(gw, protocol, "hello", { [header]: forEver })).stopReason).toBeGreaterThan(0);
   });
 
-  it("is at most what the operator allows", async () => {
-    await Promise.all([
-      ...rpcs.map(([protocol, header, _write, forEver]) => runsOutByRpc(strict, protocol, { [header]: forEver })),
-      runsOutByHttp(strict, sdkPath, { "x-timeout-ms": "86400000" }, false),
-      runsOutByHttp(strict, sdkPath, { "x-stainless-timeout": "86400" }, false),
-      runsOutByHttp(strict, instancePath, { "x-timeout-ms": "86400000" }, false),
-    ]);
-  });
+  it("is at most what the operator allows", () =>
+    runOut(strict, 60_000, [
+      ...rpcs.map(([protocol, header, _write, forEver]) => byRpc(strict, protocol, { [header]: forEver })),
+      byHttp(strict, sdkPath, { "x-timeout-ms": "86400000" }, false),
+      byHttp(strict, sdkPath, { "x-stainless-timeout": "86400" }, false),
+      byHttp(strict, instancePath, { "x-timeout-ms": "86400000" }, false),
+    ]));
 });
