@@ -30,7 +30,7 @@ beforeAll(async () => {
   });
   const clocks = await Promise.all(["+90m", "-90m"].map(shiftedClock));
   await Promise.all(clocks.map((env) => fleet.start(env)));
-});
+}, 240_000);
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
   await redis[Symbol.asyncDispose]();
