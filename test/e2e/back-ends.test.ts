@@ -32,7 +32,7 @@ interface Started {
 /** A gateway with three subscriptions and one user; `before` may change that before it starts. */
 async function start(
   before: (ends: DemoBackEnds) => void = () => {},
-  options: TestGatewayOptions & { readonly env?: Readonly<Record<string, string>> } = {},
+  options: Omit<TestGatewayOptions, "env"> & { readonly env?: Readonly<Record<string, string>> } = {},
 ): Promise<Started> {
   const ends = await startDemoBackEnds();
   open.push(ends);
