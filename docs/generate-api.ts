@@ -1,6 +1,6 @@
 // Writes docs/api.md, the reference of codygateway.v1, from the comments and rules of its proto files.
 //
-//   npx tsx docs/generate-api.ts
+//   npm run docs:api
 
 import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -55,7 +55,6 @@ function heading(files: readonly DescFile[]): string[] {
   return [
     "# API reference: `codygateway.v1`",
     "<!-- Made by docs/generate-api.ts from proto/codygateway/v1: change it there, and run `npm run docs:api`. -->",
-    "Some of these RPCs answer `unimplemented` for now: [operations.md](operations.md#what-is-not-there-yet) names them.",
     ["| service | RPCs |", "| --- | --- |", ...services.map(serviceRow)].join("\n"),
     ...commentsOf(common).file("##"),
   ];
