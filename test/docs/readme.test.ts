@@ -43,7 +43,7 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${port}`;
   demo = checkout.start("exec node dist/src/main.js demo", { PORT: String(port) });
   await demo.wrote("Ctrl-C ends the demo.");
-}, 60_000);
+}, 120_000);
 
 afterAll(async () => {
   demo?.signal("SIGTERM");
