@@ -46,10 +46,13 @@ export async function stalledReaders(count: number): Promise<StalledReaders> {
   const leave = Array.from({ length: count }, (_, index) => stall(gateway, mixed[index % mixed.length] as Kind));
   const startedAt = performance.now();
   let peak = 0;
-  await until(async () => {
-    peak = Math.max(peak, await bytesOf(gateway));
-    return (await fleet.events()).length >= warm + count;
-  }, 65_000);
+  await until(
+    async () => {
+      peak = Math.max(peak, await bytesOf(gateway));
+      return (await fleet.events()).length >= warm + count;
+    },
+    50_000 + count * 100,
+  );
   const allGoneMs = performance.now() - startedAt;
 
   await until(async () => upstream.inFlight() === 0);
@@ -111,7 +114,7 @@ const kinds: readonly Kind[] = [
   { http: 2, path: typedPath, headers: { "content-type": "application/grpc", te: "trailers" }, body: typedBody },
 ];
 
-const mixed = kinds.flatMap((kind) => Array.from({ length: kind.http === 1 ? 1 : 6 }, () => kind));
+const mixed = kinds.flatMap((kind) => Array.from({ length: kind.http === 1 ? 1 : 12 }, () => kind));
 
 /** Asks, and reads nothing. Returns what makes it leave. */
 function stall({ port, url }: GatewayProcess, { http, path, headers, body }: Kind): () => void {

@@ -5,4 +5,4 @@ import { stalledReaders } from "../scenarios/stalled-readers.js";
 
 it("a thousand readers that stall cost little while they are there, and are gone when their time is over", async () => {
   console.log(await stalledReaders(1_000));
-}, 180_000);
+}, 240_000);
