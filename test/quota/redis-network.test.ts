@@ -159,15 +159,13 @@ describe.concurrent("a Redis quota store on a bad network", () => {
   });
 
   it("starts without a server, and serves once there is one", async () => {
-    const proxy: TcpProxy = await startTcpProxy(server.port);
+    await using proxy: TcpProxy = await startTcpProxy(server.port);
     await proxy.refuse();
-    const open: OpenStore = await openStore(proxy.endpoint, { waits: false });
+    await using open: OpenStore = await openStore(proxy.endpoint, { waits: false });
     await expect(open.reserve([units(1)])).rejects.toMatchObject(away);
     expect(open.store.state().up).toBe(false);
     await proxy.accept();
-    await until(async () => open.store.state().up);
-    expect((await open.reserve([units(1)])).kind).toBe("admitted");
-    await open[Symbol.asyncDispose]();
-    await proxy[Symbol.asyncDispose]();
+    await untilServed(open);
+    expect(open.store.state().up).toBe(true);
   });
 });
