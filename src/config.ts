@@ -15,17 +15,26 @@ import { type Clock, systemClock } from "./lib/clock.js";
 export type { Environment, ReadFile } from "./config/secrets.js";
 export { describeSettings, renderSettings, type ShownConfig, showConfig } from "./config/show.js";
 export * from "./config/types.js";
-export { availableUpstreams } from "./config/upstreams.js";
 export { watchConfig } from "./config/watch.js";
 
+export interface LoadOptions {
+  readonly clock?: Clock;
+  /** The kinds of providers that there are. Absent: whichever the file names, for who starts the gateway to judge. */
+  readonly kinds?: readonly string[];
+}
+
 /** Reads environment and file. All problems are found at once; secrets are resolved. */
-export function loadConfig(env: Environment, readFile: ReadFile, clock: Clock = systemClock): Loaded {
+export function loadConfig(
+  env: Environment,
+  readFile: ReadFile,
+  { clock = systemClock, kinds }: LoadOptions = {},
+): Loaded {
   const reading = readEnvironment(env, readFile);
   const path = reading.values.file;
   const fromEnvironment = environmentUpstreams(reading);
   const upstreams = fromEnvironment.map(({ name }) => name);
-  const file =
-    path === undefined ? noFile : readConfigFile(path, { env, readFile, upstreams, now: new Date(clock.now()) });
+  const now = new Date(clock.now());
+  const file = path === undefined ? noFile : readConfigFile(path, { env, readFile, upstreams, now, kinds });
   const content = file.content ?? nothing;
 
   const { upstreams: merged, notices: replaced } = mergeUpstreams(

@@ -13,6 +13,8 @@ import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import { createTokenizer, type Tokenizer } from "./models/tokenizer.js";
+import { providers } from "./providers/index.js";
+import type { Provider } from "./providers/provider.js";
 import { createQuota, type Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
 import type { FlaggedPrompts } from "./relay-check.js";
@@ -49,6 +51,8 @@ export interface RouteParts extends Pick<AccountingParts, "onRefused" | "watch">
   /** That of the data directory, where there is one. */
   readonly database: Database | undefined;
   readonly version: string;
+  /** In place of those that come with the gateway. */
+  readonly providers?: readonly Provider[];
   /** In place of the configured sinks. */
   readonly sinks?: readonly Sink[];
   readonly ledger?: Partial<LedgerOptions>;
@@ -59,10 +63,10 @@ export interface RouteParts extends Pick<AccountingParts, "onRefused" | "watch">
 const settleMs = 2_000;
 const flushMs = 5_000;
 
-/** Rejects with `ConfigError` when no configured upstream can be served, and as `createStore` does. */
+/** Rejects with `ConfigError` when an upstream is of no kind that there is, and as `createStore` does. */
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
   const { log, metrics, clock = systemClock } = parts;
-  const targets = upstreamTargets(config, log);
+  const targets = upstreamTargets(config, parts.providers ?? providers);
   const tokenizer = createTokenizer();
   const upstreams = createBatches({
     upstreams: createUpstreams(

@@ -1,6 +1,6 @@
 // The upstreams of the composition: which there are, what is told of them, and how their keys change.
 
-import { availableUpstreams, type Config, type UpstreamConfig } from "./config.js";
+import { type Config, ConfigError, type UpstreamConfig } from "./config.js";
 import type { Log } from "./lib/log.js";
 import type { CallLimits } from "./providers/embeddings.js";
 import { providers } from "./providers/index.js";
@@ -12,15 +12,18 @@ import type { Upstreams, UpstreamTarget } from "./upstream/upstream.js";
 /** An upstream that can be served, with what its configuration says of its models. */
 export type Target = UpstreamTarget & Pick<UpstreamConfig, "models" | "embeddings">;
 
-/** Rejects with `ConfigError` when none of the configured ones can be served. */
-export function upstreamTargets(config: Config, log: Log): Target[] {
-  const { upstreams, notices } = availableUpstreams(
-    config.upstreams,
-    providers.map(({ kind }) => kind),
-  );
-  for (const notice of notices) log.warn({ notice }, "configuration");
-  return upstreams.map((upstream) => {
-    const provider = providers.find(({ kind }) => kind === upstream.kind) as Provider;
+/** The kinds of providers that come with the gateway. */
+export const upstreamKinds: readonly string[] = providers.map(({ kind }) => kind);
+
+/** `known`: what the upstreams' kinds may be. Throws `ConfigError` for one of another kind. */
+export function upstreamTargets(config: Config, known: readonly Provider[]): Target[] {
+  return config.upstreams.map((upstream) => {
+    const provider = known.find(({ kind }) => kind === upstream.kind);
+    if (!provider) {
+      const kinds = known.map(({ kind }) => kind).join(", ");
+      const message = `expected one of the kinds ${kinds}: ${upstream.name} is of the kind ${upstream.kind}`;
+      throw new ConfigError([{ source: "providers", message }]);
+    }
     return { ...upstream, provider, timeouts: { ...config.upstreamTimeouts, ...upstream.timeouts } };
   });
 }

@@ -50,7 +50,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const metrics = createMetrics({
     version,
     environment: config.environment,
-    providers: providers.map(({ kind }) => kind),
+    providers: (parts.providers ?? providers).map(({ kind }) => kind),
   });
 
   const database = await openData(config, log);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
-import { availableUpstreams, type Config, ConfigError, formatProblem, loadConfig } from "../src/config.js";
+import { type Config, ConfigError, formatProblem, loadConfig } from "../src/config.js";
+import { upstreamKinds } from "../src/gateway-upstreams.js";
 
 const key = { CODY_GATEWAY_ANTHROPIC_ACCESS_TOKEN: "anthropic-key" };
 const clock = { now: () => 1_700_000_000_000 };
@@ -16,13 +17,13 @@ function reader(files: Env): (path: string) => string {
 }
 
 function load(env: Env, files: Env = {}): Config {
-  const loaded = loadConfig(env, reader(files), clock);
+  const loaded = loadConfig(env, reader(files), { clock, kinds: upstreamKinds });
   if ("problems" in loaded) throw new ConfigError(loaded.problems);
   return loaded.config;
 }
 
 function problemsOf(env: Env, files: Env = {}): string[] {
-  const loaded = loadConfig(env, reader(files), clock);
+  const loaded = loadConfig(env, reader(files), { clock, kinds: upstreamKinds });
   return "problems" in loaded ? loaded.problems.map(formatProblem) : [];
 }
 
@@ -368,20 +369,5 @@ describe("loadConfig, environment", () => {
     expect(text.split("\n").length).toBeGreaterThan(7);
     expect(text).not.toContain("canary");
     expect(text).not.toContain("secret-laden");
-  });
-});
-
-describe("availableUpstreams", () => {
-  const { upstreams } = load({ ...key, GEMINI_API_KEY: "g" });
-
-  it("leaves out kinds that are not available, and says so", () => {
-    const available = availableUpstreams(upstreams, ["anthropic"]);
-
-    expect(available.upstreams.map(({ name }) => name)).toEqual(["anthropic"]);
-    expect(available.notices).toEqual(["provider google: left out, the kind google is not available yet"]);
-  });
-
-  it("refuses a configuration that leaves none", () => {
-    expect(() => availableUpstreams(upstreams, ["openai"])).toThrow(ConfigError);
   });
 });

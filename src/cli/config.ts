@@ -1,4 +1,5 @@
 import { type Config, loadConfig, type ShownConfig, showConfig } from "../config.js";
+import { upstreamKinds } from "../gateway-upstreams.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, json, line } from "./io.js";
@@ -15,7 +16,7 @@ export async function runConfig(args: readonly string[], io: Io): Promise<number
 }
 
 function check(io: Io, asJson: boolean): number {
-  const loaded = loadConfig(io.env, io.readFile);
+  const loaded = loadConfig(io.env, io.readFile, { kinds: upstreamKinds });
   const problems = "problems" in loaded ? loaded.problems : [];
   const notices = "problems" in loaded ? loaded.notices : loaded.config.notices;
   if (asJson) {
@@ -37,7 +38,7 @@ function count(number: number, word: string): string {
 }
 
 function show(io: Io, asJson: boolean): number {
-  const loaded = loadConfig(io.env, io.readFile);
+  const loaded = loadConfig(io.env, io.readFile, { kinds: upstreamKinds });
   if ("problems" in loaded) return refuseConfig(io, loaded.problems, loaded.notices);
   const shown = showConfig(loaded.config, io.env, io.readFile);
   if (asJson) json(io.stdout, shown);

@@ -9,6 +9,7 @@ import {
   watchConfig,
 } from "../config.js";
 import { type Gateway, startGateway } from "../gateway.js";
+import { upstreamKinds } from "../gateway-upstreams.js";
 import { DatabaseUnusableError } from "../lib/database-errors.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
@@ -20,7 +21,7 @@ import { gatherFromWorkers, isPrimary, isWorker, runWorkers } from "./workers.js
 /** `serve`: reads the configuration, serves until told to stop, and follows changes of the file. */
 export async function runServe(args: readonly string[], io: Io): Promise<number> {
   readArgs(args, { options: {}, min: 0, max: 0, usage: "cody-gateway serve" });
-  const load = () => loadConfig(io.env, io.readFile);
+  const load = () => loadConfig(io.env, io.readFile, { kinds: upstreamKinds });
   const loaded = load();
   if ("problems" in loaded) return refuseConfig(io, loaded.problems, loaded.notices);
 

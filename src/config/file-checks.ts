@@ -3,7 +3,6 @@
 import type { StaticActor } from "../actors/sources/static.js";
 import { checkFlagging } from "./flagging.js";
 import { vendors } from "./settings.js";
-import { upstreamKinds } from "./types.js";
 
 /** Something wrong at a place in the file. */
 export interface Issue {
@@ -18,7 +17,7 @@ const reserved = new Set(["v1", "metrics", "livez", "readyz", "maintenance"]);
  * Checks names and what refers to them. `raw` is the file as it was read: it may be wrong in other ways, and what is
  * wrong there must not hide what is wrong here. `upstreams` are the names that the environment configures.
  */
-export function checkNames(raw: unknown, upstreams: readonly string[]): Issue[] {
+export function checkNames(raw: unknown, upstreams: readonly string[], kinds: readonly string[] | undefined): Issue[] {
   const providers = entries(raw, "providers");
   const models = entries(raw, "models");
   const known = new Set([...upstreams, ...providers.map(({ value }) => value["name"])]);
@@ -34,14 +33,14 @@ export function checkNames(raw: unknown, upstreams: readonly string[]): Issue[] 
     ...twice(providers, "name"),
     ...twice(models, "id"),
     ...twice(entries(raw, "actors"), "id"),
-    ...providers.flatMap(checkProvider),
+    ...providers.flatMap((entry) => checkProvider(entry, kinds)),
     ...targets.flatMap((target) => checkTarget(target, known, virtual)),
     ...(isRecord(raw) ? checkFlagging(raw["flagging"], known) : []),
   ];
 }
 
 /** What a provider needs depends on its kind: a vendor is known but for its key, of others all must be said. */
-function checkProvider({ path, value }: Entry): Issue[] {
+function checkProvider({ path, value }: Entry, kinds: readonly string[] | undefined): Issue[] {
   const { name, kind, keys, baseUrl, models } = value;
   const issue = (key: string, expected: string): Issue => ({ path: [...path, key], message: `expected ${expected}` });
   const issues: Issue[] = [];
@@ -49,13 +48,12 @@ function checkProvider({ path, value }: Entry): Issue[] {
   if (typeof name === "string" && Object.hasOwn(vendors, name) && kind !== name) {
     issues.push(issue("name", `another name, or the kind ${name}: the name is that vendor's`));
   }
-  if (!upstreamKinds.some((each) => each === kind)) return issues;
-  if (Object.hasOwn(vendors, String(kind))) {
+  if (typeof kind !== "string" || kinds?.includes(kind) === false) return issues;
+  if (Object.hasOwn(vendors, kind)) {
     if (!Array.isArray(keys) || keys.length === 0) issues.push(issue("keys", "at least one key"));
     return issues;
   }
-  if (baseUrl === undefined)
-    issues.push(issue("baseUrl", `a URL, which the kind ${String(kind)} does not say by itself`));
+  if (baseUrl === undefined) issues.push(issue("baseUrl", `a URL, which the kind ${kind} does not say by itself`));
   if (models === undefined) issues.push(issue("models", 'a list, such as ["*"] for all it serves'));
   return issues;
 }

@@ -12,7 +12,7 @@ import * as as from "./schemas.js";
 import type { SecretReader } from "./secrets.js";
 import { vendors } from "./settings.js";
 import { strict } from "./strict.js";
-import { type AlertConfig, type ModelConfig, type StoreFailure, type UpstreamConfig, upstreamKinds } from "./types.js";
+import { type AlertConfig, type ModelConfig, type StoreFailure, type UpstreamConfig } from "./types.js";
 
 /** A file that is right. */
 export interface FileContent {
@@ -25,9 +25,9 @@ export interface FileContent {
 }
 
 /** `secrets` says what the references stand for; `now` is when the actors were confirmed. */
-export function fileSchema(secrets: SecretReader, now: Date) {
+export function fileSchema(secrets: SecretReader, now: Date, kinds: readonly string[] | undefined) {
   return strict({
-    providers: z.array(provider(secrets)).default([]),
+    providers: z.array(provider(secrets, kinds)).default([]),
     models: z.array(model).default([]),
     actors: z.array(actor(secrets, now)).default([]),
     quotaStoreFailure: byFeature(as.storeFailure).default({}),
@@ -106,10 +106,10 @@ const embeddings = strict({
   tokensPerCall: perCall.optional(),
 });
 
-function provider(read: SecretReader) {
+function provider(read: SecretReader, kinds: readonly string[] | undefined) {
   return strict({
     name,
-    kind: z.enum(upstreamKinds),
+    kind: kinds ? z.enum(kinds) : name,
     baseUrl: as.baseUrl.optional(),
     keys: z.array(upstreamKey(read)).default([]),
     models: patterns.optional(),

@@ -22,9 +22,11 @@ export function readConfigFile(
     readonly readFile: ReadFile;
     readonly upstreams: readonly string[];
     readonly now: Date;
+    /** The kinds that there are; undefined: whichever. */
+    readonly kinds: readonly string[] | undefined;
   },
 ): FileReading {
-  const { env, readFile, upstreams, now } = parts;
+  const { env, readFile, upstreams, now, kinds } = parts;
   let text: string;
   try {
     text = readFile(path);
@@ -46,10 +48,10 @@ export function readConfigFile(
 
   const raw: unknown = toPlain(document);
   const secrets = createSecretReader(env, (name) => readFile(resolve(dirname(path), name)));
-  const result = fileSchema(secrets, now).safeParse(raw);
+  const result = fileSchema(secrets, now, kinds).safeParse(raw);
   const issues = [
     ...(result.error?.issues.flatMap(toIssues) ?? []),
-    ...checkNames(raw, upstreams),
+    ...checkNames(raw, upstreams, kinds),
     ...(result.data ? checkTokens(result.data.staticActors) : []),
   ];
   const problems = issues

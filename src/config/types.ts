@@ -153,18 +153,6 @@ export interface FlaggingConfig {
 /** While the quota store is away: refuse, or let each actor use up to `allow` units in each process. */
 export type StoreFailure = "deny" | { readonly allow: number };
 
-/** How an upstream speaks. */
-export const upstreamKinds = [
-  "anthropic",
-  "openai",
-  "google",
-  "fireworks",
-  "openai-compatible",
-  "kserve-embeddings",
-] as const;
-
-export type UpstreamKind = (typeof upstreamKinds)[number];
-
 /** Limits in time of one exchange with an upstream. */
 export interface UpstreamTimeouts {
   readonly connectMs: number;
@@ -177,7 +165,8 @@ export interface UpstreamTimeouts {
 export interface UpstreamConfig {
   /** Prefix of its models; unique. */
   readonly name: string;
-  readonly kind: UpstreamKind;
+  /** How it speaks: the kind of its provider. */
+  readonly kind: string;
   /** Without a slash at its end. */
   readonly baseUrl: string;
   /** Used in turn, each as often as its weight says; empty: requests carry no key. */

@@ -3,7 +3,7 @@
 import { withoutPrefix } from "../models/names.js";
 import type { EnvironmentReading, Vendor } from "./environment.js";
 import { settings, vendors as vendorSettings } from "./settings.js";
-import { ConfigError, type EmbeddingsConfig, type UpstreamConfig } from "./types.js";
+import type { EmbeddingsConfig, UpstreamConfig } from "./types.js";
 
 /** The vendors that have a key in the environment. */
 export function environmentUpstreams({ values, vendors }: EnvironmentReading): UpstreamConfig[] {
@@ -55,25 +55,4 @@ export function mergeUpstreams(
 /** What a list in gateway names (`openai/…`, `*`) has of one upstream, in the upstream's own names. */
 function entriesOf(list: readonly string[], upstream: string): readonly string[] {
   return list.flatMap((entry) => (entry === "*" ? [entry] : (withoutPrefix(entry, upstream) ?? [])));
-}
-
-/**
- * Leaves out the upstreams whose kind is not among `kinds`, with a notice for each. Throws `ConfigError` when none is
- * left.
- */
-export function availableUpstreams(
-  upstreams: readonly UpstreamConfig[],
-  kinds: readonly string[],
-): { readonly upstreams: readonly UpstreamConfig[]; readonly notices: readonly string[] } {
-  const left = upstreams.filter(({ kind }) => kinds.includes(kind));
-  const out = upstreams.filter(({ kind }) => !kinds.includes(kind));
-  if (left.length === 0) {
-    const names = out.map(({ name }) => name).join(", ");
-    const message = `expected a provider of one of the kinds ${kinds.join(", ")}: ${names} cannot be served yet`;
-    throw new ConfigError([{ source: "providers", message }]);
-  }
-  return {
-    upstreams: left,
-    notices: out.map(({ name, kind }) => `provider ${name}: left out, the kind ${kind} is not available yet`),
-  };
 }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { type Config, ConfigError, formatProblem, loadConfig } from "../../src/config.js";
+import { upstreamKinds } from "../../src/gateway-upstreams.js";
 
 type Env = Readonly<Record<string, string>>;
 
@@ -17,7 +18,7 @@ function reader(files: Env): (path: string) => string {
 }
 
 function load(env: Env, files: Env): Config {
-  const loaded = loadConfig(env, reader(files), clock);
+  const loaded = loadConfig(env, reader(files), { clock, kinds: upstreamKinds });
   if ("problems" in loaded) throw new ConfigError(loaded.problems);
   return loaded.config;
 }
@@ -28,7 +29,10 @@ function loadFile(yaml: string, env: Env = {}): Config {
 
 /** Problems of a file beside an environment that is right, without the file's name. */
 function fileProblems(yaml: string): string[] {
-  const loaded = loadConfig({ ...key, CODY_GATEWAY_CONFIG: "/gw.yaml" }, reader({ "/gw.yaml": yaml }), clock);
+  const loaded = loadConfig({ ...key, CODY_GATEWAY_CONFIG: "/gw.yaml" }, reader({ "/gw.yaml": yaml }), {
+    clock,
+    kinds: upstreamKinds,
+  });
   return "problems" in loaded ? loaded.problems.map((each) => formatProblem(each).replace("/gw.yaml:", "")) : [];
 }
 

@@ -1,11 +1,16 @@
 // The examples of docs/extending.md: each stands there as it is here, and does what its contract asks.
 
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+import { json } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { Role } from "../../gen/codygateway/v1/completions_pb.js";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { describeProvider } from "../contract/provider.js";
 import { describeSink } from "../contract/sink.js";
 import { describeSource } from "../contract/source.js";
+import { type TestGateway, testGateway } from "../helpers/gateway.js";
 import { acme } from "./examples/acme.js";
 import { createAcmeSink } from "./examples/acme-sink.js";
 import { createAcmeSource } from "./examples/acme-source.js";
@@ -46,6 +51,61 @@ function inPlace(file: string): string {
 }
 
 describeProvider(acme, "../docs/recordings");
+
+describe("a gateway with one provider more", () => {
+  let upstream: Server;
+  let gateway: TestGateway;
+  const seen: { path: string | undefined; authorization: string | undefined; body: { model: string } }[] = [];
+
+  beforeAll(async () => {
+    upstream = createServer((req, res) => {
+      void json(req).then((body) => {
+        const { stream, ...rest } = body as { stream?: boolean; model: string };
+        seen.push({ path: req.url, authorization: req.headers.authorization, body: rest });
+        res.setHeader("content-type", stream ? "text/event-stream" : "application/json");
+        res.end(readText(`test/docs/recordings/${stream ? "text.sse" : "whole.json"}`));
+      });
+    });
+    await new Promise<void>((resolve) => upstream.listen(0, "127.0.0.1", resolve));
+    const { port } = upstream.address() as AddressInfo;
+    const keys = [{ ref: "env:ACME_API_KEY" }];
+    gateway = await testGateway({
+      providers: [acme],
+      file: { providers: [{ name: "acme", kind: "acme", baseUrl: `http://127.0.0.1:${port}`, keys, models: ["*"] }] },
+      env: { ACME_API_KEY: "key-of-acme" },
+    });
+  });
+  afterAll(async () => {
+    await gateway[Symbol.asyncDispose]();
+    upstream.close();
+  });
+
+  const message = { role: Role.USER, parts: [{ kind: { case: "text" as const, value: "hi" } }] };
+  const completion = { model: "acme/chat-1", input: { case: "chat" as const, value: { messages: [message] } } };
+
+  it("completes by it, charges it and tells of it", async () => {
+    const { message: answer, model } = await gateway.client().completions.complete(completion);
+    expect({ model, said: answer?.parts[0]?.kind.value }).toEqual({ model: "acme/chat-1", said: "Hello" });
+    expect(seen.at(-1)).toMatchObject({
+      path: "/chat",
+      authorization: "Bearer key-of-acme",
+      body: { model: "chat-1" },
+    });
+    expect(await gateway.event()).toMatchObject({
+      ...{ provider: "acme", upstream: "acme", model: "acme/chat-1", outcome: "completed" },
+      usage: { inputTokens: 3, outputTokens: 0 },
+    });
+  });
+
+  it("streams by it", async () => {
+    gateway.reset();
+    let said = "";
+    for await (const { event } of gateway.client().completions.streamComplete({ completion }))
+      if (event.case === "textDelta") said += event.value.text;
+    expect(said).toBe("Grüße, 世界");
+    expect(await gateway.event()).toMatchObject({ outcome: "completed", usage: { inputTokens: 7, outputTokens: 5 } });
+  });
+});
 
 const known = `acme_${"a1".repeat(16)}`;
 

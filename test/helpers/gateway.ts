@@ -4,6 +4,8 @@ import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { type Gateway, startGateway } from "../../src/gateway.js";
 import type { Clock } from "../../src/lib/clock.js";
 import type { Log } from "../../src/lib/log.js";
+import { providers } from "../../src/providers/index.js";
+import type { Provider } from "../../src/providers/provider.js";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { silentLog } from "./log.js";
 import { testUpstream } from "./upstream.js";
@@ -32,6 +34,8 @@ export interface TestGatewayOptions {
   /** Further parts of the configuration file. */
   readonly file?: object | ((upstream: DemoUpstream) => object);
   readonly env?: Readonly<Record<string, string>> | ((upstream: DemoUpstream) => Readonly<Record<string, string>>);
+  /** Providers beside those that come with the gateway. */
+  readonly providers?: readonly Provider[];
   readonly log?: Log;
   readonly clock?: Clock;
 }
@@ -91,6 +95,7 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     // Soon enough not to be waited for, late enough to bring along what must not come twice.
     ledger: { batchMs: 10 },
     ...(options.clock && { clock: options.clock }),
+    ...(options.providers && { providers: [...providers, ...options.providers] }),
   });
 
   return {
