@@ -27,6 +27,8 @@ export interface KilledGatewaysReport {
   readonly failedDeliveries: number;
 }
 
+/** Within a second of Redis' return all is normal again. */
+const toldWithinMs = 2_000;
 const inFlight = 40;
 const busy = endUserOf("busy");
 
@@ -108,18 +110,26 @@ async function killOne(stage: Stage, plan: KilledGateways, round: number): Promi
   await sleep(plan.everyMs);
   // Every third has a clock that is off by an hour and a half: what it holds ends by Redis' clock all the same.
   const next = stage.fleet.start(round % 3 === 0 ? await shiftedClock("+90m") : {}, { waits: false });
-  if (round < plan.redisKills) await stage.redis.kill();
   const [doomed] = stage.alive as [GatewayProcess];
   doomed.signal("SIGKILL");
   stage.alive = stage.alive.slice(1);
   await doomed.ended;
-  if (round < plan.redisKills) {
-    await stage.redis.start();
-    await stage.redis.ready();
-  }
+  if (round < plan.redisKills) await killRedis(stage);
   const started = await next;
   await started.ready();
   stage.alive = [...stage.alive, started];
+}
+
+/**
+ * Those that are left have told it all before the next of them dies: what one answers while Redis is dead is known to it alone,
+ * and lost where it dies then, too.
+ */
+async function killRedis({ redis, alive }: Stage): Promise<void> {
+  await redis.kill();
+  await redis.start();
+  await redis.ready();
+  await Promise.all(alive.map((gateway) => gateway.ready()));
+  await sleep(toldWithinMs);
 }
 
 /** As many requests as may be are let in at once, and no more. */
