@@ -7,7 +7,7 @@ import type { Directory, Known } from "./directory.js";
 import { actorRecord, actorRemoval } from "./records.js";
 import { holdOf } from "./shrink-guard.js";
 import type { FoundActor, ListedEntry, Source } from "./source.js";
-import { maxKeyLength, maxRecords, type StoreRecord } from "./store.js";
+import { maxKeyLength, type StoreRecord } from "./store.js";
 import type { SyncCounts, SyncHold } from "./sync-state.js";
 import { normaliseToken, type TokenHasher } from "./token.js";
 
@@ -25,7 +25,7 @@ export interface SyncRunParts {
   readonly source: ListingSource;
   readonly directory: Pick<Directory, "get" | "of" | "count">;
   readonly hasher: TokenHasher;
-  /** Takes over at most `maxRecords` records; throws when the right to do so is lost. */
+  /** Takes over some records, fewer than a store takes at once; throws when the right to do so is lost. */
   readonly write: (records: readonly StoreRecord[]) => Promise<void>;
   /** Called as it goes on, often. Must not throw. */
   readonly onCounts?: (counts: SyncCounts) => void;
@@ -53,6 +53,9 @@ export interface SyncResult {
   /** Why what is missing was kept; undefined when it was removed, or nothing was missing. */
   readonly hold: SyncHold | undefined;
 }
+
+/** Records written at once: taking them over is one turn of the event loop, in which garbage may have to be collected, too. */
+const batchRecords = 100;
 
 /**
  * Takes over what the source lists, page by page, and in the end removes what it does not. Throws when the listing breaks
@@ -111,7 +114,7 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
   /** Returns whether there is enough to be written. */
   function put(record: StoreRecord): boolean {
     if (!dryRun) batch.push(record);
-    return batch.length >= maxRecords;
+    return batch.length >= batchRecords;
   }
 
   async function flush(): Promise<void> {
