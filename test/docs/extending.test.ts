@@ -92,7 +92,10 @@ describe("a gateway with one provider more", () => {
       body: { model: "chat-1" },
     });
     expect(await gateway.event()).toMatchObject({
-      ...{ provider: "acme", upstream: "acme", model: "acme/chat-1", outcome: "completed" },
+      provider: "acme",
+      upstream: "acme",
+      model: "acme/chat-1",
+      outcome: "completed",
       usage: { inputTokens: 3, outputTokens: 0 },
     });
   });
