@@ -1,5 +1,7 @@
 // Reading JSON bytes from front to back, without parsing what is passed over.
 
+import { CLOSE_BRACE, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-bytes.js";
+
 /** Deepest nesting accepted: deeper input serves only to break parsers. */
 export const maxJsonDepth = 64;
 /** Most object keys accepted, over all levels. */
@@ -12,18 +14,12 @@ export class JsonSyntaxError extends Error {
 /** A key that is alike in every case; nearly all are. */
 export const plainKey = /^[a-z0-9_]*$/;
 
-const QUOTE = 0x22;
 const PLUS = 0x2b;
-const COMMA = 0x2c;
 const MINUS = 0x2d;
 const POINT = 0x2e;
 const ZERO = 0x30;
 const NINE = 0x39;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
 const BACKSLASH = 0x5c;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** A reading position in JSON bytes. */
 export class JsonCursor {

@@ -1,14 +1,7 @@
 // Reading large JSON answers from front to back, without looking twice at what is passed over.
 
+import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-bytes.js";
 import { type JsonCursor, JsonSyntaxError } from "./json-cursor.js";
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /** Goes through the object that begins here. `member` is called before each value, and moves behind it. */
 export function walkObject(cursor: JsonCursor, member: (key: string) => void): void {

@@ -1,6 +1,7 @@
 // A JSON object as bytes: looked at once, changed by splicing, never parsed and written again as a whole.
 
 import { isUtf8 } from "node:buffer";
+import { CLOSE_BRACE, CLOSE_BRACKET, COLON, COMMA, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "./json-bytes.js";
 import { JsonCursor, JsonSyntaxError, maxJsonDepth, maxJsonKeys, plainKey } from "./json-cursor.js";
 
 export { JsonSyntaxError, maxJsonDepth, maxJsonKeys };
@@ -40,14 +41,6 @@ interface Member extends Span {
   /** Where the member's key begins. */
   readonly keyStart: number;
 }
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 
 /**
  * Finds the members of the JSON object in `bytes`. Structure is checked to the last bracket, so that no other parser can

@@ -1,6 +1,7 @@
 // What the bodies of chat completions and of completions have in common, and what the gateway changes in them.
 
 import type { JsonObject } from "../lib/json.js";
+import { CLOSE_BRACE, OPEN_BRACE } from "../lib/json-bytes.js";
 import { isObject, parseObject } from "./answers.js";
 import { dropNegatives, editNested, editString, member, optionalBoolean, optionalNumber } from "./fields.js";
 import { isPlainChunk } from "./openai-usage.js";
@@ -52,8 +53,6 @@ function isUsageChunk(event: Buffer): boolean {
   return isObject(chunk?.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
 }
 
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
 const usageName = Buffer.from('"usage"');
 
 /** How many answers are asked for. */

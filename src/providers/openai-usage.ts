@@ -1,3 +1,4 @@
+import { COLON, OPEN_BRACE, OPEN_BRACKET, QUOTE } from "../lib/json-bytes.js";
 import { endsWith, isObject, parseObject, tokenCount, usageOf } from "./answers.js";
 import { type MeterState, reported } from "./meters.js";
 import type { Meter, Usage } from "./provider.js";
@@ -34,10 +35,6 @@ export function isPlainChunk(data: Buffer, end?: number): boolean {
   return endsWith(data, noUsage, end) || endsWith(data, underWay, end);
 }
 
-const QUOTE = 0x22;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const OPEN_BRACE = 0x7b;
 const usageName = Buffer.from('"usage"');
 const errorName = Buffer.from('"error"');
 
