@@ -1,20 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import type { Actor, Feature } from "../../src/actors/actor.js";
-import { createDirectory } from "../../src/actors/directory.js";
-import type { LookupOutcome } from "../../src/actors/lookups.js";
-import { createMemoryActorStore } from "../../src/actors/memory-store.js";
 import { overrideRecord, revocationRecord, revocationRemoval } from "../../src/actors/records.js";
-import type { Source } from "../../src/actors/source.js";
-import { createStaticSource } from "../../src/actors/sources/static.js";
-import { createSources } from "../../src/actors/sources.js";
-import type { ActorStore } from "../../src/actors/store.js";
-import { createTokenHasher } from "../../src/actors/token.js";
 import { UnavailableError } from "../../src/errors.js";
-import { fakeClock } from "../helpers/fake-clock.js";
-import { recordingLog } from "../helpers/log.js";
-import { makeActor, makeLimit } from "../helpers/make-actor.js";
-import { scriptedSource, tokenOf } from "../helpers/scripted-source.js";
+import { makeActor } from "../helpers/make-actor.js";
+import { tokenOf } from "../helpers/scripted-source.js";
 import { allOfTime, leap, pass, settled } from "../helpers/time.js";
+import { hasher, hour, invalid, setUp, unavailable } from "./sources-setup.js";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: [...allOfTime] });
@@ -22,47 +12,6 @@ beforeEach(() => {
 afterEach(() => {
   vi.useRealTimers();
 });
-
-const hour = 3_600_000;
-const hasher = createTokenHasher("pepper");
-
-async function setUp(options: { source?: Partial<Source>; listed?: boolean; store?: Partial<ActorStore> } = {}) {
-  const clock = fakeClock();
-  const store = { ...createMemoryActorStore({ clock }), ...options.store };
-  const directory = createDirectory({ clock });
-  await settled(store.follow(directory));
-  const source = scriptedSource("portal", options.source);
-  if (!options.listed) delete (source as Source).list;
-  const fixed = createStaticSource({ hasher }, [
-    {
-      actor: makeActor({ id: "fixed" }),
-      tokenSha256: ["714061d9ffc92df2e0e600853b4d7a9501b60a50cb2d030e4177e8e02529245e"],
-    },
-  ]);
-  const log = recordingLog();
-  const outcomes: LookupOutcome[] = [];
-  const resets: string[] = [];
-  const start = (process: string, on: ActorStore = store) =>
-    createSources(
-      {
-        sources: [fixed, source],
-        store: on,
-        directory,
-        hasher,
-        log,
-        process,
-        onIntervalChanged: (actor: Actor, feature: Feature) => resets.push(`${actor.id} ${feature}`),
-        onLookup: (_, outcome) => outcomes.push(outcome),
-      },
-      { cacheTtlMs: 24 * hour, maxStaleMs: 24 * hour, syncIntervalMs: 120_000 },
-    );
-  const sources = start("one");
-  const find = (token: string | undefined, by = sources) => settled(by.find(token));
-  return { clock, store, directory, source, sources, start, find, outcomes, resets, log };
-}
-
-const unavailable = { name: "UnavailableError", reason: "SOURCE_UNAVAILABLE" };
-const invalid = { name: "UnauthenticatedError", reason: "TOKEN_INVALID" };
 
 describe("a token that nobody has heard of", () => {
   it("is asked for once, and known from then on", async () => {
@@ -403,134 +352,6 @@ describe("a listed actor", () => {
     source.actors.clear();
     await expect(find(tokenOf("a"))).rejects.toMatchObject(invalid);
     expect(source.lookups.length).toBe(2);
-  });
-});
-
-describe("a refresh", () => {
-  it("brings what is new, but not again within the cool-down", async () => {
-    const { source, sources, find } = await setUp({ source: { coolDownMs: 300_000 } });
-    source.set("a");
-    await find(tokenOf("a"));
-
-    await pass(60_000);
-    await expect(settled(sources.refreshFor(tokenOf("a")))).rejects.toMatchObject({
-      reason: "RECENTLY_REFRESHED",
-      retryAfterMs: expect.closeTo(240_000, -3),
-    });
-    await pass(250_000);
-    source.set("a", { name: "New name" });
-    expect(await settled(sources.refreshFor(tokenOf("a")))).toMatchObject({ changed: true, known: { id: "a" } });
-    expect(await find(tokenOf("a"))).toMatchObject({ name: "New name" });
-    await expect(settled(sources.refreshFor(tokenOf("a")))).rejects.toMatchObject({ reason: "RECENTLY_REFRESHED" });
-    expect(source.lookups.length).toBe(2);
-  });
-
-  it("is nothing for actors whose source is never asked", async () => {
-    const { sources } = await setUp();
-
-    expect(await settled(sources.refreshFor("the-token-of-the-static-actor"))).toBeUndefined();
-    await expect(settled(sources.refresh({ source: "static", id: "fixed" }))).rejects.toMatchObject({
-      reason: "SYNC_NOT_SUPPORTED",
-    });
-  });
-
-  it("leaves what is known when the source cannot say", async () => {
-    const { source, sources, find } = await setUp();
-    source.set("a");
-    await find(tokenOf("a"));
-    source.beforeLookup = async () => Promise.reject(new Error("away"));
-
-    await expect(settled(sources.refreshFor(tokenOf("a")))).rejects.toMatchObject(unavailable);
-    await expect(settled(sources.refresh({ token: tokenOf("a") }))).rejects.toMatchObject(unavailable);
-    expect(await find(tokenOf("a"))).toMatchObject({ id: "a" });
-  });
-
-  it("is made by an operator at any time, by token and by id", async () => {
-    const { source, sources, find } = await setUp({ source: { coolDownMs: 300_000 } });
-    source.lookupId = async (id) => source.actors.get(id);
-    source.set("a");
-    expect(await settled(sources.refresh({ token: tokenOf("a") }))).toMatchObject({ changed: true });
-    expect(await settled(sources.refresh({ token: tokenOf("a") }))).toMatchObject({ changed: false });
-
-    source.set("a", { accessEnabled: false });
-    expect(await settled(sources.refresh({ source: "portal", id: "a" }))).toMatchObject({ changed: true });
-    expect((await find(tokenOf("a"))).accessEnabled).toBe(false);
-
-    source.actors.clear();
-    expect(await settled(sources.refresh({ source: "portal", id: "a" }))).toEqual({ known: undefined, changed: true });
-    await expect(find(tokenOf("a"))).rejects.toMatchObject(invalid);
-  });
-
-  it("follows a refusal when the actor comes again, outside of the cool-down", async () => {
-    const { source, sources, find } = await setUp({ source: { coolDownMs: 300_000 } });
-    source.set("a");
-    await find(tokenOf("a"));
-    source.set("a", { name: "New name" });
-    sources.refused({ source: "portal", id: "a" });
-
-    await pass(200_000);
-    await find(tokenOf("a"));
-    await pass(100);
-    expect(source.lookups.length).toBe(1);
-
-    await pass(150_000);
-    await find(tokenOf("a"));
-    await pass(100);
-    expect(await find(tokenOf("a"))).toMatchObject({ name: "New name" });
-    await pass(400_000);
-    await find(tokenOf("a"));
-    await pass(100);
-    expect(source.lookups.length).toBe(2);
-  });
-});
-
-describe("a changed interval of a limit", () => {
-  const day = 24 * hour;
-  const features = (amount: number, windowMs: number) => ({
-    chat_completions: { limits: [makeLimit({ amount, windowMs }), makeLimit({ windowMs: 10_000, burst: true })] },
-  });
-
-  async function changeOf(resetsUsage: boolean) {
-    const all = await setUp({ source: { staleAfterMs: hour / 4, ...(resetsUsage && { resetsUsage }) } });
-    const { source, find } = all;
-    source.set("a", { features: features(100, 30 * day) });
-    await find(tokenOf("a"));
-    const change = async (amount: number, windowMs: number) => {
-      source.set("a", { features: features(amount, windowMs) });
-      leap(hour / 2);
-      await pass(40_000);
-      await find(tokenOf("a"));
-      await pass(100);
-    };
-    return { ...all, change };
-  }
-
-  it("starts its window anew where the source promises that, and nothing else does", async () => {
-    const { resets, change, source } = await changeOf(true);
-    expect(resets).toEqual([]);
-
-    await change(500, 30 * day);
-    expect(resets).toEqual([]);
-    await change(500, day);
-    expect(resets).toEqual(["a chat_completions"]);
-    await change(500, day);
-    expect(resets.length).toBe(1);
-
-    const { beforeLookup } = source;
-    source.beforeLookup = async () => Promise.reject(new Error("away"));
-    await change(500, day);
-    source.beforeLookup = beforeLookup;
-    await pass(60_000);
-    await change(500, day);
-    expect(resets.length).toBe(1);
-  });
-
-  it("changes nothing of what was used with other sources", async () => {
-    const { resets, change } = await changeOf(false);
-
-    await change(100, day);
-
-    expect(resets).toEqual([]);
   });
 });
 

@@ -7,6 +7,7 @@ import type { DemoCall } from "../../src/demo/call.js";
 import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { recordingLog } from "../helpers/log.js";
+import { metricOf } from "../helpers/metric.js";
 import { testUpstream } from "../helpers/upstream.js";
 
 const keys = { KEY_A: "first-key-of-the-provider", KEY_B: "second-key-of-the-provider" };
@@ -55,16 +56,6 @@ function withKey(key: string, behaviour: Behaviour): (call: DemoCall) => Behavio
   return (call) => (call.key === key ? behaviour : undefined);
 }
 
-async function metric(gw: TestGateway, line: string): Promise<number> {
-  const text = await (await fetch(`${gw.url}/metrics`)).text();
-  return Number(
-    text
-      .split("\n")
-      .find((each) => each.startsWith(`${line} `))
-      ?.slice(line.length) ?? Number.NaN,
-  );
-}
-
 describe("a key that the provider refuses", () => {
   it("is left out, with one alarm, and callers see nothing of it", async () => {
     await using it = await keyed(["KEY_A", "KEY_B"], [KEY_A]);
@@ -78,10 +69,10 @@ describe("a key that the provider refuses", () => {
     const alarms = log.lines.filter(({ level }) => level === "error");
     expect(alarms).toMatchObject([{ fields: { upstream: "two", key: "env:KEY_A", status: 401, restMs: 300_000 } }]);
     expect(JSON.stringify(log.lines)).not.toMatch(/-key-of-the-provider/);
-    expect(await metric(gw, 'cody_gateway_upstream_key_refusals_total{upstream="two"}')).toBe(1);
-    expect(await metric(gw, 'cody_gateway_upstream_keys_resting{upstream="two"}')).toBe(1);
-    expect(await metric(gw, 'cody_gateway_upstream_tries_total{upstream="two",outcome="key_refused"}')).toBe(1);
-    expect(await metric(gw, 'cody_gateway_upstream_tries_total{upstream="two",outcome="answered"}')).toBe(6);
+    expect(await metricOf(gw, 'cody_gateway_upstream_key_refusals_total{upstream="two"}')).toBe(1);
+    expect(await metricOf(gw, 'cody_gateway_upstream_keys_resting{upstream="two"}')).toBe(1);
+    expect(await metricOf(gw, 'cody_gateway_upstream_tries_total{upstream="two",outcome="key_refused"}')).toBe(1);
+    expect(await metricOf(gw, 'cody_gateway_upstream_tries_total{upstream="two",outcome="answered"}')).toBe(6);
     const events = await eventsOf(gw, 6);
     expect(events.map(({ attempts }) => attempts)).toEqual([2, ...Array(5).fill(undefined)]);
     expect(events.every(({ charged, outcome }) => charged && outcome === "completed")).toBe(true);
@@ -102,7 +93,7 @@ describe("a key that the provider refuses", () => {
     provider.script({ status: 401 }, 3);
     for (const status of [502, 502, 502, 200]) expect((await ask(gw)).status).toBe(status);
     expect(log.lines.filter(({ level }) => level === "error")).toHaveLength(1);
-    expect(await metric(gw, 'cody_gateway_upstream_keys_resting{upstream="two"}')).toBe(0);
+    expect(await metricOf(gw, 'cody_gateway_upstream_keys_resting{upstream="two"}')).toBe(0);
   });
 
   it("is left out for the one model that it may not use", async () => {

@@ -7,8 +7,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { freePort } from "../helpers/free-port.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { metricOf } from "../helpers/metric.js";
 import { openStream } from "../helpers/open-stream.js";
 import { type RawUpstream, rawUpstream } from "../helpers/raw-upstream.js";
+import { until } from "../helpers/redis.js";
 import { testUpstream } from "../helpers/upstream.js";
 
 let upstream: DemoUpstream;
@@ -77,15 +79,7 @@ async function used(): Promise<(bigint | number | undefined)[]> {
   return [feature?.rateLimit?.used, feature?.inFlight];
 }
 
-async function metric(line: string): Promise<number> {
-  const text = await (await fetch(`${gw.url}/metrics`)).text();
-  return Number(
-    text
-      .split("\n")
-      .find((each) => each.startsWith(`${line} `))
-      ?.slice(line.length) ?? Number.NaN,
-  );
-}
+const metric = (series: string): Promise<number> => metricOf(gw, series);
 
 describe("an upstream that fails for one of its models", () => {
   it("is asked no more often than callers ask, then not at all, and again when it has recovered", async () => {
@@ -129,10 +123,11 @@ describe("an upstream that fails for one of its models", () => {
     });
 
     upstream.reset();
-    while ((await ask("away/demo-bad")).status !== 200) {
-      expect(upstream.calls.length).toBeLessThanOrEqual(1);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
+    await until(async () => {
+      const { status } = await ask("away/demo-bad");
+      if (status !== 200) expect(upstream.calls.length).toBeLessThanOrEqual(1);
+      return status === 200;
+    });
     expect((await ask("away/demo-bad")).status).toBe(200);
     expect(await metric('cody_gateway_upstream_models_unavailable{upstream="away"}')).toBe(0);
     expect(await used()).toEqual([(before[0] as bigint) + 3n, 0]);

@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createDatabaseFlaggedStore } from "../../src/guard/database-store.js";
 import { createMemoryFlaggedStore } from "../../src/guard/memory-store.js";
 import { createRedisFlaggedStore } from "../../src/guard/redis-store.js";
 import { systemClock } from "../../src/lib/clock.js";
-import { type Database, openDatabase } from "../../src/lib/database.js";
-import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
+import { openDatabase } from "../../src/lib/database.js";
 import { describeFlaggedStore, flaggedRequest } from "../contract/flagged-store.js";
-import { type DataDir, dataDir } from "../helpers/data-dir.js";
+import { dataDir } from "../helpers/data-dir.js";
 import { fakeClock } from "../helpers/fake-clock.js";
-import { type RedisServer, startRedis } from "../helpers/redis.js";
+import { sharedDatabase, sharedRedis } from "../helpers/store-places.js";
 
 describeFlaggedStore("memory", async () => {
   const clock = fakeClock();
@@ -18,21 +17,12 @@ describeFlaggedStore("memory", async () => {
 });
 
 describe("on disk", () => {
-  let dir: DataDir;
-  let database: Database;
-  beforeAll(async () => {
-    dir = await dataDir();
-    database = await openDatabase(dir.path);
-  });
-  afterAll(async () => {
-    await database.close();
-    await dir[Symbol.asyncDispose]();
-  });
+  const on = sharedDatabase();
 
   describeFlaggedStore("a database", async () => {
     const clock = fakeClock();
-    const store = await createDatabaseFlaggedStore({ clock, database });
-    await database.write([{ sql: "DELETE FROM flagged_prompts", params: [] }]);
+    const store = await createDatabaseFlaggedStore({ clock, database: on.database });
+    await on.database.write([{ sql: "DELETE FROM flagged_prompts", params: [] }]);
     return { store, now: clock.now, after: async (ms) => clock.advanceMs(ms) };
   });
 
@@ -54,32 +44,22 @@ describe("on disk", () => {
 });
 
 describe("on Redis", () => {
-  let server: RedisServer;
-  let redis: RedisConnection;
+  const on = sharedRedis("flagged");
   let made = 0;
-  beforeAll(async () => {
-    server = await startRedis();
-    redis = connectRedis(server.endpoint, "flagged");
-    await new Promise<void>((resolve) => redis.onReady(() => resolve()));
-  });
-  afterAll(async () => {
-    await redis.close();
-    await server[Symbol.asyncDispose]();
-  });
 
   const clock = systemClock;
   describeFlaggedStore("Redis", async () => ({
-    store: createRedisFlaggedStore({ redis, clock }, { prefix: `f${made++}:` }),
+    store: createRedisFlaggedStore({ redis: on.redis, clock }, { prefix: `f${made++}:` }),
     now: clock.now,
     after: (ms) => sleep(ms),
   }));
 
   it("has an end for every key", async () => {
-    const store = createRedisFlaggedStore({ redis, clock }, { prefix: "ends:" });
+    const store = createRedisFlaggedStore({ redis: on.redis, clock }, { prefix: "ends:" });
     for (const n of [1, 2, 3]) await store.put(flaggedRequest({ key: `prompt:${n}` }), "sealed", 2);
-    const keys = await server.client.keys("ends:*");
+    const keys = await on.server.client.keys("ends:*");
 
     expect(keys).toHaveLength(5);
-    for (const key of keys) expect(await server.client.pttl(key)).toBeGreaterThan(0);
+    for (const key of keys) expect(await on.server.client.pttl(key)).toBeGreaterThan(0);
   });
 });

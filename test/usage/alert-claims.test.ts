@@ -1,15 +1,14 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/lib/clock.js";
-import { type Database, openDatabase } from "../../src/lib/database.js";
-import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
+import { openDatabase } from "../../src/lib/database.js";
 import { createDatabaseClaims } from "../../src/usage/database-claims.js";
 import { createMemoryClaims } from "../../src/usage/memory-claims.js";
 import { createRedisClaims } from "../../src/usage/redis-claims.js";
 import { describeAlertClaims } from "../contract/alert-claims.js";
-import { type DataDir, dataDir } from "../helpers/data-dir.js";
+import { dataDir } from "../helpers/data-dir.js";
 import { fakeClock } from "../helpers/fake-clock.js";
-import { type RedisServer, startRedis } from "../helpers/redis.js";
+import { sharedDatabase, sharedRedis } from "../helpers/store-places.js";
 
 describeAlertClaims("memory", async () => {
   const clock = fakeClock();
@@ -17,22 +16,13 @@ describeAlertClaims("memory", async () => {
 });
 
 describe("on disk", () => {
-  let dir: DataDir;
-  let database: Database;
-  beforeAll(async () => {
-    dir = await dataDir();
-    database = await openDatabase(dir.path);
-  });
-  afterAll(async () => {
-    await database.close();
-    await dir[Symbol.asyncDispose]();
-  });
+  const on = sharedDatabase();
 
   describeAlertClaims("a database", async () => {
     const clock = fakeClock();
-    await createDatabaseClaims({ clock, database });
-    await database.write([{ sql: "DELETE FROM alert_claims", params: [] }]);
-    const claims = await createDatabaseClaims({ clock, database });
+    await createDatabaseClaims({ clock, database: on.database });
+    await on.database.write([{ sql: "DELETE FROM alert_claims", params: [] }]);
+    const claims = await createDatabaseClaims({ clock, database: on.database });
     return { claims, now: clock.now, after: async (ms) => clock.advanceMs(ms) };
   });
 
@@ -52,31 +42,25 @@ describe("on disk", () => {
 });
 
 describe("on Redis", () => {
-  let server: RedisServer;
-  let redis: RedisConnection;
+  const on = sharedRedis("alerts");
   let made = 0;
-  beforeAll(async () => {
-    server = await startRedis();
-    redis = connectRedis(server.endpoint, "alerts");
-    await new Promise<void>((resolve) => redis.onReady(() => resolve()));
-  });
-  afterAll(async () => {
-    await redis.close();
-    await server[Symbol.asyncDispose]();
-  });
 
   const clock = systemClock;
   describeAlertClaims("Redis", async () => ({
-    claims: createRedisClaims({ redis, clock }, { prefix: `c${made++}:` }),
+    claims: createRedisClaims({ redis: on.redis, clock }, { prefix: `c${made++}:` }),
     now: clock.now,
     after: (ms) => sleep(ms),
   }));
 
   it("has an end for every key, and no actor's name in it", async () => {
-    await createRedisClaims({ redis, clock }, { prefix: "ends:" }).claim("an actor", 90, new Date(Date.now() + 9_000));
-    const [key = ""] = await server.client.keys("ends:*");
+    await createRedisClaims({ redis: on.redis, clock }, { prefix: "ends:" }).claim(
+      "an actor",
+      90,
+      new Date(Date.now() + 9_000),
+    );
+    const [key = ""] = await on.server.client.keys("ends:*");
 
     expect(key).toMatch(/^ends:alert:[\w-]{32}$/);
-    expect(await server.client.pttl(key)).toBeGreaterThan(0);
+    expect(await on.server.client.pttl(key)).toBeGreaterThan(0);
   });
 });

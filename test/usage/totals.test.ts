@@ -1,6 +1,5 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, describe, expect, it } from "vitest";
 import { openDatabase } from "../../src/lib/database.js";
-import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
 import { createDatabaseTotals } from "../../src/usage/database-totals.js";
 import { createMemoryTotals } from "../../src/usage/memory-totals.js";
 import { createRedisTotals } from "../../src/usage/redis-totals.js";
@@ -9,7 +8,7 @@ import { describeTotalsStore, sample } from "../contract/totals-store.js";
 import { dataDir } from "../helpers/data-dir.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { silentLog } from "../helpers/log.js";
-import { type RedisServer, startRedis } from "../helpers/redis.js";
+import { sharedRedis } from "../helpers/store-places.js";
 
 describeTotalsStore("memory", async () => createMemoryTotals());
 
@@ -53,28 +52,18 @@ describe("in a data directory", () => {
 });
 
 describe("on Redis", () => {
-  let server: RedisServer;
-  let redis: RedisConnection;
+  const on = sharedRedis("events");
   let made = 0;
-  beforeAll(async () => {
-    server = await startRedis();
-    redis = connectRedis(server.endpoint, "events");
-    await new Promise<void>((resolve) => redis.onReady(() => resolve()));
-  });
-  afterAll(async () => {
-    await redis.close();
-    await server[Symbol.asyncDispose]();
-  });
 
-  describeTotalsStore("Redis", async () => createRedisTotals({ redis }, { prefix: `t${made++}:` }));
+  describeTotalsStore("Redis", async () => createRedisTotals({ redis: on.redis }, { prefix: `t${made++}:` }));
 
   it("forgets by itself: every key has an end", async () => {
-    const store = createRedisTotals({ redis }, { prefix: "ends:" });
+    const store = createRedisTotals({ redis: on.redis }, { prefix: "ends:" });
     await store.add([sample()]);
-    const keys = await server.client.keys("ends:*");
+    const keys = await on.server.client.keys("ends:*");
 
     expect(keys.length).toBeGreaterThan(0);
-    for (const key of keys) expect(await server.client.pttl(key)).toBeGreaterThan(0);
+    for (const key of keys) expect(await on.server.client.pttl(key)).toBeGreaterThan(0);
   });
 });
 
