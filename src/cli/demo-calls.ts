@@ -8,10 +8,14 @@ interface Style {
 export function pasteableCalls(parts: {
   readonly url: string;
   readonly actors: readonly { readonly token: string; readonly shows: string }[];
+  /** Of an Enterprise subscription. */
+  readonly subscriptionToken: string;
+  /** What it can find in public. */
+  readonly snippet: string;
   readonly operatorToken: string;
   readonly style: Style;
 }): string {
-  const { url, actors, operatorToken, style } = parts;
+  const { url, actors, subscriptionToken, snippet, operatorToken, style } = parts;
   const [first] = actors;
   const token = first?.token ?? "";
   const width = Math.max(...actors.map((actor) => actor.token.length));
@@ -22,6 +26,7 @@ export function pasteableCalls(parts: {
     ["the Anthropic SDK", anthropicSdk(url, token)],
     ["the typed client", typedClient(url, token)],
     ["embeddings", embeddingsCurl(url, token)],
+    ["where code stands in public", attributionCurl(url, subscriptionToken, snippet)],
     ["what is left", `curl -s ${url}/v1/limits -H 'authorization: Bearer ${token}'`],
     ["administration", administration(url, operatorToken)],
   ];
@@ -64,6 +69,11 @@ function embeddingsCurl(url: string, token: string): string {
   return `curl ${url}/openai/v1/embeddings \\
   -H 'authorization: Bearer ${token}' -H 'content-type: application/json' \\
   -d '${JSON.stringify(request)}'`;
+}
+
+function attributionCurl(url: string, token: string, snippet: string): string {
+  return `curl ${url}/v1/attribution -H 'authorization: Bearer ${token}' \\
+  -d '${JSON.stringify({ snippet, limit: 4 })}'`;
 }
 
 function openaiSdk(url: string, token: string): string {

@@ -4,7 +4,7 @@ import { hash } from "node:crypto";
 import { Role, type StreamCompleteResponse_Finished } from "../../gen/codygateway/v1/completions_pb.js";
 import { createGatewayClient } from "../client.js";
 import { loadConfig } from "../config.js";
-import { demoActors, operatorToken, remoteActors } from "../demo/actors.js";
+import { demoActors, operatorToken, remoteActors, subscriptionToken } from "../demo/actors.js";
 import { type DemoBackEnds, startDemoBackEnds } from "../demo/back-ends.js";
 import { type DemoSubscription, demoSubscriptions } from "../demo/subscriptions.js";
 import { createDemoUpstream, type DemoUpstream } from "../demo/upstream.js";
@@ -19,6 +19,8 @@ import { refuseConfig } from "./problems.js";
 
 const model = "anthropic/claude-sonnet-4-5";
 const question = "What does an LLM gateway do?";
+/** Code that the demo's Sourcegraph.com knows. */
+const snippet = "partition(list, 0, list.length - 1)";
 /** Between two pieces of an answer: about as fast as a model writes. */
 const everyMs = 30;
 
@@ -43,7 +45,8 @@ export async function runDemo(args: readonly string[], io: Io): Promise<number> 
       return code;
     }
     const actors = [...demoActors, ...remoteActors];
-    line(io.stdout, pasteableCalls({ url: gateway.url, actors, operatorToken, style: styleOf(io) }));
+    const tokens = { actors, subscriptionToken, operatorToken };
+    line(io.stdout, pasteableCalls({ url: gateway.url, ...tokens, snippet, style: styleOf(io) }));
     return await untilStopped({ gateway, log, io, onHangup: () => {} });
   } finally {
     await Promise.all([upstream.close(), ends.close()]);
@@ -55,10 +58,7 @@ async function demoBackEnds(): Promise<DemoBackEnds> {
   const ends = await startDemoBackEnds({ pages: true, maxPageSize: 100 });
   ends.portal.set(demoSubscriptions(400, developmentToo));
   ends.dotcom.set({ id: 42, username: "ada" });
-  ends.dotcom.publish(
-    "github.com/demo/sorting",
-    "export const quicksort = (list) => partition(list, 0, list.length - 1);",
-  );
+  ends.dotcom.publish("github.com/demo/sorting", `export const quicksort = (list) => ${snippet};`);
   ends.portal.fail({ kind: "slow", delayMs: 150 }, { path: "List", times: 5 });
   return ends;
 }

@@ -44,10 +44,13 @@ export const demoActors: readonly DemoActor[] = [
   },
 ];
 
+/** The token of one of the Enterprise Portal's subscriptions. */
+export const subscriptionToken = demoToken(demoUuid("7"));
+
 /** Actors that the demo's Enterprise Portal and Sourcegraph.com tell of, with what they are there to show. */
 export const remoteActors: readonly { readonly token: string; readonly name: string; readonly shows: string }[] = [
   {
-    token: demoToken(demoUuid("7")),
+    token: subscriptionToken,
     name: "Customer 7",
     shows: "a subscription of the Enterprise Portal, from its listing",
   },

@@ -30,6 +30,8 @@ let checkout: Checkout;
 let upstream: Awaited<ReturnType<typeof testUpstream>>;
 let once: Ended;
 let demo: Running;
+/** What the demo wrote. */
+let told: string;
 let url: string;
 
 beforeAll(async () => {
@@ -42,7 +44,7 @@ beforeAll(async () => {
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
   demo = checkout.start("exec node dist/src/main.js demo", { PORT: String(port) });
-  await demo.wrote("Ctrl-C ends the demo.");
+  told = await demo.wrote("Ctrl-C ends the demo.");
 }, 120_000);
 
 afterAll(async () => {
@@ -72,6 +74,20 @@ describe("README.md", { timeout: 30_000 }, () => {
   it("has a demo that syncs an Enterprise Portal and serves one of its subscriptions", () => {
     expect(once.stdout).toMatch(/dotcom-product-subscriptions +succeeded +400 /);
     expect(once.stdout).toMatch(/Customer 7 asks .*\n[^]*499 of 500 left[^]*event: completed  [0-9a-f-]{36} /);
+  });
+
+  it("has a demo that prints calls which do what they are headed with", async () => {
+    const printed = (title: string): string =>
+      new RegExp(`^# ${title}\\n([^]*?)\\n\\n`, "m").exec(told)?.[1] ?? "exit 1";
+    const [embedded, found] = await Promise.all(
+      ["embeddings", "where code stands in public"].map((title) => checkout.run(printed(title))),
+    );
+
+    expect((JSON.parse(embedded?.stdout ?? "") as { data: unknown[] }).data).toHaveLength(2);
+    expect(JSON.parse(found?.stdout ?? "")).toEqual({
+      Repositories: [{ name: "github.com/demo/sorting" }],
+      totalCount: 1,
+    });
   });
 
   it("names the script of the tests that are running", () => {
