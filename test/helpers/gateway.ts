@@ -106,7 +106,8 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     reset() {
       upstream.reset();
       events.length = 0;
-      since = new Date().toISOString();
+      // The time of an event is told to a millisecond, of which it may fall short.
+      since = new Date(Date.now() - 1).toISOString();
     },
     event: (matches = () => true) =>
       new Promise((resolve) => {
