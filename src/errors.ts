@@ -50,12 +50,20 @@ export class GatewayError extends Error {
   }
 }
 
+/** Whom a refusal is about. */
+export interface RefusedActor {
+  readonly source: string;
+  readonly id: string;
+}
+
 /** The caller did not show a token, or one that nobody knows. */
 export class UnauthenticatedError extends GatewayError {
   override readonly name = "UnauthenticatedError";
   constructor(
     override readonly reason: "TOKEN_MISSING" | "TOKEN_INVALID",
     message: string,
+    /** Who was refused, where a source said so; its id is `unknown` where the source knows nobody with the token. */
+    readonly refused?: RefusedActor,
   ) {
     super(reason, message);
   }
@@ -72,13 +80,15 @@ export class MalformedCredentialsError extends GatewayError {
 /** The actor is known, but its access is switched off; `withheld` says why, where that is no switch of its source. */
 export class AccessDisabledError extends GatewayError {
   override readonly name = "AccessDisabledError";
-  constructor(withheld?: "license") {
+  readonly refused: RefusedActor;
+  constructor({ source, id, withheld }: RefusedActor & { readonly withheld?: "license" }) {
     super(
       "ACCESS_DISABLED",
       withheld === undefined
         ? "Cody Gateway access not enabled"
         : "Cody Gateway access not enabled: this gateway serves subscriptions with a dev or internal license only",
     );
+    this.refused = { source, id };
   }
 }
 

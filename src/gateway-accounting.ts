@@ -1,6 +1,6 @@
 // What becomes of a request's end: one event, one log line, the metrics. The same for both edges.
 
-import { GatewayError } from "./errors.js";
+import { AccessDisabledError, GatewayError, type RefusedActor, UnauthenticatedError } from "./errors.js";
 import { saysCallerLeft } from "./lib/gone.js";
 import { JsonSyntaxError } from "./lib/json.js";
 import type { Log } from "./lib/log.js";
@@ -8,18 +8,32 @@ import type { RelayParts } from "./relay.js";
 import type { RelayWatch } from "./relay-watch.js";
 import { createDenialLog } from "./telemetry/denials.js";
 import type { Metrics } from "./telemetry/metrics.js";
+import { createDenialEvents } from "./usage/denials.js";
+import type { UsageEvent } from "./usage/event.js";
 import type { Ledger } from "./usage/ledger.js";
 
 export interface Accounting extends Pick<RelayParts, "began" | "admitted" | "emit"> {
   /** A request failed at an edge. What the route has told already is not told again. */
-  failed(surface: string, fields: object, error: unknown): void;
+  failed(surface: "http" | "rpc", failed: FailedRequest, error: unknown): void;
+  /** Tells what was not told yet, and stops. Before the ledger does. */
   close(): void;
+}
+
+/** A request that failed at an edge, as the log has it. */
+export interface FailedRequest {
+  readonly requestId: string | undefined;
+  readonly trace_id: string | undefined;
+  /** Undefined where it came in by no route of callers. */
+  readonly edge: UsageEvent["edge"] | undefined;
+  readonly durationMs: number;
 }
 
 export interface AccountingParts {
   readonly log: Log;
   readonly metrics: Metrics;
-  readonly ledger: Ledger;
+  readonly ledger: Pick<Ledger, "emit">;
+  /** Name of this deployment. */
+  readonly environment: string;
   /** An actor was refused something that it may be granted by now at its source. Must not throw. */
   readonly onRefused?: (actor: { readonly source: string; readonly id: string }) => void;
   /** Told of each request, for those who look on. */
@@ -30,8 +44,9 @@ export interface AccountingParts {
 const granted: ReadonlySet<string | undefined> = new Set(["QUOTA_EXCEEDED", "FEATURE_NOT_GRANTED"]);
 
 export function createAccounting(parts: AccountingParts): Accounting {
-  const { log, metrics, ledger, onRefused, watch } = parts;
+  const { log, metrics, ledger, onRefused, watch, environment } = parts;
   const denials = createDenialLog(log);
+  const events = createDenialEvents({ environment, emit: ledger.emit, onJoined: metrics.eventJoined });
   const known = new WeakSet<object>();
 
   return {
@@ -49,17 +64,30 @@ export function createAccounting(parts: AccountingParts): Accounting {
       else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
       else log.info(withCause(event, failure), "request");
     },
-    failed(surface, fields, error) {
+    failed(surface, failed, error) {
       if (isObject(error) && known.has(error)) return;
       // The route told of it, as of a request whose caller left.
       if (surface === "rpc" && !(error instanceof GatewayError) && saysCallerLeft(error)) return;
-      if (isUnexpected(error)) return log.error({ ...fields, err: error }, "request failed");
+      if (isUnexpected(error)) return log.error({ ...failed, err: error }, "request failed");
       const reason = error instanceof GatewayError ? error.reason : "INVALID_REQUEST";
-      metrics.requestRefused(surface, reason);
-      denials.denied(`${surface} ${reason}`, { ...fields, surface, reason });
+      const { edge, requestId, trace_id: traceId, durationMs } = failed;
+      metrics.requestRefused(edge ?? surface, reason);
+      denials.denied(`${surface} ${reason}`, { ...failed, surface, reason });
+      const refused = refusedActor(error);
+      if (!refused || edge === undefined) return;
+      events.denied({ requestId, traceId, edge, refused, reason, why: refused.why, durationMs });
     },
-    close: denials.close,
+    close() {
+      denials.close();
+      events.close();
+    },
   };
+}
+
+/** Whom a source did not let in; undefined when the error is none of that kind. */
+function refusedActor(error: unknown): (RefusedActor & { readonly why: string }) | undefined {
+  if (!(error instanceof UnauthenticatedError || error instanceof AccessDisabledError)) return undefined;
+  return error.refused && { ...error.refused, why: error.message };
 }
 
 /** An upstream's failure is explained in the log, and only there. */

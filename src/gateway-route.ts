@@ -97,7 +97,7 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
   const checks = await createChecks(config, { ...parts, clock, tokenizer });
-  const accounting = createAccounting({ ...parts, ledger });
+  const accounting = createAccounting({ ...parts, ledger, environment: config.environment });
 
   const full = config.events.whenFull === "deny" ? ledger.full : () => false;
 

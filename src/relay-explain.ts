@@ -56,7 +56,7 @@ export async function explainAccess(parts: Explainer, question: AccessQuestion):
   const { actor } = found;
   if (!actor) return answer(undefined);
 
-  checks.push({ kind: "access", refusal: actor.accessEnabled ? undefined : new AccessDisabledError(actor.withheld) });
+  checks.push({ kind: "access", refusal: actor.accessEnabled ? undefined : new AccessDisabledError(actor) });
   const access = actor.features[question.feature];
   checks.push({ kind: "feature", refusal: access ? undefined : new FeatureNotGrantedError(question.feature) });
   if (!access) return answer(actor);

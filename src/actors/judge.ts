@@ -13,7 +13,7 @@ export type Judgement =
   | { readonly kind: "known"; readonly owned: OwnedToken; readonly known: Known; readonly freshness: Freshness }
   /** Nothing: its source has to be asked. */
   | { readonly kind: "unheard"; readonly owned: OwnedToken }
-  | { readonly kind: "revoked" }
+  | { readonly kind: "revoked"; readonly source: Source; readonly known?: Known }
   /** No source owns tokens like this one. */
   | { readonly kind: "unowned" }
   /** Its source said so a moment ago. */
@@ -35,16 +35,16 @@ export function createJudge(parts: {
     const source = local.find((each) => each.owns(token));
     if (source) {
       const revoked = token !== undefined && directory.revocation(hasher.hash(normaliseToken(token)));
-      return revoked ? { kind: "revoked" } : { kind: "local", source };
+      return { kind: revoked ? "revoked" : "local", source };
     }
     if (token === undefined) return { kind: "unowned" };
     const normal = normaliseToken(token);
     const owner = remote.find((each) => each.owns(normal));
     if (!owner) return { kind: "unowned" };
     const tokenHash = hasher.hash(normal);
-    if (directory.revocation(tokenHash)) return { kind: "revoked" };
-    const owned = { source: owner, token: normal, tokenHash };
     const known = directory.byToken(tokenHash);
+    if (directory.revocation(tokenHash)) return { kind: "revoked", source: owner, ...(known && { known }) };
+    const owned = { source: owner, token: normal, tokenHash };
     // Of another source: that one no longer owns tokens like this.
     if (known && known.source === owner.name)
       return { kind: "known", owned, known, freshness: freshness.of(known, tokenHash) };

@@ -116,11 +116,21 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
 /** Why nobody is found. The texts are those that existing clients know. */
 function refusalOf(judged: Judgement, token: string | undefined): UnauthenticatedError {
   if (judged.kind === "nobody") return nobody(judged.owned.source);
-  if (judged.kind === "revoked") return new UnauthenticatedError("TOKEN_INVALID", "access token is revoked");
-  if (token === undefined) return new UnauthenticatedError("TOKEN_MISSING", "Cody Gateway access not enabled");
+  if (judged.kind === "revoked") {
+    const { source, known } = judged;
+    const refused = { source: source.name, id: known?.actor.id ?? unknownId };
+    return new UnauthenticatedError("TOKEN_INVALID", "access token is revoked", refused);
+  }
+  if (token === undefined)
+    return new UnauthenticatedError("TOKEN_MISSING", "Cody Gateway access not enabled", nobodyYet);
   return new UnauthenticatedError("TOKEN_INVALID", "token not from source: no source found for token");
 }
 
+/** What usage events call whom a source does not know, and who shows no token. Analytics know them so. */
+const unknownId = "unknown";
+const nobodyYet = { source: "anonymous", id: "anonymous" };
+
 function nobody({ name, denial = "access token denied: nobody has it" }: Source): UnauthenticatedError {
-  return new UnauthenticatedError("TOKEN_INVALID", `${name}: failed to validate access token: ${denial}`);
+  const message = `${name}: failed to validate access token: ${denial}`;
+  return new UnauthenticatedError("TOKEN_INVALID", message, { source: name, id: unknownId });
 }

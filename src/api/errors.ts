@@ -135,6 +135,8 @@ export interface FailedCall {
   readonly trace_id: string | undefined;
   /** `codygateway.v1.LimitsService/GetLimits`. */
   readonly method: string;
+  readonly edge: "rpc";
+  readonly durationMs: number;
 }
 
 /**
@@ -143,12 +145,14 @@ export interface FailedCall {
  */
 export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCall) => void): Interceptor {
   return (next) => async (req) => {
+    const startedAt = performance.now();
     const requestId = req.header.get("x-request-id") ?? undefined;
     const map = (error: unknown): ConnectError => {
       const failure = failureOf(error);
       const method = `${req.service.typeName}/${req.method.name}`;
-      if (failure !== undefined)
-        onFailed(failure, { requestId, trace_id: req.header.get("x-trace") ?? undefined, method });
+      const trace_id = req.header.get("x-trace") ?? undefined;
+      const durationMs = performance.now() - startedAt;
+      if (failure !== undefined) onFailed(failure, { requestId, trace_id, method, edge: "rpc", durationMs });
       const mapped = toConnectError(error);
       if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
       return mapped;

@@ -20,7 +20,7 @@ export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "re
       const actor = await parts.sources.find(token);
       if (actor.accessEnabled) return actor;
       parts.sources.refused(actor);
-      throw new AccessDisabledError(actor.withheld);
+      throw new AccessDisabledError(actor);
     },
   };
 }

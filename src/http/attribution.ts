@@ -22,6 +22,7 @@ export function attributionRoute({ attribution, authenticator }: AttributionPart
   return {
     method: "POST",
     path: "/v1/attribution",
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     tell,
     async handle(call) {

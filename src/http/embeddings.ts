@@ -31,6 +31,7 @@ function embedRoute(parts: EmbeddingsParts, options: { readonly maxBodyBytes: nu
   return {
     method: "POST",
     path: "/v1/embeddings",
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     tell,
     async handle(call) {
@@ -108,6 +109,7 @@ function modelsRoute({ authenticator, models }: EmbeddingsParts): HttpRoute {
   return {
     method: "GET",
     path: "/v1/embeddings/models",
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     async handle(call) {
       const all = await models.embeddings(await callerOf(authenticator, call));

@@ -27,6 +27,8 @@ export interface HttpRoute {
   readonly method: "GET" | "POST";
   /** `{model}`, or any other word in braces, in it is any text, slashes included. */
   readonly path: string;
+  /** Which surface it is of; undefined: it is no route of callers. */
+  readonly edge?: "sourcegraph" | "sdk";
   readonly errors: ErrorShape;
   /** What is told of an error here, where that is not what is told of it everywhere (`told`). */
   tell?(error: unknown, told: HttpError): HttpError;

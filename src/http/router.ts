@@ -18,6 +18,7 @@ export interface HttpFailure {
   readonly method: string;
   /** The route's path; undefined when there is none for the request. */
   readonly route: string | undefined;
+  readonly edge: HttpRoute["edge"];
   readonly status: number;
   readonly reason: string;
   readonly error: unknown;
@@ -40,6 +41,7 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
       trace_id: call.traceId,
       method: call.req.method ?? "",
       route: route?.path,
+      edge: route?.edge,
       status: told.status,
       reason: told.reason,
       error,

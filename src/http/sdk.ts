@@ -76,6 +76,7 @@ function apiRoute(
   return {
     method: "POST",
     path: surface.prefix + here[0].at.path,
+    edge: "sdk",
     errors: surface.errors,
     async handle(call) {
       const { req } = call;
@@ -121,6 +122,7 @@ function modelsRoute(parts: SdkParts, surface: SdkSurface, path: string): HttpRo
   return {
     method: "GET",
     path: surface.prefix + path,
+    edge: "sdk",
     errors: surface.errors,
     async handle(call) {
       const actor = await callerOf(parts.authenticator, surface, call);

@@ -57,6 +57,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
   return {
     method: "POST",
     path: route.path,
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     async handle(call) {
       const { req } = call;
@@ -98,6 +99,7 @@ function limitsRoute(parts: SourcegraphParts): HttpRoute {
   return {
     method: "GET",
     path: "/v1/limits",
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     async handle(call) {
       const actor = await callerOf(parts.authenticator, call);
@@ -112,6 +114,7 @@ function refreshRoute(parts: SourcegraphParts): HttpRoute {
   return {
     method: "POST",
     path: "/v1/limits/refresh",
+    edge: "sourcegraph",
     errors: sourcegraphErrors,
     async handle(call) {
       // First: who was refused may have access by now.

@@ -33,7 +33,7 @@ export function actorKey(actor: Pick<Actor, "source" | "id">): string {
  * `FeatureNotGrantedError`.
  */
 export function limitsFor(actor: Actor, feature: Feature, model: string): readonly LimitRule[] {
-  if (!actor.accessEnabled) throw new AccessDisabledError(actor.withheld);
+  if (!actor.accessEnabled) throw new AccessDisabledError(actor);
   const access = actor.features[feature];
   if (access === undefined) throw new FeatureNotGrantedError(feature);
   const all = rulesOf(feature, access);

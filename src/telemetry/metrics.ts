@@ -20,6 +20,8 @@ export interface Metrics {
   /** Counts a sync that this process did. */
   syncEnded(source: string, outcome: "succeeded" | "held" | "failed" | "canceled"): void;
   eventsHandled(sink: string, result: "delivered" | "retried" | "parked" | "lost", count: number): void;
+  /** Counts a refused request that has no usage event of its own: one event stands for several. */
+  eventJoined(reason: string): void;
   /** Counts what became of an alert. */
   alertHandled(channel: string, result: "sent" | "retried" | "lost"): void;
   /** What the server does on its own. */
@@ -94,6 +96,7 @@ export function createMetrics(options: {
   const inFlight = createCounter(names.inFlight, "gauge");
   const decisions = createCounter(names.quotaDecisions);
   const events = createCounter(names.events);
+  const joined = createCounter(names.eventsJoined);
   const alerts = createCounter(names.alerts);
   const refusals = createCounter(names.refusals);
   const cuts = createCounter(names.cuts);
@@ -150,6 +153,7 @@ export function createMetrics(options: {
     upstreamKeyRefused: (name) => keyRefusals.at(name).add(1),
     quotaDecided: (feature, decision, reason) => decisions.at(known(features, feature), decision, word(reason)).add(1),
     eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
+    eventJoined: (reason) => joined.at(word(reason)).add(1),
     alertHandled: (channel, result) => alerts.at(channel, result).add(1),
     server: {
       refused: (reason) => refusals.at(reason).add(1),
@@ -173,7 +177,7 @@ export function createMetrics(options: {
         inFlight,
         decisions,
       ];
-      const counted = [...ofRequests, lookups, syncs, events, alerts, refusals, cuts, handlerFailures, info];
+      const counted = [...ofRequests, lookups, syncs, events, joined, alerts, refusals, cuts, handlerFailures, info];
       const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
       return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");
     },

@@ -89,6 +89,11 @@ export const names = {
     help: "Usage events by sink: delivered, retried after a failure, parked because the sink refuses them, or lost.",
     labels: ["sink", "result"],
   },
+  eventsJoined: {
+    name: `${prefix}usage_events_joined_total`,
+    help: "Refused requests that have no usage event of their own: one stands for several alike.",
+    labels: ["reason"],
+  },
   alerts: {
     name: `${prefix}alerts_total`,
     help: "Alerts by channel: sent, retried after a failure, or lost.",

@@ -47,6 +47,16 @@ export interface UsageEvent {
   readonly firstByteMs?: number | undefined;
   /** What the checks of prompts found; absent when nothing, or when there are none. */
   readonly flagged?: FlaggedEvent | undefined;
+  /** Of requests whose caller was not let in; else absent. */
+  readonly denied?: DeniedEvent | undefined;
+}
+
+/** Why a caller was not let in. Nothing of the token is in it. */
+export interface DeniedEvent {
+  /** As the caller was told. */
+  readonly why: string;
+  /** How many requests alike the event stands for; the rest of it is of the last of them. */
+  readonly times: number;
 }
 
 /** Why a request was flagged. Nothing of the prompt is in it. */
@@ -81,6 +91,9 @@ export type EventStart = Pick<
   | "edge"
   | "stream"
 >;
+
+/** In place of a feature, of a request that was refused before it was known what it is for. */
+export const noFeature = "none";
 
 /** The event of a request whose process died: what is known of it is its start, which stood in its hold. */
 export function abandonedEvent(start: EventStart, charged: boolean): UsageEvent {

@@ -49,7 +49,7 @@ describe("docs/operations.md", () => {
 
     expect(told.toSorted()).toEqual(fields.toSorted());
     // All but the reason, which a completed request does not have, and what few have.
-    const rare = ["reason", "flagged"];
+    const rare = ["reason", "flagged", "denied"];
     expect(Object.keys(shown).toSorted()).toEqual(fields.filter((name) => !rare.includes(name ?? "")).toSorted());
   });
 

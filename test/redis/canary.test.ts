@@ -228,6 +228,7 @@ async function run(fleet: Fleet, ends: DemoBackEnds): Promise<readonly Left[]> {
   // What is searched holds what should be there.
   await until(async () => gateway.log.includes('"level":"debug"'));
   expect(events).toContain(demoUuid("customer"));
+  expect(events).toContain("failed to validate access token");
   return [...answers, { where: "log", text: gateway.log }, { where: "events", text: events }];
 }
 
