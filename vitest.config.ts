@@ -9,6 +9,8 @@ export default defineConfig({
   test: {
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // Polls wait for what must come: on a busy machine that takes its time.
+    expect: { poll: { timeout: 30_000, interval: 10 } },
     pool: "forks",
     // Files share processes, and with them what they import: a third of the time otherwise goes into that.
     isolate: false,

@@ -20,7 +20,7 @@ export function createCallLog<T>(keep = 10_000): CallLog<T> {
       if (calls.length > keep * 2) calls = calls.slice(-keep);
       for (const look of waiting) look(call);
     },
-    waitFor(predicate, timeoutMs = 5_000) {
+    waitFor(predicate, timeoutMs = 30_000) {
       const found = calls.find(predicate);
       if (found) return Promise.resolve(found);
       return new Promise((resolve, reject) => {

@@ -203,8 +203,8 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
       holding = true;
     },
     release,
-    nextCall: (timeoutMs = 5_000) => journal.next(timeoutMs),
-    waitFor: (predicate, timeoutMs = 5_000) => journal.find(predicate, timeoutMs),
+    nextCall: (timeoutMs = 30_000) => journal.next(timeoutMs),
+    waitFor: (predicate, timeoutMs = 30_000) => journal.find(predicate, timeoutMs),
     count: (endUser) => journal.count(endUser),
     inFlight: (endUser) => journal.inFlight(endUser),
     highWater: (endUser) => journal.highWater(endUser),

@@ -42,8 +42,12 @@ export interface RedisParts {
   readonly log?: Pick<Log, "info" | "warn">;
 }
 
-/** Bounds of how long Redis is waited for. What is sent by `send` has a bound of its own. */
-const commandTimeoutMs = 400;
+export interface RedisConnectionOptions {
+  /** How long a command is waited for. What is sent by `send` has a bound of its own. Default 400. */
+  readonly commandTimeoutMs?: number;
+}
+
+/** How long is waited for a connection. */
 const connectTimeoutMs = 500;
 /**
  * Longest wait between two attempts to connect. With the time that an attempt may take it stays under a second: that is how
@@ -53,14 +57,26 @@ const maxReconnectMs = 250;
 const jitterMs = 100;
 
 /** Connects, and keeps connecting. Throws when `endpoint` is malformed, never because Redis is away. */
-export function connectRedis(endpoint: string, role: RedisRole, { log }: RedisParts = {}): RedisConnection {
+export function connectRedis(
+  endpoint: string,
+  role: RedisRole,
+  { log }: RedisParts = {},
+  options: RedisConnectionOptions = {},
+): RedisConnection {
   const parsed = parseRedisEndpoint(endpoint);
   const voice = createVoice(role, log);
-  return parsed.kind === "cluster" ? connectCluster(parsed, role, voice) : connectServer(parsed, role, voice);
+  const each = redisOptions(parsed, role, options);
+  return parsed.kind === "cluster" ? connectCluster(parsed, each, voice) : connectServer(parsed, each, voice);
 }
 
+type ServerOptions = ReturnType<typeof redisOptions>;
+
 /** What every connection to a server has in common. */
-export function redisOptions({ username, password, db, tls }: RedisEndpoint, role: RedisRole) {
+export function redisOptions(
+  { username, password, db, tls }: RedisEndpoint,
+  role: RedisRole,
+  { commandTimeoutMs = 400 }: RedisConnectionOptions = {},
+) {
   return {
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
@@ -91,11 +107,11 @@ function retryStrategy(attempt: number): number {
   return Math.min(50 * 2 ** (attempt - 1), maxReconnectMs) + Math.random() * jitterMs;
 }
 
-function connectServer(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): RedisConnection {
+function connectServer(endpoint: RedisEndpoint, each: ServerOptions, voice: Voice): RedisConnection {
   const { host = "", port = 0 } = endpoint.servers[0] ?? {};
   const server = endpoint.name ?? `${host}:${port}`;
   const where = endpoint.kind === "sentinel" ? sentinelOptions(endpoint) : { host, port };
-  const client = new Redis({ ...redisOptions(endpoint, role), ...where });
+  const client = new Redis({ ...each, ...where });
   client.on("error", (error: Error) => voice.failed(server, error));
   client.on("ready", () => voice.ready(server));
   watchSilence(client);
@@ -127,9 +143,9 @@ function sentinelOptions({ servers, name = "", tls }: RedisEndpoint) {
   } satisfies RedisOptions;
 }
 
-function connectCluster(endpoint: RedisEndpoint, role: RedisRole, voice: Voice): RedisConnection {
+function connectCluster(endpoint: RedisEndpoint, each: ServerOptions, voice: Voice): RedisConnection {
   const options = {
-    redisOptions: redisOptions(endpoint, role),
+    redisOptions: each,
     enableOfflineQueue: false,
     clusterRetryStrategy: retryStrategy,
     // A caller does not wait for these: the breaker asks again soon.

@@ -32,10 +32,11 @@ function reloads({ listener }: OpenActorStore): number {
 describe("a Redis store of actors whose server stands still", () => {
   it("says so and goes on to know, writes nothing that was given up, and hears of changes once it goes on", async () => {
     await using server = await startRedis();
-    await using one = await openActorStore(server.endpoint);
+    const timeoutMs = 1_000;
+    await using one = await openActorStore(server.endpoint, { timeoutMs });
     const { prefix } = one;
-    await using two = await openActorStore(server.endpoint, { prefix });
-    await one.store.write([actor("known")]);
+    await using two = await openActorStore(server.endpoint, { prefix, timeoutMs });
+    await persist(one.store, actor("known"));
     const lease = await one.store.acquire("sync", { ttlMs: 60_000, holder: "one" });
 
     server.freeze();

@@ -31,7 +31,7 @@ const env = {
 async function serving(files: Record<string, string>, over: Record<string, string> = {}) {
   const fake = fakeIo({ ...env, ...over }, files);
   const ended = runServe([], fake.io);
-  await vi.waitFor(() => expect(fake.state.signal).toBeDefined());
+  await vi.waitFor(() => expect(fake.state.signal).toBeDefined(), { timeout: 30_000, interval: 5 });
   const url = String(fake.log.find(({ message }) => message === "listening")?.fields["url"]);
   const limitOf = async (): Promise<number> => {
     const answer = await fetch(`${url}/v1/limits`, { headers: { authorization: `Bearer ${token}` } });

@@ -19,7 +19,7 @@ export type MakeStore = (settings: StoreSettings) => Promise<StoreUnderTest>;
 export const hourMs = 3_600_000;
 export const longLeaseMs = 30_000;
 /** Windows and leases that are waited for: long enough for what has to happen within them on a busy machine. */
-export const shortMs = 2_500;
+export const shortMs = 3_500;
 
 /** One actor at a store, and short words for what it does. */
 export async function testActor(makeStore: MakeStore, { leaseMs = longLeaseMs, id = `test:${randomUUID()}` } = {}) {

@@ -149,7 +149,7 @@ function describeRepeats(makeStore: MakeStore): void {
   it("does nothing once the deadline has passed", async () => {
     const { reserve, hold, store, actor, used, exact } = await testActor(makeStore);
     const id = await hold([units(5), slots(5)]);
-    const late = { requestId: randomUUID(), actor, deadlineAt: store.now() - 50, intent: "", outcome: "" };
+    const late = { requestId: randomUUID(), actor, deadlineAt: store.now() - 10_000, intent: "", outcome: "" };
     expect(await reserve([units(5), slots(5)], late)).toEqual({ kind: "late" });
     expect(await store.commit({ ...late, requestId: id, used: { units: 3 } })).toEqual({ kind: "late" });
     expect(await store.refund({ ...late, requestId: id })).toEqual({ kind: "late" });
@@ -225,8 +225,8 @@ function describeLeases(makeStore: MakeStore): void {
   it("keeps a renewed hold, and revives none", async () => {
     const { hold, renew, refund, wait } = await testActor(makeStore, { leaseMs: shortMs });
     const [renewed, lost] = [await hold([slots(2)]), await hold([slots(2)])];
-    for (let i = 0; i < 3; i++) {
-      await wait(shortMs / 2);
+    for (let i = 0; i < 6; i++) {
+      await wait(shortMs / 5);
       await renew(renewed, false);
     }
     await renew(lost, true);

@@ -171,7 +171,9 @@ describe("a deadline", () => {
     const connection = await rawConnect(gw.gateway.port);
     const head = [`POST ${path} HTTP/1.1`, "Host: gateway", `Authorization: Bearer ${token}`, header];
     const more = ["X-Sourcegraph-Feature: chat_completions", `Content-Length: ${body.length}`];
-    connection.send(`${[...head, ...more].join("\r\n")}\r\n\r\n${body.slice(0, 1)}`);
+    connection.send(`${[...head, ...more, "Expect: 100-continue"].join("\r\n")}\r\n\r\n${body.slice(0, 1)}`);
+    // From here on the time runs.
+    await expect.poll(() => connection.received).toContain("100 Continue");
     await sleep(100);
     connection.send(body.slice(1));
     expect((await connection.reply())?.status).toBe(504);

@@ -160,10 +160,12 @@ describe("the end", () => {
 
   it("turns readiness off at once and serves on for the delay", async () => {
     const gw = await testGateway();
-    const drained = gw.gateway.drain({ delayMs: 300, timeoutMs: 1_000 });
+    const drained = gw.gateway.drain({ delayMs: 60_000, timeoutMs: 60_000 });
     expect((await fetch(`${gw.url}/readyz`)).status).toBe(503);
     expect((await fetch(`${gw.url}/livez`)).status).toBe(200);
     expect((await ask(gw)).status).toBe(200);
+    // The delay is over.
+    void gw.gateway.drain({ delayMs: 0, timeoutMs: 10_000 });
     expect(await drained).toBe("clean");
     await gw.upstream.close();
   });

@@ -106,8 +106,10 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     reset() {
       upstream.reset();
       events.length = 0;
-      // The time of an event is told to a millisecond, of which it may fall short.
-      since = new Date(Date.now() - 1).toISOString();
+      // Times are told in milliseconds and may fall short by one: what begins from here on is told of as later than all before.
+      const last = Date.now();
+      since = new Date(last + 1).toISOString();
+      while (Date.now() < last + 2);
     },
     event: (matches = () => true) =>
       new Promise((resolve) => {

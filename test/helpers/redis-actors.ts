@@ -26,15 +26,24 @@ export interface OpenActorStoreOptions extends RedisActorStoreOptions {
   readonly waits?: boolean;
 }
 
+/** A late answer is no fault, unless a test is about that. */
+const patientMs = 10_000;
+
 /** A store with connections and, by default, keys of its own, as a process has it. */
 export async function openActorStore(
   endpoint: string,
-  { follows = true, waits = true, prefix = `${randomUUID()}:`, ...options }: OpenActorStoreOptions = {},
+  {
+    follows = true,
+    waits = true,
+    prefix = `${randomUUID()}:`,
+    timeoutMs = patientMs,
+    ...options
+  }: OpenActorStoreOptions = {},
 ): Promise<OpenActorStore> {
   const log = recordingLog();
   const redis = connectRedis(endpoint, "actors");
   const messages = connectRedis(endpoint, "messages");
-  const store = createRedisActorStore({ redis, messages, log }, { prefix, ...options });
+  const store = createRedisActorStore({ redis, messages, log }, { prefix, timeoutMs, ...options });
   const listener = recordingListener();
   if (waits) await until(async () => store.state().up);
   if (follows) await store.follow(listener);

@@ -31,7 +31,8 @@ export function sharedRedis(role: RedisRole): { readonly server: RedisServer; re
   let redis: RedisConnection;
   beforeAll(async () => {
     server = await startRedis();
-    redis = connectRedis(server.endpoint, role);
+    // What is asked here is what is kept, not how soon: a busy machine is waited for.
+    redis = connectRedis(server.endpoint, role, {}, { commandTimeoutMs: 30_000 });
     await new Promise<void>((resolve) => redis.onReady(() => resolve()));
   });
   afterAll(async () => {

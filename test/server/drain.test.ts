@@ -117,13 +117,15 @@ describe("a drain", () => {
   it("accepts for a while, though it says that it drains", async () => {
     const { http } = streams();
     await using served = await serve({ http });
-    const drained = served.listener.drain({ delayMs: 300, timeoutMs: 1000 });
+    const drained = served.listener.drain({ delayMs: 60_000, timeoutMs: 60_000 });
     expect(served.listener.draining).toBe(true);
     const connection = await h1(served, "/quick");
     expect(await connection.reply()).toMatchObject({ status: 200, headers: { connection: "keep-alive" } });
     const client = h2(served);
     const stream = client.request({ ":path": "/quick" }).resume();
     expect(await new Promise((resolve) => stream.once("response", (fields) => resolve(fields[":status"])))).toBe(200);
+    // That while is over.
+    void served.listener.drain({ delayMs: 0, timeoutMs: 10_000 });
     expect(await drained).toBe("clean");
     await connection.ended;
   });

@@ -6,6 +6,8 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { createDestination } from "../../src/telemetry/destination.js";
 
+const waits = { timeout: 30_000, interval: 5 };
+
 const cleanUps: (() => void)[] = [];
 afterEach(() => {
   for (const cleanUp of cleanUps.splice(0).toReversed()) cleanUp();
@@ -55,7 +57,7 @@ describe("a destination of JSON lines", () => {
     write("é\n");
 
     expect(readFileSync(path, "utf8")).toBe("");
-    await vi.waitFor(() => expect(readFileSync(path, "utf8")).toBe("a\né\n"));
+    await vi.waitFor(() => expect(readFileSync(path, "utf8")).toBe("a\né\n"), waits);
   });
 
   it("writes what waits before flush returns", () => {
@@ -78,7 +80,7 @@ describe("a destination of JSON lines", () => {
       if (line.startsWith("5000 ")) await delay(30);
     }
 
-    await vi.waitFor(() => expect(readAll()).toHaveLength(lines.join("").length), { timeout: 5_000, interval: 5 });
+    await vi.waitFor(() => expect(readAll()).toHaveLength(lines.join("").length), waits);
     expect(readAll()).toBe(lines.join(""));
   });
 
@@ -87,10 +89,10 @@ describe("a destination of JSON lines", () => {
     const { write } = createDestination(writer, "json", 256 * 1024);
     const lines = numbered(5_000);
     for (const line of lines) write(line);
-    await vi.waitFor(() => expect(readAll()).toContain("1000 "), { timeout: 5_000, interval: 5 });
+    await vi.waitFor(() => expect(readAll()).toContain("1000 "), waits);
 
     write("and on\n");
-    await vi.waitFor(() => expect(readAll()).toContain("and on"), { timeout: 5_000, interval: 5 });
+    await vi.waitFor(() => expect(readAll()).toContain("and on"), waits);
 
     const kept = readAll().split("\n");
     const { msg, lines: dropped } = JSON.parse(kept.at(-3) ?? "") as Record<string, unknown>;
