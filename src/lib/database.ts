@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DatabaseAwayError, DatabaseUnusableError, isDiskError, unusable } from "./database-errors.js";
 import { errorOf, type Statement, startThread, type Thread, type Value } from "./database-thread.js";
+import { startPatience } from "./patience.js";
 
 export type { Statement, Value } from "./database-thread.js";
 
@@ -107,9 +108,9 @@ export async function openDatabase(
     while (gathering.length > 0) {
       const group = gathering;
       gathering = [];
-      const stalled = setTimeout(() => fail(new Error("the disk does not answer")), stallMs);
+      const patience = startPatience(stallMs, () => fail(new Error("the disk does not answer")));
       await writeGroup(group);
-      clearTimeout(stalled);
+      patience.end();
     }
     busy = undefined;
   }

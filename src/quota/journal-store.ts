@@ -3,6 +3,7 @@ import type { Clock } from "../lib/clock.js";
 import type { Database } from "../lib/database.js";
 import { DatabaseAwayError } from "../lib/database-errors.js";
 import type { Log } from "../lib/log.js";
+import { startPatience } from "../lib/patience.js";
 import { createJournalChanges, type JournalChanges } from "./journal-changes.js";
 import { restore } from "./journal-restore.js";
 import { versions } from "./journal-tables.js";
@@ -187,11 +188,11 @@ function createWaiting(timeoutMs: number): Waiting {
   });
   // Perhaps nobody waits any more.
   promise.catch(() => undefined);
-  const timer = setTimeout(() => settle(away(new Error("the disk is too slow"))), timeoutMs);
+  const patience = startPatience(timeoutMs, () => settle(away(new Error("the disk is too slow"))));
   return {
     promise,
     end(error) {
-      clearTimeout(timer);
+      patience.end();
       settle(error);
     },
   };

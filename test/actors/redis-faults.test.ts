@@ -219,7 +219,7 @@ describe("a Redis store of actors that lost something", () => {
     await owner.client.cluster("SETSLOT", slot, "MIGRATING", await heir.client.cluster("MYID"));
     await heir.client.cluster("SETSLOT", slot, "IMPORTING", await owner.client.cluster("MYID"));
     const keys = await owner.client.cluster("GETKEYSINSLOT", slot, 100);
-    await owner.client.migrate("127.0.0.1", heir.port, "", 0, 1_000, "KEYS", ...keys);
+    await owner.client.migrate("127.0.0.1", heir.port, "", 0, 30_000, "KEYS", ...keys);
     const id = await heir.client.cluster("MYID");
     for (const node of [heir, owner, cluster.nodes[1] as RedisServer])
       await node.client.cluster("SETSLOT", slot, "NODE", id);

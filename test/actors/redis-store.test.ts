@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { actorsSlot, createActorStoreKeys } from "../../src/actors/redis-keys.js";
 import { describeActorStore, describeSharedActorStore, type MakeActorStores } from "../contract/actor-store.js";
-import { type RedisCluster, startCluster, startRedis, startSentinel } from "../helpers/redis.js";
+import { type RedisCluster, startCluster, startRedis, startSentinel, until } from "../helpers/redis.js";
 import { openActorStore } from "../helpers/redis-actors.js";
 
 interface Started extends AsyncDisposable {
@@ -28,6 +28,16 @@ function storesOn(server: () => Started): MakeActorStores {
         const opened = await openActorStore(server().endpoint, { prefix, follows: false });
         return {
           ...opened.store,
+          /** Also while Redis takes more than the second that a process waits which starts. */
+          async follow(listener) {
+            let told = false;
+            const reloaded = (): void => {
+              listener.reloaded();
+              told = true;
+            };
+            await opened.store.follow({ ...listener, reloaded });
+            await until(async () => told);
+          },
           async close() {
             await opened[Symbol.asyncDispose]();
             expect(opened.log.lines).toEqual([]);

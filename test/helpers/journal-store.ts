@@ -21,16 +21,20 @@ export interface JournalStore extends AsyncDisposable {
   count(table: string): Promise<number>;
 }
 
+/** A disk that is slow, on a machine that is busy, is no fault. */
+const patient = { retryMs: 20, stallMs: 30_000 };
+
 /** A store in a directory of its own, or in `dir`, with a clock that is moved by hand. */
 export async function journalStore({
   dir,
-  ...options
+  ...given
 }: JournalQuotaStoreOptions & { readonly dir?: string } = {}): Promise<JournalStore> {
+  const options = { timeoutMs: 30_000, ...given };
   const own = dir === undefined ? await dataDir() : undefined;
   const path = dir ?? own?.path ?? "";
   const clock = fakeClock();
   const log = recordingLog();
-  let database = await openDatabase(path, { retryMs: 20 });
+  let database = await openDatabase(path, patient);
   let store = await createJournalQuotaStore({ clock, database, log }, options);
 
   const journal: JournalStore = {
@@ -55,7 +59,7 @@ export async function journalStore({
     async restart() {
       await store.close();
       await database.close();
-      database = await openDatabase(path, { retryMs: 20 });
+      database = await openDatabase(path, patient);
       store = await createJournalQuotaStore({ clock, database, log }, options);
     },
     async restartStore() {

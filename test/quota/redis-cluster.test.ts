@@ -41,7 +41,7 @@ describe("a Redis quota store on a Cluster", () => {
     for (const actor of others)
       await until(async () => (await reserve(actor).catch(() => undefined))?.kind === "admitted");
     expect(await endsAtOnce(() => reserve(first))).toBe(true);
-    expect(open.store.state().servers.filter(({ up }) => up)).toHaveLength(2);
+    await until(async () => open.store.state().servers.filter(({ up }) => up).length === 2);
     expect(await open.store.reap(10)).toEqual([]);
 
     cluster.nodes[0]?.thaw();
@@ -147,7 +147,7 @@ async function moveSlot(from: RedisServer, to: RedisServer, slot: number): Promi
   await to.client.cluster("SETSLOT", slot, "IMPORTING", await from.client.cluster("MYID"));
   await from.client.cluster("SETSLOT", slot, "MIGRATING", id);
   const keys = await from.client.cluster("GETKEYSINSLOT", slot, 1_000);
-  await from.client.migrate("127.0.0.1", to.port, "", 0, 1_000, "KEYS", ...keys);
+  await from.client.migrate("127.0.0.1", to.port, "", 0, 30_000, "KEYS", ...keys);
   await to.client.cluster("SETSLOT", slot, "NODE", id);
   await from.client.cluster("SETSLOT", slot, "NODE", id);
 }

@@ -90,19 +90,19 @@ describe.concurrent("a Redis quota store whose server stands still", () => {
     ["stood still", (server: RedisServer) => server.freeze(), (server: RedisServer) => server.thaw()],
     ["was killed", (server: RedisServer) => server.kill(), (server: RedisServer) => server.start()],
   ])("takes no hold for abandoned that could not be renewed while it %s", async (_, begin: Change, end: Change) => {
-    const leaseMs = 5_000;
+    const times = { leaseMs: 5_000, timeoutMs: 1_000 };
     // As one whose disk is slow: what was answered is written all the same.
     await using server = await startDurableRedis("--appendfsync", "always");
     const prefix = `${randomUUID()}:`;
     const actor = `test:${randomUUID()}`;
-    await using one = await openStore(server.endpoint, { prefix, actor, leaseMs });
-    await using other = await openStore(server.endpoint, { prefix, actor, leaseMs });
+    await using one = await openStore(server.endpoint, { prefix, actor, ...times });
+    await using other = await openStore(server.endpoint, { prefix, actor, ...times });
     const rules = [units(10), slots(2)];
     const [alive, dead] = [await one.hold(rules), await one.hold(rules)];
     await begin(server);
     // One that starts only now.
-    await using late = await openStore(server.endpoint, { prefix, actor, leaseMs, waits: false });
-    await sleep(leaseMs + 100);
+    await using late = await openStore(server.endpoint, { prefix, actor, ...times, waits: false });
+    await sleep(times.leaseMs + 100);
     await end(server);
 
     // Whoever comes first: the slots are still in use.
