@@ -7,8 +7,8 @@ const alone = ["test/redis/{actors,store-away}.test.ts", "test/**/redis-{faults,
 
 export default defineConfig({
   test: {
-    testTimeout: 60_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 180_000,
     // Polls wait for what must come: on a busy machine that takes its time.
     expect: { poll: { timeout: 30_000, interval: 10 } },
     pool: "forks",

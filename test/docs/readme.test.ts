@@ -45,7 +45,7 @@ beforeAll(async () => {
   url = `http://127.0.0.1:${port}`;
   demo = checkout.start("exec node dist/src/main.js demo", { PORT: String(port) });
   told = await demo.wrote("Ctrl-C ends the demo.");
-}, 120_000);
+});
 
 afterAll(async () => {
   demo?.signal("SIGTERM");
@@ -64,7 +64,7 @@ async function runExample(file: string, code: string): Promise<Ended> {
   return checkout.run(`npx tsx ${file}`);
 }
 
-describe("README.md", { timeout: 30_000 }, () => {
+describe("README.md", () => {
   it("has a demo that builds, starts and streams a first completion", () => {
     expect(once.stdout).toMatch(/listens on http:.*\n/);
     expect(once.stdout).toMatch(/charged to the limit chat_completions: 499 of 500 left/);

@@ -42,7 +42,7 @@ async function chat({ url }: GatewayProcess): Promise<number> {
   return status;
 }
 
-describe("an Enterprise Portal with TLS", { timeout: 60_000 }, () => {
+describe("an Enterprise Portal with TLS", () => {
   it("is told nothing when its authority is not trusted", async () => {
     const gateway = await fleet.start();
 

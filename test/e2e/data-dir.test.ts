@@ -66,7 +66,7 @@ describe("a gateway with a data directory", () => {
       }
     };
     const callers = Array.from({ length: 8 }, () => caller().catch(() => undefined));
-    await until(async () => answered >= 200);
+    await until(async () => answered >= 50);
     first?.signal("SIGKILL");
     await Promise.all([...callers, first?.ended]);
 
@@ -76,7 +76,7 @@ describe("a gateway with a data directory", () => {
     expect(used).toBeLessThanOrEqual(asked);
     expect((await second.chat("acme")).status).toBe(200);
     expect((await usageOf(second, "acme")).used).toBe(used + 1);
-  }, 60_000);
+  });
 });
 
 describe.runIf(mayMount)("a gateway whose data directory is full", () => {
@@ -124,5 +124,5 @@ describe.runIf(mayMount)("a gateway whose data directory is full", () => {
     const { features } = await again.client().limits.getLimits({});
     expect(features[0]?.rateLimit?.used).toBe(BigInt(served));
     await disk.free();
-  }, 60_000);
+  });
 });

@@ -3,13 +3,14 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { connect, createServer } from "node:net";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Redis } from "ioredis";
 import { ensureProgram } from "./debian.js";
 import { diesWithUs } from "./dies-with-us.js";
+import { freePort } from "./free-port.js";
 
 /** A redis-server process. */
 export interface RedisServer extends AsyncDisposable {
@@ -242,7 +243,7 @@ async function startServer({ port, folder, options }: ServerPlace): Promise<Redi
 }
 
 /** Asks again and again, every 10 ms, until the answer is yes. */
-export async function until(question: () => Promise<boolean>, timeoutMs = 30_000): Promise<void> {
+export async function until(question: () => Promise<boolean>, timeoutMs = 60_000): Promise<void> {
   for (const end = performance.now() + timeoutMs; !(await question()); await sleep(10))
     if (performance.now() > end) throw new Error(`not so after ${timeoutMs} ms: ${question.toString()}`);
 }
@@ -253,21 +254,5 @@ function listens(port: number, child: ChildProcess): Promise<boolean> {
     const socket = connect(port, "127.0.0.1");
     socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
     socket.once("connect", () => socket.destroy());
-  });
-}
-
-/** A port that nothing listens on; neither on the one 10,000 above it, where a Cluster node listens to the others. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
-  }
-}
-
-function isFree(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = createServer();
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }

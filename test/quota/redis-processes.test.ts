@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { expect, it } from "vitest";
 import { startDurableRedis } from "../helpers/redis.js";
-import { openStore, slots, units } from "../helpers/redis-quota.js";
+import { openStore, patientMs, slots, units } from "../helpers/redis-quota.js";
 import { fleetOrders, readOutbox, startWorker } from "../soak/quota-fleet.js";
 
 const hourMs = 3_600_000;
@@ -12,7 +12,7 @@ it("four processes, one killed, two with wrong clocks, on a Redis that stood sti
   const { limit, prefix, leaseMs } = orders;
   const workers = [0, 1.5 * hourMs, -1.5 * hourMs].map((clockShiftMs) => startWorker({ ...orders, clockShiftMs }));
   const doomed = startWorker({ ...orders, decisions: 1e9 });
-  await using watching = await openStore(server.endpoint, { prefix, leaseMs });
+  await using watching = await openStore(server.endpoint, { prefix, leaseMs, timeoutMs: patientMs });
   const requests = units(limit, { key: "requests", windowMs: 24 * hourMs });
   const actors = Array.from({ length: orders.actors }, (_, i) => `fleet:${i}`);
 

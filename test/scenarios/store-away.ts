@@ -111,7 +111,7 @@ export const faults: readonly Fault[] = [
   {
     name: "slower than it is waited for",
     async begin({ proxy }) {
-      proxy.delay(250);
+      proxy.delay(600);
       return async () => proxy.delay(0);
     },
   },
