@@ -38,7 +38,10 @@ export type Reason =
   | "NOT_CONFIGURED"
   | "INTERNAL";
 
-/** What every error of the gateway is. `reason` says which; subclasses hold the numbers. */
+/**
+ * What every error of the gateway is. `reason` says which; subclasses hold the numbers. None has a stack: `reason` and fields say
+ * all there is to say of a refusal, and where thousands of strangers are refused a second, stacks would be a tenth of the work.
+ */
 export class GatewayError extends Error {
   override readonly name: string = "GatewayError";
   constructor(
@@ -46,7 +49,10 @@ export class GatewayError extends Error {
     message: string,
     options?: ErrorOptions,
   ) {
+    const { stackTraceLimit } = Error;
+    Error.stackTraceLimit = 0;
     super(message, options);
+    Error.stackTraceLimit = stackTraceLimit;
   }
 }
 
