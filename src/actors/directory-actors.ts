@@ -1,5 +1,6 @@
 // The actors of a directory, found by id and by token, and the overrides that apply to them.
 
+import { createWideMap } from "../lib/wide-map.js";
 import type { Actor } from "./actor.js";
 import type { Known } from "./directory.js";
 import { applyOverrides, type Override } from "./override.js";
@@ -36,7 +37,7 @@ interface ActorEntry extends Known {
 }
 
 export function createKnownActors(clock: { now(): number }, read: RecordReader, onActor: OnActor): KnownActors {
-  const actors = createReplicaMap<ActorEntry>();
+  const actors = createReplicaMap<ActorEntry>(createWideMap());
   const overrides = createReplicaMap<Override>();
   const lists = createLists();
   const tokens = createTokenIndex(laterTold);

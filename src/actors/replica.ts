@@ -1,3 +1,4 @@
+import type { WideMap } from "../lib/wide-map.js";
 import type { StoreRecord } from "./store.js";
 
 /** What is known of one kind of records, and how a record of it becomes known. */
@@ -10,7 +11,7 @@ export interface Replica {
 
 /** Entries of which those can be found that were not told again when everything was told anew. */
 export interface Retold {
-  /** Oldest first. Entries may come and go while these are read. */
+  /** Oldest first, where there is an order. Entries may come and go while these are read. */
   keys(): Iterable<string>;
   /** It was told of and cannot be read: what is known of it stays. */
   keep(key: string): void;
@@ -44,8 +45,8 @@ interface Entry<V> extends Place<V> {
   telling: number;
 }
 
-export function createReplicaMap<V>(): ReplicaMap<V> {
-  const entries = new Map<string, Entry<V>>();
+/** Without `entries`, their order is that in which they came. */
+export function createReplicaMap<V>(entries: WideMap<Entry<V>> = new Map()): ReplicaMap<V> {
   let telling = 0;
   return {
     get size() {

@@ -2,6 +2,7 @@
 
 import { abortable } from "../lib/abortable.js";
 import { createTurns } from "../lib/turns.js";
+import { createWideMap } from "../lib/wide-map.js";
 import { differenceOf } from "./actor-difference.js";
 import type { Directory, Known } from "./directory.js";
 import { actorRecord, actorRemoval } from "./records.js";
@@ -55,7 +56,7 @@ export interface SyncResult {
 }
 
 /** Records written at once: taking them over is one turn of the event loop, in which garbage may have to be collected, too. */
-const batchRecords = 100;
+const batchRecords = 50;
 
 /**
  * Takes over what the source lists, page by page, and in the end removes what it does not. Throws when the listing breaks
@@ -67,7 +68,7 @@ export async function runSync(parts: SyncRunParts, options: SyncRunOptions): Pro
   const known = directory.count(source.name);
   const counts = startCounts(known);
   const take = createTaker(parts, options, counts);
-  const turns = createTurns();
+  const turns = createTurns(2);
 
   for await (const page of abortable(source.list(signal), signal)) {
     counts.pages++;
@@ -103,10 +104,10 @@ function startCounts(known: number): Counting {
 function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Counting) {
   const { source, directory, hasher, write, onChange = () => {} } = parts;
   const { startedAt, dryRun } = options;
-  const seen = new Set<string>();
+  const seen = createWideMap<true>();
   /** Whose entry makes no sense. */
   const spoilt = new Set<string>();
-  const holders = new Map<string, string>();
+  const holders = createWideMap<string>();
   const updatedAt = new Date(startedAt);
   let nameless = 0;
   let batch: StoreRecord[] = [];
@@ -151,7 +152,7 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     if (problem !== undefined) return quarantine(id, name.slice(0, 100), problem);
     if (seen.has(id)) return quarantine(id, name, "is listed twice: the first entry counts");
     const known = directory.get(source.name, id);
-    seen.add(known?.id ?? id);
+    seen.set(known?.id ?? id, true);
     const tokenHashes = hashesOf(found, known);
     if (found.tokens !== undefined && tokenHashes.length < new Set(found.tokens).size)
       quarantine(id, name, "has a token that another entry before it has: the first entry counts");

@@ -1,3 +1,5 @@
+import { createWideMap } from "../lib/wide-map.js";
+
 /** Whose a token is, by the token's hash. `T` stands for who has tokens. */
 export interface TokenIndex<T extends object> {
   get(tokenHash: string): T | undefined;
@@ -10,7 +12,7 @@ export interface TokenIndex<T extends object> {
  * order in which it heard of them.
  */
 export function createTokenIndex<T extends object>(better: (one: T, other: T) => T): TokenIndex<T> {
-  const owners = new Map<string, T>();
+  const owners = createWideMap<T>();
   /** All who claim a token, where they are several, which is nearly never. */
   const claims = new Map<string, readonly T[]>();
 
