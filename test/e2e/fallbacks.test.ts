@@ -161,8 +161,9 @@ describe("a model that fails before its answer begins", () => {
     expect(await answer.text()).toMatch(/\[DONE\]\n\n$/);
     const event = await gw.event();
     expect(event).toMatchObject({ model: "second/demo-b", attempts: 2, stream: true });
-    expect(event.upstreamMs).toBeGreaterThanOrEqual(300);
-    expect(event.firstByteMs).toBeGreaterThanOrEqual(300);
+    // Timers may be early by a millisecond.
+    expect(event.upstreamMs).toBeGreaterThan(298);
+    expect(event.firstByteMs).toBeGreaterThan(298);
   });
 
   it("is charged at the price of the one that answered", async () => {

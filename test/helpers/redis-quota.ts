@@ -91,32 +91,6 @@ export function slots(limit: number): InFlightRule {
   return { kind: "in_flight", key: "slots", limit };
 }
 
-/** How a call ended and how long it took, without what this process itself was late by. */
-export interface Timed {
-  readonly error: unknown;
-  readonly tookMs: number;
-}
-
-const lookMs = 5;
-
-export async function timed(call: () => Promise<unknown>): Promise<Timed> {
-  const start = performance.now();
-  let last = start;
-  let lateMs = 0;
-  const lag = setInterval(() => {
-    const now = performance.now();
-    lateMs += Math.max(0, now - last - 2 * lookMs);
-    last = now;
-  }, lookMs);
-  const error = await call().then(
-    () => undefined,
-    (thrown: unknown) => thrown,
-  );
-  const tookMs = performance.now() - start;
-  clearInterval(lag);
-  return { error, tookMs: Math.max(0, tookMs - lateMs) };
-}
-
 /** Whether a call has ended before the event loop turned: it waited for nobody. */
 export async function endsAtOnce(call: () => Promise<unknown>): Promise<boolean> {
   const ended = call().then(

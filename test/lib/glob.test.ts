@@ -1,6 +1,7 @@
 import { assert, constantFrom, property, string } from "fast-check";
 import { describe, expect, it } from "vitest";
 import { compileGlobs, matchesGlob } from "../../src/lib/glob.js";
+import { cpuMs } from "../helpers/timed.js";
 
 const text = (...alphabet: string[]) => string({ unit: constantFrom(...alphabet), maxLength: 8 });
 
@@ -47,9 +48,8 @@ describe("matchesGlob", () => {
   });
 
   it("stays fast on names made to be slow", () => {
-    const started = performance.now();
-    expect(matchesGlob(`${"*a".repeat(50)}b`, "a".repeat(100_000))).toBe(false);
-    expect(performance.now() - started).toBeLessThan(500);
+    const took = cpuMs(() => expect(matchesGlob(`${"*a".repeat(50)}b`, "a".repeat(100_000))).toBe(false));
+    expect(took).toBeLessThan(500);
   });
 });
 

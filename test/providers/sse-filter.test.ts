@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { scanJsonObject } from "../../src/lib/json.js";
 import { openai } from "../../src/providers/openai.js";
 import { createSseFilter } from "../../src/providers/sse-filter.js";
+import { cpuMs } from "../helpers/timed.js";
 import { apiOf } from "./requests.js";
 
 const drops = (event: Buffer) => event.includes("drop");
@@ -61,9 +62,8 @@ describe("SSE filter", () => {
 
   it("is done with many events in one chunk in no time", () => {
     const chunk = Buffer.from('data: {"choices":[{"delta":{"content":"x"}}],"usage":null}\r\n\r\n'.repeat(20_000));
-    const began = performance.now();
-    expect(filtered([chunk])).toHaveLength(chunk.length);
-    expect(performance.now() - began).toBeLessThan(2000);
+    const took = cpuMs(() => expect(filtered([chunk])).toHaveLength(chunk.length));
+    expect(took).toBeLessThan(2000);
   });
 });
 

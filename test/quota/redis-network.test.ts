@@ -9,12 +9,12 @@ import {
   openStore,
   patientMs,
   soonMs,
-  timed,
   units,
   untilOpen,
   untilServed,
 } from "../helpers/redis-quota.js";
 import { startTcpProxy, type TcpProxy } from "../helpers/tcp-proxy.js";
+import { timed } from "../helpers/timed.js";
 
 const away = { name: "UnavailableError", reason: "QUOTA_STORE_UNAVAILABLE", retryAfterMs: expect.any(Number) };
 
