@@ -3,7 +3,7 @@
 import { UpstreamError } from "./errors.js";
 import { createQueue } from "./lib/queue.js";
 import type { Route } from "./models/catalogue.js";
-import type { Provider } from "./providers/provider.js";
+import type { CountedUsage, Provider } from "./providers/provider.js";
 import { createSseScanner } from "./providers/sse.js";
 import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js";
 import type { LimitState } from "./quota/quota.js";
@@ -26,6 +26,8 @@ export interface Charged {
   readonly model: string;
   /** The limits that were charged, as they stand after settlement. */
   readonly limits: readonly LimitState[];
+  /** What a whole answer used where it does not tell all of that; undefined: it does. */
+  readonly counted: CountedUsage | undefined;
 }
 
 /** Longest event that is decoded: a picture or a large tool call in one piece. */
@@ -125,6 +127,7 @@ export function createAnswer(
   let refusal: Buffer = noBytes;
   let failure: UpstreamError | undefined;
   let whole = false;
+  let counted: CountedUsage | undefined;
   const route = (): Route => {
     if (!admitted) throw new Error("asked before the request was admitted");
     return admitted;
@@ -155,9 +158,10 @@ export function createAnswer(
       if (signal.aborted) aborted();
       else signal.addEventListener("abort", aborted, { once: true });
     },
-    finish(states) {
+    finish(states, usage) {
       whole = true;
       limits = states;
+      if (usage.estimated) counted = usage;
     },
     fail(error) {
       failure = error;
@@ -169,7 +173,7 @@ export function createAnswer(
     provider,
     /** A header of the answer. */
     header: (name: string): string | undefined => valueOf(headers, name),
-    charged: (): Charged => ({ model: admitted?.name ?? "", limits }),
+    charged: (): Charged => ({ model: admitted?.name ?? "", limits, counted }),
     /** Throws when the answer broke off, was an error, or never came because the caller left. */
     check(): void {
       if (failure) throw failure;

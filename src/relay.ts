@@ -4,11 +4,14 @@ import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, PromptBlockedError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
 import { uniqueId } from "./lib/ids.js";
 import type { Route } from "./models/catalogue.js";
-import type { Amounts, Hold, LimitState, Quota } from "./quota/quota.js";
+import type { Tokenizer } from "./models/tokenizer.js";
+import type { CountedUsage } from "./providers/provider.js";
+import type { Hold, LimitState, Quota } from "./quota/quota.js";
 import type { Ask } from "./relay-ask.js";
 import { type Attempts, furtherAttempts } from "./relay-attempts.js";
 import { type Checks, check } from "./relay-check.js";
-import { type ApiPath, checkTime, eventStart, type Plan, type Planner, planOf, priceOf } from "./relay-plan.js";
+import { type ApiPath, checkTime, eventStart, type Plan, type Planner, planOf } from "./relay-plan.js";
+import { amounts, withUsage } from "./relay-usage.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
 import type { FlaggedEvent, UsageEvent } from "./usage/event.js";
 
@@ -49,8 +52,8 @@ export interface RelayReply extends Reply {
    * model takes over.
    */
   admitted(route: Route, limits: readonly LimitState[]): void;
-  /** The answer is whole. `limits` as they stand after settlement. */
-  finish(limits: readonly LimitState[]): void;
+  /** The answer is whole. `limits` as they stand after settlement, `usage` as it was charged. */
+  finish(limits: readonly LimitState[], usage: CountedUsage): void;
   /** The answer had begun and cannot be finished: the caller must not take it for whole. */
   fail(error: UpstreamError): void;
 }
@@ -58,6 +61,8 @@ export interface RelayReply extends Reply {
 export interface RelayParts extends Planner {
   readonly quota: Quota;
   readonly upstreams: Upstreams;
+  /** Counts tokens that no upstream reported. */
+  readonly tokenizer: Tokenizer;
   /** Undefined: nothing is checked. */
   readonly checks: Checks | undefined;
   /** Name of this deployment, for events. */
@@ -89,7 +94,7 @@ export interface RelayEnd {
 const fullRetryMs = 5_000;
 
 /**
- * Relays one request: reserve, check, send, stream, settle, event. Throws a `GatewayError` when it ended before the answer
+ * Relays one request: reserve, check, send, stream, count, settle, event. Throws a `GatewayError` when it ended before the answer
  * began; then nothing was charged.
  */
 export async function relay(parts: RelayParts, received: ReceivedRequest, reply: RelayReply): Promise<void> {
@@ -121,11 +126,12 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
       flagged = more.flagged ?? flagged;
     }
 
+    if (isCharged(exchange)) exchange = await withUsage(parts.tokenizer, plan, exchange);
     const ended = (event = eventOf(request, plan, exchange, undefined, { flagged, more }));
-    if (isCharged(exchange)) await hold.commit(amounts(exchange, plan), () => JSON.stringify(ended));
+    if (isCharged(exchange)) await hold.commit(amounts(plan, exchange), () => JSON.stringify(ended));
     else await hold.refund(() => JSON.stringify(ended));
 
-    if (exchange.kind === "answered") reply.finish(hold.states);
+    if (exchange.kind === "answered") reply.finish(hold.states, exchange.usage);
     else if (exchange.kind === "failed" && exchange.started) reply.fail(exchange.error);
     else if (exchange.kind === "failed") throw exchange.error;
   } catch (error) {
@@ -147,13 +153,6 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
 function isCharged(exchange: Exchange): boolean {
   if (exchange.kind === "answered") return exchange.status !== undefined && exchange.status < 300;
   return exchange.started;
-}
-
-function amounts({ usage }: Exchange, plan: Plan): Amounts {
-  const { inputTokens, outputTokens } = usage;
-  // Either count missing leaves the total unknown; then what was held is charged.
-  const tokens = inputTokens === undefined || outputTokens === undefined ? undefined : inputTokens + outputTokens;
-  return { tokens, microdollars: tokens === undefined ? undefined : priceOf(plan.route, usage) };
 }
 
 const freeHold: Hold = { states: [], told: false, reached() {}, async commit() {}, async refund() {} };

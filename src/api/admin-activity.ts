@@ -75,9 +75,13 @@ function toLimit({ feature, unit, limit, used, remaining, resetAt }: ActivityLim
 }
 
 function toFinished({ usage, durationMs, firstByteMs, upstreamStatus, reason }: UsageEvent) {
-  const { inputTokens, outputTokens } = usage;
+  const { inputTokens, outputTokens, estimated = false } = usage;
   return {
-    usage: { ...(inputTokens !== undefined && { inputTokens }), ...(outputTokens !== undefined && { outputTokens }) },
+    usage: {
+      ...(inputTokens !== undefined && { inputTokens }),
+      ...(outputTokens !== undefined && { outputTokens }),
+      estimated,
+    },
     duration: durationFromMs(Math.round(durationMs)),
     ...(firstByteMs !== undefined && { firstByteDuration: durationFromMs(Math.round(firstByteMs)) }),
     ...(upstreamStatus !== undefined && { upstreamStatus }),

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import { Feature } from "../../gen/codygateway/v1/common_pb.js";
+import { Feature, UsageSchema } from "../../gen/codygateway/v1/common_pb.js";
 import {
   type CompleteRequest,
   CompleteResponseSchema,
@@ -26,11 +26,12 @@ export function completions(parts: {
   return {
     async complete(req, context) {
       const call = typedCall(req, context, false);
-      const { answer, model, limits } = await relayWhole(parts.relay, call);
+      const { answer, model, limits, counted } = await relayWhole(parts.relay, call);
       const message = create(CompleteResponseSchema, answer);
       // Some providers give their answers no id.
       message.id ||= call.id;
       message.model = model;
+      if (counted) message.usage = create(UsageSchema, counted);
       Object.assign(message, chargedLimit(limits));
       return message;
     },
@@ -44,7 +45,10 @@ export function completions(parts: {
           message.event.value.id ||= call.id;
           message.event.value.model = charged.model;
         }
-        if (message.event.case === "finished") Object.assign(message.event.value, chargedLimit(charged.limits));
+        if (message.event.case === "finished") {
+          if (charged.counted) message.event.value.usage = create(UsageSchema, charged.counted);
+          Object.assign(message.event.value, chargedLimit(charged.limits));
+        }
         yield message;
       }
     },

@@ -17,7 +17,7 @@ export function embeddings(parts: {
     async embed(req, context) {
       const purpose = req.inputType === EmbeddingInputType.QUERY ? "query" : "document";
       const request = { inputs: req.inputs, dimensions: req.dimensions, purpose } as const;
-      const { body, tokens, model, limits } = await relayEmbed(parts.relay, {
+      const { body, tokens, model, limits, counted } = await relayEmbed(parts.relay, {
         ...callOf("embeddings", context),
         ask: { kind: "embed", model: req.model, request, write: writeFloats },
       });
@@ -26,7 +26,7 @@ export function embeddings(parts: {
         embeddings: req.inputs.map((_, index) => ({ index, values: readFloats(body, index, dimensions) })),
         model,
         dimensions,
-        usage: { inputTokens: tokens },
+        usage: { inputTokens: tokens, estimated: counted !== undefined },
         ...chargedLimit(limits),
       };
     },

@@ -6,6 +6,7 @@ import {
   type WatchActivityResponse,
   WatchActivityResponseSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
+import type { Usage } from "../../gen/codygateway/v1/common_pb.js";
 import { readCount } from "./admin-actors.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
 import { duration, featureName, readFeature, reasonName, time, word } from "./admin-format.js";
@@ -55,8 +56,12 @@ function activityText({ event }: WatchActivityResponse): string {
   }
   if (event.case !== "finished") return "";
   const { usage, duration: took, reason } = event.value;
-  const tokens = usage?.inputTokens === undefined ? "" : `${usage.inputTokens} in, ${usage.outputTokens ?? "?"} out, `;
-  return `${clock} ${what}  ${tokens}${duration(took)} ${reasonName(reason)}`.trimEnd();
+  return `${clock} ${what}  ${tokens(usage)}${duration(took)} ${reasonName(reason)}`.trimEnd();
+}
+
+function tokens(usage: Usage | undefined): string {
+  if (usage?.inputTokens === undefined) return "";
+  return `${usage.estimated ? "about " : ""}${usage.inputTokens} in, ${usage.outputTokens ?? "?"} out, `;
 }
 
 /** `admin audit`. */

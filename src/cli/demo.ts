@@ -201,7 +201,7 @@ type Sink = NonNullable<Parameters<typeof startGateway>[1]["sinks"]>[number];
 
 function summary(event: Parameters<Sink["send"]>[0][number]): string {
   const { outcome, actor, model: used = "-", usage, charged, durationMs } = event;
-  const tokens = `${usage.inputTokens ?? "?"} in, ${usage.outputTokens ?? "?"} out`;
+  const tokens = `${usage.estimated ? "about " : ""}${usage.inputTokens ?? "?"} in, ${usage.outputTokens ?? "?"} out`;
   return [outcome, actor.id, used, tokens, charged ? "charged" : "not charged", `${durationMs.toFixed(0)} ms`].join(
     "  ",
   );

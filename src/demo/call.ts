@@ -36,6 +36,8 @@ export interface DemoCall {
   readonly status: number | undefined;
   /** Deltas sent so far. */
   readonly deltas: number;
+  /** What those deltas said, one by one; of an answer that is no stream, nothing. */
+  readonly said: readonly string[];
   /** The usage that this answer reports, or would have reported when it did not come that far. */
   readonly usage: Usage | undefined;
   readonly arrivedAt: Date;
@@ -104,6 +106,7 @@ export function createCall(
   const { remotePort } = req.socket;
   let state: CallState = "answering";
   let deltas = 0;
+  const saidByHand: string[] = [];
   let json: { value: unknown } | undefined;
   let abortedAt: Date | undefined;
   let broken = false;
@@ -206,6 +209,10 @@ export function createCall(
     get deltas() {
       return deltas;
     },
+    get said() {
+      if (manual) return saidByHand;
+      return (known.answer?.pieces ?? []).slice(0, deltas).map((piece) => ("json" in piece ? piece.json : piece.text));
+    },
     get abortedAt() {
       return abortedAt;
     },
@@ -222,6 +229,7 @@ export function createCall(
     async say(text) {
       const opened = await beginByHand();
       deltas++;
+      saidByHand.push(text);
       await opened.write(framesOf().piece({ kind: "text", text }));
     },
     async finish() {

@@ -12,6 +12,7 @@ export interface Tokenizer {
    * more than `enough`. Throws `UnavailableError` when too many wait for an answer.
    */
   count(text: string | readonly string[], enough?: number): Promise<number>;
+  /** What waits, and what is asked afterwards, is counted by length. */
   close(): Promise<void>;
 }
 
@@ -28,14 +29,19 @@ export function createTokenizer(options: { readonly idleMs?: number; readonly ma
     data: createRequire(import.meta.url).resolve("gpt-tokenizer/encoding/o200k_base"),
     idleMs: options.idleMs ?? defaultIdleMs,
   });
+  let closed = false;
   return {
     async count(text, enough) {
-      if (thread.waiting >= most)
+      if (!closed && thread.waiting >= most)
         throw new UnavailableError("OVERLOADED", "too many texts wait to be counted", busyRetryMs);
       const texts = typeof text === "string" ? [text] : text;
-      return (await thread.ask({ texts, enough })) ?? texts.reduce((sum, each) => sum + estimateTokens(each), 0);
+      const counted = closed ? undefined : await thread.ask({ texts, enough });
+      return counted ?? texts.reduce((sum, each) => sum + estimateTokens(each), 0);
     },
-    close: thread.close,
+    close() {
+      closed = true;
+      return thread.close();
+    },
   };
 }
 

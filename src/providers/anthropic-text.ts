@@ -5,6 +5,7 @@ import type { JsonObject } from "../lib/json.js";
 import { parseObject } from "./answers.js";
 import { dropNegatives, editNested, editString, optionalBoolean, optionalNumber, requiredString } from "./fields.js";
 import type { MeterState } from "./meters.js";
+import { outputOf } from "./output.js";
 import type { Api, Asked, Edits, Meter, Rewrite } from "./provider.js";
 
 /** `POST /v1/complete`, https://platform.claude.com/docs/en/api/completions. It has never reported what it used. */
@@ -22,6 +23,7 @@ export const textCompletions: Api = {
   rewrite,
   prompt: (body) => requiredString(body, "prompt"),
   meter: createTextMeter,
+  output: outputOf({ streamed: ["completion"], whole: ["completion"] }),
 };
 
 function read(body: JsonObject): Asked {

@@ -6,6 +6,7 @@ import { promptOfMessages, readMessages, rewriteCountTokens, rewriteMessages } f
 import { textCompletions } from "./anthropic-text.js";
 import { createMessagesMeter } from "./anthropic-usage.js";
 import { createFreeMeter } from "./meters.js";
+import { outputOf } from "./output.js";
 import type { Api, ModelList, Provider } from "./provider.js";
 
 const version = { "anthropic-version": "2023-06-01" };
@@ -20,6 +21,11 @@ const messages: Api = {
   rewrite: rewriteMessages,
   prompt: promptOfMessages,
   meter: createMessagesMeter,
+  output: outputOf({
+    streamed: ["text", "thinking", "partial_json"],
+    whole: ["text", "thinking"],
+    objects: ["input"],
+  }),
   typed: { encode: encodeMessages, decode: decodeMessage, decoder: createMessageDecoder },
 };
 

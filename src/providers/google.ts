@@ -6,6 +6,7 @@ import { googleErrorBody, googleStreamError, readGoogleError } from "./google-er
 import { promptOfGenerate, readCount, readGenerate, rewriteCount, rewriteGenerate } from "./google-generate.js";
 import { createGenerateMeter } from "./google-usage.js";
 import { createFreeMeter } from "./meters.js";
+import { outputOf } from "./output.js";
 import type { Api, ApiPath, ModelList, Provider } from "./provider.js";
 
 /** The vendor's SDKs call the first version by now, those before them the beta. */
@@ -26,6 +27,8 @@ const common = {
   prompt: promptOfGenerate,
 } satisfies Partial<Api>;
 
+const output = outputOf({ streamed: ["text"], whole: ["text"], objects: ["args"] });
+
 const generateContent: Api = {
   ...common,
   name: "generate_content",
@@ -33,6 +36,7 @@ const generateContent: Api = {
   read: readGenerate,
   rewrite: rewriteGenerate,
   meter: createGenerateMeter,
+  output,
   typed: { encode: encodeGenerate, decode: decodeGenerate, decoder: createGenerateDecoder },
 };
 
@@ -44,6 +48,7 @@ const generateArray: Api = {
   read: readGenerate,
   rewrite: rewriteGenerate,
   meter: createGenerateMeter,
+  output,
 };
 
 const countTokens: Api = {

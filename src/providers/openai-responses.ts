@@ -7,6 +7,7 @@ import { decodeResponse } from "./openai-responses-decode.js";
 import { encodeResponses, needsResponses } from "./openai-responses-encode.js";
 import { createResponseDecoder } from "./openai-responses-stream.js";
 import { createResponsesMeter } from "./openai-responses-usage.js";
+import { outputOf } from "./output.js";
 import type { Api, Asked, Edits, Rewrite } from "./provider.js";
 import { textsOf, toolsOf } from "./texts.js";
 
@@ -20,6 +21,7 @@ export const responses: Api = {
   rewrite,
   prompt,
   meter: createResponsesMeter,
+  output: outputOf({ streamed: ["delta"], whole: ["text", "arguments", "refusal"] }),
   typed: {
     takes: needsResponses,
     encode: encodeResponses,

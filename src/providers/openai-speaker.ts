@@ -10,6 +10,7 @@ import { openaiErrorBody, openaiStreamError, readOpenaiError } from "./openai-er
 import { hasTokens, readPrompt, textOfPrompt } from "./openai-prompt.js";
 import { typedPrompt } from "./openai-prompt-typed.js";
 import { createOpenaiMeter } from "./openai-usage.js";
+import { outputOf } from "./output.js";
 import type { Api, Provider } from "./provider.js";
 
 /** What is a provider's own. */
@@ -56,6 +57,11 @@ function common({ body, passHeaders = [] }: Speaker) {
   } satisfies Partial<Api>;
 }
 
+// Some servers put text into parts, and thoughts beside it, by either name.
+const said = ["content", "text", "refusal", "reasoning_content", "reasoning", "arguments"];
+const chatOutput = outputOf({ streamed: said, whole: said });
+const textOutput = outputOf({ streamed: ["text"], whole: ["text"] });
+
 function chatCompletions(own: Speaker): Api {
   return {
     ...common(own),
@@ -64,6 +70,7 @@ function chatCompletions(own: Speaker): Api {
     takes: (body) => body.has("messages"),
     read: readChat,
     prompt: promptOfChat,
+    output: chatOutput,
     typed: {
       takes: ({ input }) => input.case !== "prompt",
       encode: createChatEncoder(own.dialect),
@@ -82,6 +89,7 @@ function completions(own: Speaker): Api {
     takes: (body) => body.has("prompt"),
     read: readPrompt,
     prompt: textOfPrompt,
+    output: textOutput,
     numbered: hasTokens,
     typed: typedPrompt(own.dialect),
   };

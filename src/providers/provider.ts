@@ -2,6 +2,7 @@
 
 import type { JsonObject } from "../lib/json.js";
 import type { EmbeddingsApi } from "./embeddings.js";
+import type { Output } from "./output.js";
 import type { DropsEvent } from "./sse-filter.js";
 import type { TypedApi, TypedCount } from "./typed.js";
 
@@ -20,6 +21,12 @@ export interface Usage {
   readonly cacheWriteTokens?: number;
   /** Of the output, spent on thinking. */
   readonly reasoningTokens?: number;
+}
+
+/** The same, with the gateway's own counts where the upstream reported none. */
+export interface CountedUsage extends Usage {
+  /** Some of these counts are the gateway's own. Absent: none is. */
+  readonly estimated?: true;
 }
 
 /** What a native request asks for, as far as the gateway needs to know. */
@@ -111,6 +118,8 @@ export interface Api {
   numbered?(body: JsonObject): boolean;
   /** A meter for one answer. */
   meter(): Meter;
+  /** A reader of what one answer says, for counting where the meter finds no tokens. Absent: answers are no texts. */
+  output?(): Output;
   /** Translation to and from the typed RPCs; absent where the typed RPCs do not use this API. */
   readonly typed?: TypedApi;
   /** For an API that counts the tokens of a typed request: how to ask and what it answered. */

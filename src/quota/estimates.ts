@@ -80,7 +80,8 @@ export function createEstimates({ maxModels = 1_000 } = {}): Estimates {
       return {
         tokens: atLeastOne(inputTokens + outputTokens),
         microdollars: atLeastOne(cost),
-        learn({ tokens, microdollars }) {
+        learn({ tokens, microdollars, partial = false }) {
+          if (partial) return;
           if (count(tokens) !== undefined) learned.output.add(Math.max(0, (tokens as number) - inputTokens));
           if (count(microdollars) !== undefined) learned.cost.add(microdollars as number);
         },

@@ -38,6 +38,8 @@ export interface Amounts {
   /** Of input and output together. */
   readonly tokens: number | undefined;
   readonly microdollars: number | undefined;
+  /** The answer broke off: how much whole ones use cannot be learned from it. */
+  readonly partial?: boolean;
 }
 
 /** What is known of a request's use before it is sent. */

@@ -5,7 +5,7 @@ import { UpstreamError } from "../errors.js";
 import type { Tokenizer } from "../models/tokenizer.js";
 import { estimateTokens } from "../models/tokens.js";
 import type { CallLimits, EmbeddingsApi, NativeVectors } from "../providers/embeddings.js";
-import type { Usage } from "../providers/provider.js";
+import type { CountedUsage } from "../providers/provider.js";
 import { type Slice, sliceInputs } from "./slices.js";
 import type { Batch, Exchange, Reply, UpstreamRequest, Upstreams } from "./upstream.js";
 
@@ -196,13 +196,11 @@ async function callOne({ upstreams }: BatchParts, request: UpstreamRequest, opti
 }
 
 /** The sum of what the calls report, counted here where one of them does not. */
-async function usageOf({ tokenizer }: BatchParts, batch: Batch, calls: readonly Called[]): Promise<Usage> {
+async function usageOf({ tokenizer }: BatchParts, batch: Batch, calls: readonly Called[]): Promise<CountedUsage> {
   const counts = calls.map(({ exchange }) => exchange.usage.inputTokens);
-  const reported = counts.every((tokens) => tokens !== undefined);
-  const inputTokens = reported
-    ? counts.reduce((sum, tokens) => sum + tokens, 0)
-    : await count(tokenizer, batch.texts());
-  return { inputTokens, outputTokens: 0 };
+  if (counts.every((tokens) => tokens !== undefined))
+    return { inputTokens: counts.reduce((sum, tokens) => sum + tokens, 0), outputTokens: 0 };
+  return { inputTokens: await count(tokenizer, batch.texts()), outputTokens: 0, estimated: true };
 }
 
 async function count(tokenizer: BatchParts["tokenizer"], texts: readonly string[]): Promise<number> {

@@ -2,6 +2,7 @@
 
 import type { Dispatcher } from "undici";
 import { UpstreamError } from "../errors.js";
+import type { Output } from "../providers/output.js";
 import type { Meter } from "../providers/provider.js";
 import { createSseScanner, type SseScanner } from "../providers/sse.js";
 import { createSseFilter } from "../providers/sse-filter.js";
@@ -42,7 +43,9 @@ export interface Line extends Sent {
 /** Opens an exchange. The caller dispatches the request with the handler; `done` resolves once, whichever way it ends. */
 export function openExchange(line: Line, request: UpstreamRequest, reply: Reply, onReached: () => void): OpenExchange {
   const { target, key, health, watch } = line;
-  const meter = request.api.meter();
+  const { api } = request;
+  const meter = api.meter();
+  const output = api.output?.();
   const { idleMs } = target.timeouts;
   let controller: Dispatcher.DispatchController | undefined;
   let resolve: (exchange: Exchange) => void;
@@ -124,7 +127,9 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
     if (ending.kind !== "answered") controller?.abort(new Error("exchange over"));
     const upstreamMs = performance.now() - startedAt;
     health.tried(outcomeOf(ending, status, reached));
-    resolve({ ...ending, usage: meter.usage, status, upstreamMs, firstByteMs: begunAfterMs });
+    const { usage } = meter;
+    const said = usage.outputTokens === undefined ? output : undefined;
+    resolve({ ...ending, usage, output: said, status, upstreamMs, firstByteMs: begunAfterMs });
   }
 
   function fail(error: UpstreamError, again?: Again): void {
@@ -145,7 +150,7 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
   }
 
   function streamed(headers: AnswerHeaders): Answer {
-    const scanner = meterEvents(meter);
+    const scanner = meterEvents(meter, output);
     const filter = request.unasked && createSseFilter(request.unasked);
     let bytes = 0;
     const resume = (): void => {
@@ -201,6 +206,7 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
       end() {
         const body = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes);
         if (isSuccess(code)) meter.whole(body);
+        if (isSuccess(code) && meter.usage.outputTokens === undefined) output?.whole(body);
         if (isSuccess(code) && !isAnswer(meter, body))
           return fail(upstreamError("UPSTREAM_REJECTED", "upstream sent bytes that are no answer"));
         const passed = passedHeaders(headers);
@@ -220,8 +226,14 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
   return { handler, done };
 }
 
-function meterEvents(meter: Meter): SseScanner {
-  return createSseScanner((data) => meter.event(data), { maxEventBytes: meter.maxEventBytes ?? maxMeteredEventBytes });
+function meterEvents(meter: Meter, output: Output | undefined): SseScanner {
+  return createSseScanner(
+    (data) => {
+      meter.event(data);
+      if (meter.usage.outputTokens === undefined) output?.event(data);
+    },
+    { maxEventBytes: meter.maxEventBytes ?? maxMeteredEventBytes },
+  );
 }
 
 function isConnectTimeout(cause: Error): boolean {

@@ -1,7 +1,8 @@
 import type { UpstreamError } from "../errors.js";
 import type { JsonObject } from "../lib/json.js";
 import type { EmbeddingsApi, NativeVectors } from "../providers/embeddings.js";
-import type { Api, Provider, Usage } from "../providers/provider.js";
+import type { Output } from "../providers/output.js";
+import type { Api, CountedUsage, Provider } from "../providers/provider.js";
 import type { DropsEvent } from "../providers/sse-filter.js";
 import type { UpstreamKey } from "./keys.js";
 
@@ -71,7 +72,9 @@ export type Again = "here" | "elsewhere" | undefined;
 
 /** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */
 export type Exchange = {
-  readonly usage: Usage;
+  readonly usage: CountedUsage;
+  /** What its answer said, where the upstream did not tell how many tokens that were. */
+  readonly output?: Output | undefined;
   /** The upstream's own status, when it answered. */
   readonly status: number | undefined;
   /** Milliseconds from sending to the end. */

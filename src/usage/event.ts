@@ -1,4 +1,4 @@
-import type { Usage } from "../providers/provider.js";
+import type { CountedUsage } from "../providers/provider.js";
 
 /** How a request ended. `refused`: by the gateway, before anything was sent; `client_gone`: the caller left. */
 export type Outcome = "completed" | "failed" | "refused" | "client_gone" | "abandoned";
@@ -35,8 +35,11 @@ export interface UsageEvent {
   readonly stream: boolean;
   /** Status the upstream answered, when it did. */
   readonly upstreamStatus?: number | undefined;
-  /** As the upstream reported it; fields it did not report are absent. */
-  readonly usage: Usage;
+  /**
+   * As the upstream reported it. Of a request that is charged, what it did not report is counted by the gateway, which
+   * `estimated` tells; other fields that it did not report are absent.
+   */
+  readonly usage: CountedUsage;
   /** True when the request was charged to the actor's limits. */
   readonly charged: boolean;
   /** Milliseconds from the request's arrival to its end. */

@@ -17,6 +17,8 @@ interface Expected {
   ended?: "complete" | "error";
   /** Absent: the answer has no typed form, and decoding it throws. */
   answer?: PlainAnswer;
+  /** What the model says, where the typed answer has not all of that. */
+  said?: string;
   /** The vectors of embeddings, as they stand in the answer. */
   vectors?: readonly string[];
 }
@@ -153,6 +155,10 @@ function describeApi(provider: Provider, api: Api, recordings: readonly Recordin
       expect(() => meter.event(Buffer.from(garbage))).not.toThrow();
       expect(() => api.meter().whole(Buffer.from(garbage))).not.toThrow();
       expect(Object.values(meter.usage).every(Number.isInteger)).toBe(true);
+      const output = api.output?.();
+      expect(() => output?.event(Buffer.from(garbage))).not.toThrow();
+      expect(() => output?.whole(Buffer.from(garbage))).not.toThrow();
+      expect(() => output?.said()).not.toThrow();
     }
   });
 
@@ -242,6 +248,13 @@ function describeTyped(
     else expect(answer).toThrow();
   });
 
+  const told = named.filter(([, { expected }]) => expected.answer);
+  it.each(told)("reads what %s says, all of it and once", (_file, { bytes, stream, expected }) => {
+    const parts = (expected.answer?.parts ?? []) as readonly SaidPart[];
+    const said = parts.map(({ text, thinking, toolUse }) => text ?? thinking ?? JSON.stringify(toolUse?.input) ?? "");
+    expect(bare(outputOf(api, bytes, stream))).toBe(bare(expected.said ?? said.join("")));
+  });
+
   it("throws when an answer is none, and never anything but an error it means", () => {
     for (const garbage of malformedAnswers) {
       expect(() => api.typed.decode(parsed(garbage)), garbage).toThrow(/./);
@@ -259,6 +272,18 @@ function describeTyped(
     const sent = wholeEvents(first?.[1].bytes ?? Buffer.of());
     expect(() => decode(api, Buffer.from(sent + provider.streamError(broken)), true)).toThrow();
   });
+}
+
+/** A part as far as it is words. */
+interface SaidPart {
+  readonly text?: string;
+  readonly thinking?: string;
+  readonly toolUse?: { readonly input: object };
+}
+
+/** Without what JSON may have more or less of, and tools without input. */
+function bare(text: string): string {
+  return text.replaceAll(/\s/g, "").replaceAll("{}", "");
 }
 
 type TypedOne = Api & { readonly typed: TypedApi };
@@ -419,6 +444,19 @@ function measureChunks(api: Api, chunks: readonly Buffer[]): Pick<Meter, "usage"
   for (const chunk of chunks) scanner.push(chunk);
   scanner.end();
   return { usage: meter.usage, ended: meter.ended };
+}
+
+/** What a reader of the API's answers finds in one. */
+function outputOf({ output }: Api, bytes: Buffer, stream: boolean): string {
+  const reader = output?.();
+  if (!reader) throw new Error("answers cannot be counted");
+  if (!stream) reader.whole(bytes);
+  else {
+    const scanner = createSseScanner((data) => reader.event(data), { maxEventBytes: 65_536 });
+    scanner.push(bytes);
+    scanner.end();
+  }
+  return reader.said().text;
 }
 
 function decode({ typed }: TypedOne, bytes: Buffer, stream: boolean): PlainAnswer & { usage: object } {

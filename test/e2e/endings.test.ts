@@ -4,11 +4,12 @@
 import { createHash } from "node:crypto";
 import { type Client, createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { LimitsService } from "../../gen/codygateway/v1/limits_pb.js";
 import type { DemoCall } from "../../src/demo/call.js";
+import { estimateTokens } from "../../src/models/tokens.js";
 import { providers } from "../../src/providers/index.js";
-import type { Usage } from "../../src/providers/provider.js";
 import type { UsageEvent } from "../../src/usage/event.js";
 import { type Line, lines, type Told } from "../endings/edges.js";
 import { type Kind, type Rule, rules } from "../endings/rules.js";
@@ -171,18 +172,41 @@ async function seen(cell: Cell, reached: () => void): Promise<object> {
       reason: event.reason,
       charged: event.charged,
     },
-    tokens: tokensOf(event, calls.get(id)?.usage),
+    ...tokensOf(cell, event),
     used: Number(features[0]?.rateLimit?.used),
     inFlight: features[0]?.inFlight,
   };
 }
 
-function tokensOf({ usage }: UsageEvent, truth: Usage | undefined): string {
-  if (Object.keys(usage).length === 0) return "none";
-  const { inputTokens, outputTokens } = usage;
-  if (inputTokens === truth?.inputTokens && outputTokens === truth?.outputTokens) return "all";
+/** Which tokens the event tells, and whether they are marked as counted here; compared with what the upstream did send. */
+function tokensOf({ id, line, rule }: Cell, { usage }: UsageEvent): { tokens: string; estimated: boolean } {
+  const call = calls.get(id);
+  const truth = call?.usage;
+  const { inputTokens, outputTokens, estimated = false } = usage;
+  const all = inputTokens === truth?.inputTokens && outputTokens === truth?.outputTokens;
+  if (Object.keys(usage).length === 0) return { tokens: "none", estimated };
+  if (!estimated && all) return { tokens: "all", estimated };
   const some = inputTokens === truth?.inputTokens && (outputTokens ?? 0) < (truth?.outputTokens ?? 0);
-  return some ? `input${outputTokens === undefined ? "" : " and a part of the output"}` : "wrong";
+  if (!estimated) return { tokens: some ? "so far" : "wrong", estimated };
+  const told = line.tokens.soFar !== "nothing";
+  const input = told ? inputTokens === truth?.inputTokens : isNear(inputTokens, truth?.inputTokens);
+  const output = call !== undefined && isCountOf(outputTokens, call, rule);
+  return { tokens: input && output ? "so far" : `wrong: ${JSON.stringify(usage)}`, estimated };
+}
+
+/** The upstream takes four characters for a token. */
+function isNear(tokens = 0, truth = 0): boolean {
+  return tokens >= truth / 2 && tokens <= truth * 2 + 4;
+}
+
+/** Whether so many tokens are those of what was sent: by the vocabulary or, where that takes too long, by its length. */
+function isCountOf(tokens: number | undefined, { said, usage }: DemoCall, rule: Rule): boolean {
+  const sent = said.join("");
+  // Of a whole answer, the upstream does not tell what it said.
+  if (rule.ending === "complete") return isNear(tokens, usage?.outputTokens);
+  const least = rule.seen === "a part" ? 0 : sent.length;
+  const parts = Array.from({ length: sent.length - least + 1 }, (_, index) => sent.slice(0, least + index));
+  return parts.some((part) => tokens === countTokens(part) || tokens === estimateTokens(part));
 }
 
 function expected({ line, rule, kind }: Cell): object {
@@ -194,6 +218,8 @@ function expected({ line, rule, kind }: Cell): object {
   const retryAfter =
     rule.retryAfter === "kind" ? providers.find((each) => each.kind === provider)?.retryAfterSeconds : rule.retryAfter;
   const tokens = outcome === "completed" ? "all" : rule.tokens;
+  const estimated =
+    tokens === "all" ? !line.tokens.all : tokens === "so far" && line.tokens.soFar !== "input and a part of the output";
   return {
     told: rpc ? rule.rpc : rule.http,
     retryAfter,
@@ -208,7 +234,8 @@ function expected({ line, rule, kind }: Cell): object {
       reason: failed ? rule.reason : undefined,
       charged,
     },
-    tokens: tokens === "none" ? "none" : tokens === "all" ? line.tokens.all : line.tokens.soFar,
+    tokens: tokens === "all" && !line.tokens.all ? "so far" : tokens,
+    estimated,
     used: charged ? 1 : 0,
     inFlight: 0,
   };

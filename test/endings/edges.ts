@@ -46,8 +46,8 @@ export interface Line {
   readonly edge: "sourcegraph" | "sdk" | "rpc";
   /** Kind of the provider. */
   readonly provider: string;
-  /** What it has told of its tokens when its answer has begun, and when it is whole. */
-  readonly tokens: { readonly soFar: string; readonly all: string };
+  /** What its upstream has told of its tokens when its answer has begun, and whether it tells all when it is whole. */
+  readonly tokens: { readonly soFar: "nothing" | "input" | "input and a part of the output"; readonly all: boolean };
   /** Another API of its provider, edge and protocol is the main one. */
   readonly minor: boolean;
   ask(asking: Asking): Promise<Told>;
@@ -82,10 +82,10 @@ function protocolOf({ edge, name }: Line): string {
 
 function tokensOf(provider: string, path: string): Line["tokens"] {
   // Anthropic's oldest API counts nothing.
-  if (path === "/v1/completions/anthropic") return { soFar: "none", all: "none" };
-  if (provider === "anthropic") return { soFar: "input", all: "all" };
-  if (provider === "google") return { soFar: "input and a part of the output", all: "all" };
-  return { soFar: "none", all: "all" };
+  if (path === "/v1/completions/anthropic") return { soFar: "nothing", all: false };
+  if (provider === "anthropic") return { soFar: "input", all: true };
+  if (provider === "google") return { soFar: "input and a part of the output", all: true };
+  return { soFar: "nothing", all: true };
 }
 
 function overHttp(surface: Surface): Line {

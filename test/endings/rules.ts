@@ -24,8 +24,13 @@ export interface Rule {
   /** Whether the request counts towards the limit. Where it differs: `rpcCharged`. */
   readonly charged: boolean;
   readonly rpcCharged?: boolean;
-  /** Which tokens the event tells: all that were used, those that the upstream had told so far, none. */
+  /**
+   * Which tokens the event tells: all that were used; what the upstream had told so far, and for the rest what was counted of what
+   * it had sent so far, marked as estimated; none.
+   */
   readonly tokens: "all" | "so far" | "none";
+  /** How much of what the upstream has sent, the gateway has seen: all of it, as nothing is lost on the way; else a part. */
+  readonly seen?: "a part";
   /** It depends on how an API's streams look, so that each API is tried and not only each provider. */
   readonly ofApi?: true;
   /** The upstream's own work is stopped. */
@@ -75,15 +80,15 @@ export const rules: readonly Rule[] = [
   { ending: "redirect", kinds: both, upstream: "[[redirect=http://127.0.0.1:9/]]", http: "502", ...broken, reason: "UPSTREAM_REJECTED" },
 
   // Its answer breaks off, or is none.
-  { ending: "reset inside", upstream: "[[die after=2]]", ...cutInside },
-  { ending: "reset inside an event", upstream: "[[die after=2 half]]", ...cutInside },
+  { ending: "reset inside", upstream: "[[die after=2]]", ...cutInside, seen: "a part" },
+  { ending: "reset inside an event", upstream: "[[die after=2 half]]", ...cutInside, seen: "a part" },
   { ending: "reset inside a body", kinds: whole, upstream: "[[die after=1]]", http: "502", ...broken, reason: "UPSTREAM_INTERRUPTED" },
   { ending: "ended early", upstream: "[[truncate after=2]]", ...cutInside },
   { ending: "ended inside an event", upstream: "[[truncate after=2 half]]", ...cutInside },
   { ending: "half a body", kinds: whole, upstream: "[[truncate after=1]]", http: "502", ...broken, reason: "UPSTREAM_REJECTED" },
   { ending: "no JSON", kinds: whole, upstream: "[[garbage]]", http: "502", ...broken, reason: "UPSTREAM_REJECTED" },
   // Native streams are the provider's own bytes, whatever they are; only whom they are translated for, finds out.
-  { ending: "no JSON inside", ofApi: true, kinds: stream, upstream: "[[garbage after=1]]", http: "200", rpc: "unavailable inside", outcome: "completed", rpcOutcome: "failed", reason: "UPSTREAM_INTERRUPTED", charged: true, tokens: "so far" },
+  { ending: "no JSON inside", ofApi: true, kinds: stream, upstream: "[[garbage after=1]]", http: "200", rpc: "unavailable inside", outcome: "completed", rpcOutcome: "failed", reason: "UPSTREAM_INTERRUPTED", charged: true, tokens: "so far", seen: "a part" },
   // Its own error event is passed on, and SDKs raise on it.
   { ending: "error event", upstream: "[[error after=2]]", ...cutInside, http: "200 error event" },
 
@@ -97,5 +102,5 @@ export const rules: readonly Rule[] = [
   // The caller leaves. Once it has received the beginning, the request counts.
   { ending: "caller gone before the answer", kinds: both, upstream: "[[hold]]", caller: "leaves before", ...gone, charged: false, tokens: "none" },
   { ending: "caller gone inside a body", kinds: whole, upstream: "[[stall after=1]]", caller: "leaves before", ...gone, charged: false, tokens: "none" },
-  { ending: "caller gone inside", ofApi: true, kinds: stream, upstream: "[[stall after=2]]", caller: "leaves inside", ...gone, charged: true, tokens: "so far" },
+  { ending: "caller gone inside", ofApi: true, kinds: stream, upstream: "[[stall after=2]]", caller: "leaves inside", ...gone, charged: true, tokens: "so far", seen: "a part" },
 ];

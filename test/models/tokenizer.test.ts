@@ -62,10 +62,11 @@ describe("the tokenizer", () => {
     await idle.close();
   });
 
-  it("counts by length what is still waiting when it closes", async () => {
-    const closing = createTokenizer();
+  it("counts by length what is still waiting when it closes, and what is asked later, however many", async () => {
+    const closing = createTokenizer({ maxWaiting: 1 });
     const count = closing.count("x".repeat(400));
     await closing.close();
     expect(await count).toBe(100);
+    expect(await Promise.all([closing.count("x".repeat(80)), closing.count(["x".repeat(40), "y"])])).toEqual([20, 11]);
   });
 });

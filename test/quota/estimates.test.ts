@@ -45,6 +45,14 @@ describe("expected tokens", () => {
     expect(estimates.expect(request({}, { feature: "embeddings" })).tokens).toBe(200);
   });
 
+  it("are not learned from answers that broke off", () => {
+    const estimates = learned(350);
+    estimates.expect(request({})).learn({ tokens: 101, microdollars: undefined, partial: true });
+    expect(estimates.expect(request({})).tokens).toBe(350);
+    estimates.expect(request({})).learn({ tokens: 150, microdollars: undefined, partial: false });
+    expect(estimates.expect(request({})).tokens).toBe(250);
+  });
+
   it("are remembered of the models that were asked for last", () => {
     const estimates = createEstimates({ maxModels: 2 });
     const expected = (model: string) => estimates.expect(request({}, { model }));

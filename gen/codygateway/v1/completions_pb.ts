@@ -943,7 +943,7 @@ export type CompleteResponse = Message$1<"codygateway.v1.CompleteResponse"> & {
   stopSequence?: string | undefined;
 
   /**
-   * What it used.
+   * What it used: as the provider reports it; where it does not, as the gateway counts.
    *
    * @generated from field: codygateway.v1.Usage usage = 6;
    */

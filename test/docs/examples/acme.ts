@@ -14,6 +14,7 @@ import {
   requireArray,
   requiredString,
 } from "../../../src/providers/fields.js";
+import { outputOf } from "../../../src/providers/output.js";
 import type { Api, Edits, Meter, Provider, PublicError, Usage } from "../../../src/providers/provider.js";
 import { textsOf } from "../../../src/providers/texts.js";
 import { type TypedApi, type TypedDecoder, UnreadableAnswerError } from "../../../src/providers/typed.js";
@@ -41,6 +42,7 @@ const chat: Api = {
   },
   prompt: (body) => textsOf(member(body, "messages")).join("\n"),
   meter: createMeter,
+  output: outputOf({ streamed: ["text"], whole: ["text"] }),
   typed: typedChat(),
 };
 
