@@ -28,7 +28,14 @@ export async function testActor(makeStore: MakeStore, { leaseMs = longLeaseMs, i
   const deadlineAt = (): number => store.now() + 5_000;
   const reserve = (rules: ReserveCall["rules"], overrides: Partial<ReserveCall> = {}): Promise<Reservation> =>
     store.reserve({ requestId: randomUUID(), actor, rules, deadlineAt: deadlineAt(), intent: "", ...overrides });
-  const wait = advance ?? ((ms: number) => sleep(ms + 5));
+  /** Who hears nothing of a store for long has to take it for away, and to spare what ended meanwhile: it is asked all the time. */
+  const waitReally = async (ms: number): Promise<void> => {
+    for (const end = performance.now() + ms + 5; performance.now() < end; ) {
+      await store.usage(actor, [units(1)]);
+      await sleep(Math.max(0, Math.min(200, end - performance.now())));
+    }
+  };
+  const wait = advance ?? waitReally;
   return {
     store,
     actor,

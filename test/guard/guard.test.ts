@@ -4,6 +4,7 @@ import { expressionProblem } from "../../src/guard/expressions.js";
 import { createGuard, type Guard, type GuardParts, type Subject } from "../../src/guard/guard.js";
 import type { GuardRules, Pattern } from "../../src/guard/rules.js";
 import type { Verdict } from "../../src/guard/verdict.js";
+import { turnsDuring } from "../helpers/turns.js";
 
 const nothing: GuardRules = {
   promptTokens: { flag: undefined, block: undefined },
@@ -146,18 +147,12 @@ describe("a guard", () => {
     // The first one starts the thread.
     await check?.({ models: [], maxOutputTokens: undefined, numbered: false, prompt: () => "warm" });
     const prompt = `${"a".repeat(1_000_000)}!`;
-    let turns = 0;
-    let done = false;
-    const checking = check?.({ models: [], maxOutputTokens: undefined, numbered: false, prompt: () => prompt }).finally(
-      () => (done = true),
-    );
-    while (!done) {
-      turns++;
-      await new Promise((resolve) => setImmediate(resolve));
-    }
+    const checking = async (): Promise<void> => {
+      const verdict = await check?.({ models: [], maxOutputTokens: undefined, numbered: false, prompt: () => prompt });
+      expect(verdict).toBeUndefined();
+    };
 
-    expect(await checking).toBeUndefined();
-    expect(turns).toBeGreaterThan(10);
+    expect(await turnsDuring(checking, 10)).toBeGreaterThan(10);
   });
 
   it("finds a phrase wherever it stands in a long text, also where that is cut", async () => {

@@ -29,7 +29,7 @@ describe.concurrent("a Redis quota store on a bad network", () => {
   async function throughProxy(options: { timeoutMs?: number; maxInFlight?: number } = {}) {
     const prefix = `${randomUUID()}:`;
     const proxy = await startTcpProxy(server.port);
-    const open = await openStore(proxy.endpoint, { prefix, ...options });
+    const open = await openStore(proxy.endpoint, { prefix, timeoutMs: 500, ...options });
     const direct = await openStore(server.endpoint, { prefix, timeoutMs: patientMs });
     return {
       proxy,
@@ -76,7 +76,7 @@ describe.concurrent("a Redis quota store on a bad network", () => {
   });
 
   it("waits for nobody longer than its timeout when the server accepts and says nothing", async () => {
-    await using setup = await throughProxy();
+    await using setup = await throughProxy({ timeoutMs: 100 });
     const { proxy, open } = setup;
     proxy.pass("none");
     const first = await Promise.all(Array.from({ length: 10 }, () => timed(() => open.reserve([units(1)]))));
@@ -151,7 +151,7 @@ describe.concurrent("a Redis quota store on a bad network", () => {
   });
 
   it("counts calls that nobody waits for any more as under way", async () => {
-    await using setup = await throughProxy({ maxInFlight: 3 });
+    await using setup = await throughProxy({ maxInFlight: 3, timeoutMs: 100 });
     const { proxy, open } = setup;
     proxy.pass("requests");
     await Promise.allSettled([1, 2, 3].map(() => open.reserve([units(1)])));
