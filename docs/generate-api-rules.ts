@@ -80,6 +80,8 @@ function inWords(field: DescField, { typeName }: DescMessage, rule: string, valu
       return [`matches \`${String(value)}\``];
     case "gt_now":
       return ["in the future"];
+    case "gt":
+      return [`more than ${amount(value)}`];
     case "gte":
       return [`at least ${amount(value)}`];
     case "lte":

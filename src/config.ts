@@ -62,6 +62,7 @@ const nothing: FileContent = {
   models: [],
   staticActors: [],
   quotaStoreFailure: {},
+  perUserLimits: {},
   flagging: {},
   alerts: [],
 };
@@ -128,6 +129,7 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
       maxStaleMs: values.maxStaleMs,
       cacheTtlMs: values.cacheTtlMs,
     },
+    perUserLimits: { ...perUserOf(values.userLimitPercentage), ...file.perUserLimits },
     quotaLeaseMs: values.quotaLeaseMs,
     quotaStoreFailure: { ...eachFeature(values.quotaStoreFailure), ...file.quotaStoreFailure },
     upstreams,
@@ -147,6 +149,11 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     file: values.file,
     notices: [],
   };
+}
+
+/** The same share of every feature. */
+function perUserOf(percentage: number | undefined): Config["perUserLimits"] {
+  return percentage === undefined ? {} : eachFeature({ limits: [], percentage });
 }
 
 function eachFeature<T>(value: T): Record<(typeof features)[number], T> {

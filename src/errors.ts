@@ -204,6 +204,8 @@ export interface RefusedLimit {
   readonly windowMs?: number | undefined;
   /** Patterns of the models it is for; undefined: all. */
   readonly models?: readonly string[] | undefined;
+  /** It is not the actor's, but that of the one of its users who asks. */
+  readonly perUser?: boolean;
 }
 
 /** The actor has used up a limit. At `retryAt` the same request passes. */

@@ -59,9 +59,9 @@ function dotcomClient(
 }
 
 function enterprise(config: Config, parts: BackEndParts): Source | undefined {
-  const { enterprisePortal, devLicensesOnly, sams, burst } = config;
+  const { enterprisePortal, devLicensesOnly, sams, burst, perUserLimits: perUser } = config;
   if (!enterprisePortal) return undefined;
-  const options = { ...enterprisePortal, devLicensesOnly, burst, userAgent: userAgentOf(config, parts) };
+  const options = { ...enterprisePortal, devLicensesOnly, burst, perUser, userAgent: userAgentOf(config, parts) };
   if (!sams) return createEnterpriseSource(parts, options);
   const caller = createHttpCaller(samsService);
   const credentials = { ...sams, service: samsService, tokenUrl: `${sams.url}/oauth/token`, scopes: portalScopes };

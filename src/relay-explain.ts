@@ -1,6 +1,6 @@
 // Whether a request would be let in, and why: the decisions of the route, taken without holding anything.
 
-import type { Actor, Feature } from "./actors/actor.js";
+import type { Actor, EndUser, Feature } from "./actors/actor.js";
 import type { Sources } from "./actors/sources.js";
 import { AccessDisabledError, FeatureNotGrantedError, GatewayError, ModelNotAllowedError } from "./errors.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
@@ -10,6 +10,8 @@ import type { ExplainedLimit, Quota } from "./quota/quota.js";
 export interface AccessQuestion {
   /** Who asks: an actor, or whoever holds a token. */
   readonly caller: { readonly actor: Actor } | { readonly token: string };
+  /** Which of the actor's users asks; nothing in it: that is not said. */
+  readonly endUser: EndUser;
   readonly feature: Feature;
   /** Gateway model name; undefined: the model is not looked at, nor limits of certain models. */
   readonly model: string | undefined;
@@ -69,6 +71,7 @@ export async function explainAccess(parts: Explainer, question: AccessQuestion):
 
   const { limits, refusal } = await parts.quota.explain({
     actor,
+    endUser: question.endUser,
     feature: question.feature,
     model: resolved?.name ?? "",
     estimate: () => ({ promptTokens: question.tokens, maxOutputTokens: 0 }),

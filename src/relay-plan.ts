@@ -247,6 +247,7 @@ function quotaRequest({ request, route, provider, api, body, given, stream }: Pl
   return {
     requestId: request.id,
     actor: request.actor,
+    endUser: request.endUser,
     feature: request.feature,
     model: route.name,
     estimate() {

@@ -27,7 +27,7 @@ export function createRelayWatch(parts: {
   return {
     admitted(request, plan, limits) {
       activity.tell(() => {
-        const limit = tightest(limits);
+        const limit = tightest(ownOf(limits));
         const told = { ...subjectOf(request, plan.asked), at: Date.now() };
         return { ...told, kind: "admitted", resolvedModel: plan.route.name, ...(limit && { limit: limitOf(limit) }) };
       });
@@ -56,13 +56,18 @@ export function createRelayWatch(parts: {
   };
 }
 
+/** Those of the actor itself: what one of its users has left says nothing of it. */
+function ownOf(limits: readonly LimitState[]): readonly LimitState[] {
+  return limits.some(({ perUser }) => perUser) ? limits.filter(({ perUser }) => !perUser) : limits;
+}
+
 /** The windows that are open; of a request that was refused, the one that refused it. */
 function reachedLimits(limits: readonly LimitState[], failure: unknown): readonly ReachedLimit[] {
   if (failure instanceof QuotaExceededError) {
-    const { windowMs, models, ...refused } = failure.limit;
-    return windowMs === undefined ? [] : [{ ...refused, windowMs, models, resetAt: failure.retryAt }];
+    const { windowMs, models, perUser, ...refused } = failure.limit;
+    return windowMs === undefined || perUser ? [] : [{ ...refused, windowMs, models, resetAt: failure.retryAt }];
   }
-  return limits.flatMap(({ feature, unit, limit, used, windowMs, resetAt, models, burst }) =>
+  return ownOf(limits).flatMap(({ feature, unit, limit, used, windowMs, resetAt, models, burst }) =>
     burst || windowMs === undefined || resetAt === undefined
       ? []
       : [{ feature, unit, limit, used, windowMs, resetAt, models }],
@@ -80,7 +85,7 @@ function limitOf({ feature, unit, limit, used, remaining, resetAt }: LimitState)
 
 /** The open window of the main limit; where there is none, the day. */
 function windowOf(limits: readonly LimitState[]): UsageWindow {
-  const main = tightest(limits);
+  const main = tightest(ownOf(limits));
   if (main?.resetAt === undefined || main.windowMs === undefined)
     return { openedAt: Math.floor(Date.now() / dayMs) * dayMs, windowMs: dayMs, limit: 0 };
   return { openedAt: main.resetAt.getTime() - main.windowMs, windowMs: main.windowMs, limit: main.limit };

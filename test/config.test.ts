@@ -344,7 +344,7 @@ describe("loadConfig, environment", () => {
       ].map((each) =>
         each.replace(
           /: unknown key,$/,
-          ": unknown key, expected one of providers, models, actors, quotaStoreFailure, flagging, notifications",
+          ": unknown key, expected one of providers, models, actors, quotaStoreFailure, perUserLimits, flagging, notifications",
         ),
       ),
     );

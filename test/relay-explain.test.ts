@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import type { Actor, Feature, FeatureAccess } from "../src/actors/actor.js";
+import type { Actor, EndUser, Feature, FeatureAccess, Limit, PerUser } from "../src/actors/actor.js";
 import { createAuthenticator } from "../src/auth/authenticate.js";
 import { GatewayError, UnauthenticatedError } from "../src/errors.js";
 import { createCatalogue } from "../src/models/catalogue.js";
@@ -22,26 +22,37 @@ const models = [
 ];
 const features: readonly Feature[] = ["chat_completions", "code_completions"];
 
+const limit: fc.Arbitrary<Limit> = fc.record(
+  {
+    amount: fc.integer({ min: 0, max: 3 }),
+    unit: fc.constantFrom("requests" as const, "tokens" as const),
+    windowMs: fc.constantFrom(1_000, 60_000),
+    models: fc.constantFrom(["openai/*"], ["anthropic/claude-3"]),
+    burst: fc.boolean(),
+  },
+  { requiredKeys: ["amount", "unit", "windowMs"] },
+);
+
+const perUser: fc.Arbitrary<PerUser> = fc.record(
+  {
+    limits: fc.array(limit, { maxLength: 2 }),
+    inFlight: fc.integer({ min: 1, max: 2 }),
+    percentage: fc.constantFrom(30, 70),
+  },
+  { requiredKeys: ["limits"] },
+);
+
 const access: fc.Arbitrary<FeatureAccess> = fc.record(
   {
-    limits: fc.array(
-      fc.record(
-        {
-          amount: fc.integer({ min: 0, max: 3 }),
-          unit: fc.constantFrom("requests" as const, "tokens" as const),
-          windowMs: fc.constantFrom(1_000, 60_000),
-          models: fc.constantFrom(["openai/*"], ["anthropic/claude-3"]),
-          burst: fc.boolean(),
-        },
-        { requiredKeys: ["amount", "unit", "windowMs"] },
-      ),
-      { maxLength: 3 },
-    ),
+    limits: fc.array(limit, { maxLength: 3 }),
     inFlight: fc.integer({ min: 0, max: 2 }),
+    perUser,
     models: fc.constantFrom(["*"], ["*"], ["openai/*"], ["anthropic/claude-3", "virtual/any"], []),
   },
   { requiredKeys: ["limits", "models"] },
 );
+
+const user = fc.constantFrom<EndUser>({}, { id: "1" }, { id: "none" }, { anonymousId: "1" });
 
 /** The first nine times of ten. */
 function mostly<T>(first: T, second: T): fc.Arbitrary<T> {
@@ -55,7 +66,12 @@ const state = fc.record({
   code: fc.option(access, { nil: undefined, freq: 9 }),
   /** Requests made before, and left under way. */
   before: fc.array(
-    fc.record({ model: fc.constantFrom(...models), feature: fc.constantFrom(...features), settled: fc.boolean() }),
+    fc.record({
+      model: fc.constantFrom(...models),
+      feature: fc.constantFrom(...features),
+      settled: fc.boolean(),
+      user,
+    }),
     {
       maxLength: 5,
     },
@@ -63,6 +79,7 @@ const state = fc.record({
   waitMs: fc.constantFrom(0, 500, 1_500),
   model: fc.constantFrom(...models),
   feature: fc.constantFrom(...features),
+  user,
 });
 
 function setUp({
@@ -111,13 +128,14 @@ function setUp({
   let requests = 0;
 
   /** The way of a request, up to where it would be sent. */
-  async function ask(feature: Feature, model: string) {
+  async function ask(feature: Feature, model: string, endUser: EndUser = {}) {
     const caller = await authenticator.authenticate("token");
     const granted = caller.features[feature];
     const route = granted && catalogue.resolve({ model, allowed: granted.models }).route;
     return quota.reserve({
       requestId: `r${requests++}`,
       actor: caller,
+      endUser,
       feature,
       model: route?.name ?? "",
       estimate: () => ({ promptTokens: 1, maxOutputTokens: 0 }),
@@ -144,13 +162,14 @@ describe("explainAccess", () => {
     await fc.assert(
       fc.asyncProperty(state, async (given) => {
         const { clock, quota, explainer, ask } = setUp(given);
-        for (const { model, feature, settled } of given.before) {
-          const hold = await ask(feature, model).catch(() => undefined);
+        for (const { model, feature, settled, user: by } of given.before) {
+          const hold = await ask(feature, model, by).catch(() => undefined);
           if (settled) await hold?.commit({ tokens: 1, microdollars: 1 }, () => "");
         }
         await clock.advanceMs(given.waitMs);
         const question = {
           caller: { token: "token" },
+          endUser: given.user,
           feature: given.feature,
           model: given.model,
           tokens: 1,
@@ -159,7 +178,7 @@ describe("explainAccess", () => {
 
         const first = await explainAccess(explainer, question);
         const second = await explainAccess(explainer, question);
-        const got = await reasonOf(ask(given.feature, given.model));
+        const got = await reasonOf(ask(given.feature, given.model, given.user));
 
         expect(first.refusal?.reason).toBe(got);
         expect(second.refusal?.reason).toBe(got);
@@ -178,7 +197,7 @@ describe("explainAccess", () => {
     const all: FeatureAccess = { limits: [], models: ["*"] };
     const { explainer } = setUp({ accessEnabled: true, known: true, chat: all, embeddings: all });
     const reason = async (feature: Feature, model: string) => {
-      const question = { caller: { token: "token" }, feature, model, tokens: 1, microdollars: 1 };
+      const question = { caller: { token: "token" }, feature, model, endUser: {}, tokens: 1, microdollars: 1 };
       return (await explainAccess(explainer, question)).refusal?.reason;
     };
     expect(await reason("embeddings", "openai/text-embedding-3-small")).toBeUndefined();
@@ -201,6 +220,7 @@ describe("explainAccess", () => {
 
     const { checks, refusal } = await explainAccess(explainer, {
       caller: { token: "token" },
+      endUser: {},
       feature: "chat_completions",
       model: "openai/gpt-4o",
       tokens: 1,

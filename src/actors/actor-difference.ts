@@ -1,6 +1,6 @@
 // What differs between an actor as it is known and as its source tells of it now.
 
-import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "./actor.js";
+import { type Actor, type Feature, type FeatureAccess, features, type Limit, type PerUser } from "./actor.js";
 
 /** An actor with the hashes of its tokens. */
 export interface Told {
@@ -45,12 +45,20 @@ function featureDifference(before: FeatureAccess | undefined, after: FeatureAcce
     return after === undefined ? "taken away" : "granted";
   }
   const changes: string[] = [];
-  const { limits } = after;
-  if (before.limits.length !== limits.length || before.limits.some((limit, at) => !sameLimit(limit, limits[at])))
-    changes.push("limits");
+  if (!sameLimits(before.limits, after.limits)) changes.push("limits");
+  if (!samePerUser(before.perUser, after.perUser)) changes.push("limits of each user");
   if (before.inFlight !== after.inFlight) changes.push("requests in flight");
   if (!sameList(before.models, after.models)) changes.push("models");
   return changes.length === 0 ? undefined : changes.join(" and ");
+}
+
+function sameLimits(a: readonly Limit[], b: readonly Limit[]): boolean {
+  return a.length === b.length && a.every((limit, at) => sameLimit(limit, b[at]));
+}
+
+function samePerUser(a: PerUser | undefined, b: PerUser | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.inFlight === b.inFlight && a.percentage === b.percentage && sameLimits(a.limits, b.limits);
 }
 
 function sameLimit(a: Limit, b: Limit | undefined): boolean {

@@ -19,13 +19,32 @@ export interface Limit {
   readonly burst?: boolean;
 }
 
+/** What each user of an actor may have for itself, of what the actor has. All of it counts in the actor's limits as well. */
+export interface PerUser {
+  readonly limits: readonly Limit[];
+  /** Most requests in flight of one user; absent: as many as the actor may have. */
+  readonly inFlight?: number;
+  /** So many percent of each limit of the actor, but those against bursts: above 0, at most 100. At least 1 unit. */
+  readonly percentage?: number;
+}
+
 /** What an actor may do with one feature. A feature without limits is unlimited; without an entry, there is no access. */
 export interface FeatureAccess {
   readonly limits: readonly Limit[];
   /** Most requests in flight at any time; absent: as many as it likes. */
   readonly inFlight?: number;
+  /** Absent: one user may use up what the actor has. */
+  readonly perUser?: PerUser;
   /** Patterns of gateway model names the actor may use; `["*"]` is whatever the gateway allows. */
   readonly models: readonly string[];
+}
+
+/** A user of an actor, as the actor says: it is told, not proved. */
+export interface EndUser {
+  /** The user's id at the actor's instance, `internal`, or `none`. */
+  readonly id?: string;
+  /** The id of a visitor who is nobody yet. */
+  readonly anonymousId?: string;
 }
 
 /** Who is calling: an identity with limits. */

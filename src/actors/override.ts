@@ -1,13 +1,13 @@
 // What an operator set for an actor in place of what its source says, and what then counts.
 
-import type { Actor, Feature, FeatureAccess, Limit } from "./actor.js";
+import type { Actor, Feature, FeatureAccess, Limit, PerUser } from "./actor.js";
 
 /** What is set. */
 export type OverrideSubject =
   /** Whether the actor has access at all. */
   | { readonly kind: "access"; readonly enabled: boolean }
   /**
-   * Limits of a feature in place of all that the source set; none: those stay. `inFlight` absent: as without the override.
+   * Limits of a feature in place of all that the source set; none: those stay. `inFlight`, `perUser` absent: as without the override.
    * Limits grant the feature where the source does not, with all models.
    */
   | {
@@ -15,6 +15,7 @@ export type OverrideSubject =
       readonly feature: Feature;
       readonly limits: readonly Limit[];
       readonly inFlight?: number;
+      readonly perUser?: PerUser;
     }
   /** Patterns of models in place of those of the source; none: no access to the feature. */
   | { readonly kind: "allowed_models"; readonly feature: Feature; readonly models: readonly string[] };
@@ -57,14 +58,15 @@ export function applyOverrides(actor: Actor, overrides: readonly Override[]): Ac
 type Subject<K extends OverrideSubject["kind"]> = Extract<OverrideSubject, { kind: K }>;
 
 function setLimits(features: Partial<Record<Feature, FeatureAccess>>, subject: Subject<"limits">): void {
-  const { feature, limits, inFlight } = subject;
+  const { feature, limits, inFlight, perUser } = subject;
   const granted = features[feature];
-  // A feature without limits is unlimited: a number of requests in flight alone does not grant it.
+  // A feature without limits is unlimited: what else is limited does not grant it alone.
   if (granted === undefined && limits.length === 0) return;
   features[feature] = {
     ...(granted ?? { models: ["*"] }),
     limits: limits.length > 0 ? limits : (granted?.limits ?? []),
     ...(inFlight !== undefined && { inFlight }),
+    ...(perUser && { perUser }),
   };
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { createShared } from "../lib/shared.js";
-import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "./actor.js";
+import { type Actor, type Feature, type FeatureAccess, features, type Limit, type PerUser } from "./actor.js";
 import type { AuditEntry } from "./audit.js";
 import { type Override, type OverrideSubject, overrideName } from "./override.js";
 import { parseActorKey, type Revocation, recordVersion, type ToldActor } from "./records.js";
@@ -31,9 +31,16 @@ const limit: z.ZodType<Limit> = z.object({
   burst: z.boolean().exactOptional(),
 });
 
+const perUser: z.ZodType<PerUser> = z.object({
+  limits: z.array(limit),
+  inFlight: amount.exactOptional(),
+  percentage: z.number().positive().max(100).exactOptional(),
+});
+
 const access: z.ZodType<FeatureAccess> = z.object({
   limits: z.array(limit),
   inFlight: amount.exactOptional(),
+  perUser: perUser.exactOptional(),
   models,
 });
 
@@ -58,7 +65,13 @@ const actor = z.object({
 
 const subject: z.ZodType<OverrideSubject> = z.discriminatedUnion("kind", [
   z.object({ kind: z.literal("access"), enabled: z.boolean() }),
-  z.object({ kind: z.literal("limits"), feature, limits: z.array(limit), inFlight: amount.exactOptional() }),
+  z.object({
+    kind: z.literal("limits"),
+    feature,
+    limits: z.array(limit),
+    inFlight: amount.exactOptional(),
+    perUser: perUser.exactOptional(),
+  }),
   z.object({ kind: z.literal("allowed_models"), feature, models }),
 ]);
 

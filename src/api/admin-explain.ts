@@ -4,6 +4,7 @@ import type { Actor } from "../actors/actor.js";
 import type { Directory, Known } from "../actors/directory.js";
 import type { Roster } from "../actors/roster.js";
 import { normaliseToken } from "../actors/token.js";
+import { endUserNamed } from "../auth/end-user.js";
 import {
   type GatewayError,
   NotFoundError,
@@ -46,6 +47,7 @@ export function explainHandlers(parts: ExplainAdminParts): Pick<AdminHandlers, "
     async explainAccess(req) {
       const { refusal, actor, checks } = await explainAccess(explainer, {
         caller: callerOf(req.caller),
+        endUser: endUserNamed(req.endUser),
         feature: fromFeatureEnum(req.feature),
         model: req.model === "" ? undefined : req.model,
         tokens: Number(req.tokens ?? 1n),
@@ -88,14 +90,18 @@ function toCheck(check: AccessCheck) {
   };
   if (check.kind !== "limit") return { ...common, kind: kinds[check.kind] };
   const { state, requested } = check;
+  const { perUser } = state;
   if (state.unit === "in_flight")
-    return { ...common, kind: Kind.IN_FLIGHT, inFlight: state.used, inFlightLimit: state.limit };
+    return { ...common, kind: Kind.IN_FLIGHT, inFlight: state.used, inFlightLimit: state.limit, perUser };
   const limit = toLimitState(state, Origin.UNSPECIFIED);
-  return { ...common, kind: Kind.LIMIT, requested: BigInt(requested), ...(limit && { limit }) };
+  return { ...common, perUser, kind: Kind.LIMIT, requested: BigInt(requested), ...(limit && { limit }) };
 }
 
 function detailOf(check: AccessCheck): string {
-  if (check.kind === "limit") return `${check.state.used} of ${check.state.limit} ${check.state.unit} used`;
+  if (check.kind === "limit") {
+    const { used, limit, unit, perUser } = check.state;
+    return `${used} of ${limit} ${unit} used${perUser ? " by this user" : ""}`;
+  }
   if (check.kind === "model") return check.route ? `served as ${check.route.name}` : "served by one of several routes";
   return { token: "the token is known and not revoked", access: "the actor has access", feature: "the actor has it" }[
     check.kind

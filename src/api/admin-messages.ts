@@ -13,10 +13,12 @@ import {
   LimitStateSchema,
   type LimitsOverride,
   Origin,
+  type PerUserLimits,
+  PerUserLimitsSchema,
   TokenRevocationSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { Unit } from "../../gen/codygateway/v1/common_pb.js";
-import { type Feature, features, type Limit } from "../actors/actor.js";
+import { type Feature, features, type Limit, type PerUser } from "../actors/actor.js";
 import type { Known } from "../actors/directory.js";
 import { type Override, type OverrideSubject, overrideName } from "../actors/override.js";
 import type { Revocation } from "../actors/records.js";
@@ -76,9 +78,18 @@ export function toFeatures(known: Known, limits: LimitsByFeature) {
         inFlight: inFlight?.used ?? 0,
         allowedModels: [...access.models],
         allowedModelsOrigin: hasOverride(known, `allowed_models/${feature}`) ? Origin.OVERRIDE : Origin.SOURCE,
+        ...(access.perUser && {
+          perUser: toPerUser(access.perUser),
+          perUserOrigin: overridden?.perUser ? Origin.OVERRIDE : perUserOrigin(known),
+        }),
       }),
     ];
   });
+}
+
+/** Of the configuration file each actor's own, else a default for all of a source. */
+function perUserOrigin({ source }: Known): Origin {
+  return source === "static" ? Origin.SOURCE : Origin.DEFAULT;
 }
 
 /** A limit with where it comes from; undefined for limits in flight. */
@@ -139,8 +150,21 @@ function toSubject(subject: OverrideSubject): SubjectInit {
   const limits = subject.limits.map(toLimitRule);
   return {
     case: "limits",
-    value: { feature, limits, ...(subject.inFlight !== undefined && { inFlightLimit: subject.inFlight }) },
+    value: {
+      feature,
+      limits,
+      ...(subject.inFlight !== undefined && { inFlightLimit: subject.inFlight }),
+      ...(subject.perUser && { perUser: toPerUser(subject.perUser) }),
+    },
   };
+}
+
+function toPerUser({ limits, inFlight, percentage }: PerUser) {
+  return create(PerUserLimitsSchema, {
+    limits: limits.map(toLimitRule),
+    ...(inFlight !== undefined && { inFlightLimit: inFlight }),
+    ...(percentage !== undefined && { percentage }),
+  });
 }
 
 function toLimitRule({ amount, unit, windowMs, models }: Limit) {
@@ -161,13 +185,22 @@ function fromModels({ feature, models }: AllowedModelsOverride): OverrideSubject
 }
 
 function fromLimits(message: LimitsOverride): OverrideSubject {
-  const { limits, inFlightLimit } = message;
+  const { limits, inFlightLimit, perUser } = message;
   const feature = fromFeatureEnum(message.feature);
   return {
     kind: "limits",
     feature,
     limits: limits.map((rule) => fromLimitRule(feature, rule)),
     ...(inFlightLimit !== undefined && { inFlight: inFlightLimit }),
+    ...(perUser && { perUser: fromPerUser(feature, perUser) }),
+  };
+}
+
+function fromPerUser(feature: Feature, { limits, inFlightLimit, percentage }: PerUserLimits): PerUser {
+  return {
+    limits: limits.map((rule) => fromLimitRule(feature, rule)),
+    ...(inFlightLimit !== undefined && { inFlight: inFlightLimit }),
+    ...(percentage !== undefined && { percentage }),
   };
 }
 

@@ -2,8 +2,9 @@ import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { LimitStateSchema, Origin } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { Feature as FeatureEnum } from "../../gen/codygateway/v1/common_pb.js";
-import { type Feature, features } from "../actors/actor.js";
+import { type EndUser, type Feature, features } from "../actors/actor.js";
 import type { Roster } from "../actors/roster.js";
+import { endUserNamed } from "../auth/end-user.js";
 import { NotFoundError } from "../errors.js";
 import type { LimitState, Quota } from "../quota/quota.js";
 import { tightest } from "../quota/tightest.js";
@@ -31,7 +32,8 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
       const { source = "", id = "" } = req.actor ?? {};
       const asked = req.feature === FeatureEnum.UNSPECIFIED ? features : [fromFeatureEnum(req.feature)];
       const known = roster.get(source, id);
-      const limits = known ? await quota.limits(known.actor) : new Map<Feature, readonly LimitState[]>();
+      const user = userIn(req);
+      const limits = known ? await quota.limits(known.actor, user) : new Map<Feature, readonly LimitState[]>();
       const used = await Promise.all(asked.map((feature) => totals.read(`${source}/${id}`, feature)));
       const found = asked.flatMap((feature, index) => {
         const windows = used[index] ?? [];
@@ -49,12 +51,14 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
         const known = roster.get(source, id);
         if (!known) throw new NotFoundError("no such actor", `actor/${source}/${id}`);
         const feature = fromFeatureEnum(req.feature);
-        const only = (limit: Pick<LimitState, "burst">): boolean =>
-          req.limitName === "" || limitName({ ...limit, feature }) === req.limitName;
-        const states = ((await quota.limits(known.actor)).get(feature) ?? []).filter(only);
+        const user = userIn(req);
+        const only = (limit: Pick<LimitState, "burst" | "perUser">): boolean =>
+          limit.perUser === (user !== undefined) &&
+          (req.limitName === "" || limitName({ ...limit, feature }) === req.limitName);
+        const states = ((await quota.limits(known.actor, user)).get(feature) ?? []).filter(only);
         const before = states.flatMap((state) => toLimitState(state, Origin.UNSPECIFIED) ?? []);
         if (before.length === 0) throw new NotFoundError("no such limit", `limit/${req.limitName || feature}`);
-        await quota.reset(known.actor, feature, only);
+        await quota.reset(known.actor, feature, only, user);
         parts.forget(actor);
         return {
           answer: { before },
@@ -65,7 +69,14 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
   };
 }
 
-function featureUsage(feature: Feature, states: readonly LimitState[], windows: readonly WindowUsage[]) {
+/** The user that is asked for; undefined: none. */
+function userIn({ endUser }: { readonly endUser?: string | undefined }): EndUser | undefined {
+  return endUser === undefined ? undefined : endUserNamed(endUser);
+}
+
+function featureUsage(feature: Feature, all: readonly LimitState[], windows: readonly WindowUsage[]) {
+  const states = all.filter(({ perUser }) => !perUser);
+  const ofUser = all.filter(({ perUser }) => perUser);
   const main = tightest(states);
   const inFlight = states.find(({ unit }) => unit === "in_flight");
   const openedAt = main?.resetAt && main.windowMs !== undefined ? main.resetAt.getTime() - main.windowMs : undefined;
@@ -74,6 +85,8 @@ function featureUsage(feature: Feature, states: readonly LimitState[], windows: 
   return {
     feature: toFeatureEnum(feature),
     inFlight: inFlight?.used ?? 0,
+    userLimits: ofUser.flatMap((state) => toLimitState(state, Origin.UNSPECIFIED) ?? []),
+    userInFlight: ofUser.find(({ unit }) => unit === "in_flight")?.used ?? 0,
     limits: states.flatMap((state) => {
       const told = toLimitState(state, Origin.UNSPECIFIED);
       const ended = state === main ? windows.filter((window) => window !== current) : [];

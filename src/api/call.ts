@@ -1,5 +1,5 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
-import type { Feature } from "../actors/actor.js";
+import type { EndUser, Feature } from "../actors/actor.js";
 import { endUserOf } from "../auth/end-user.js";
 import { actorOf } from "../auth/interceptor.js";
 import type { TypedCall } from "../relay-typed.js";
@@ -11,10 +11,7 @@ export function callOf(feature: Feature, context: HandlerContext): Omit<TypedCal
     id: requestHeader.get("x-request-id") ?? "",
     traceId: requestHeader.get("x-trace") ?? "",
     actor: actorOf(context.values),
-    endUser: endUserOf(
-      requestHeader.get("x-sourcegraph-actor-uid"),
-      requestHeader.get("x-sourcegraph-actor-anonymous-uid"),
-    ),
+    endUser: endUserIn(requestHeader),
     feature,
     edge: "rpc",
     timeoutMs: context.timeoutMs(),
@@ -23,6 +20,11 @@ export function callOf(feature: Feature, context: HandlerContext): Omit<TypedCal
     signal: context.signal,
     isDeadline,
   };
+}
+
+/** Which of the actor's users asks, where that is said. */
+export function endUserIn(header: Headers): EndUser | undefined {
+  return endUserOf(header.get("x-sourcegraph-actor-uid"), header.get("x-sourcegraph-actor-anonymous-uid"));
 }
 
 function isDeadline(reason: unknown): boolean {

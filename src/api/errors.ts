@@ -16,6 +16,7 @@ import {
   QuotaExceededError,
   type Reason,
   RecentlyRefreshedError,
+  type RefusedLimit,
   RoleMissingError,
   SourceNotAllowedError,
   SyncRefusedError,
@@ -83,9 +84,10 @@ type Details = NonNullable<ConstructorParameters<typeof ConnectError>[3]>;
 
 function detailsOf(error: GatewayError): Details {
   if (error instanceof QuotaExceededError || error instanceof TooManyInFlightError) {
-    const { feature, unit, used, limit } = error.limit;
-    const description = `${used} of ${limit} ${unit} used`;
-    const failure = { desc: QuotaFailureSchema, value: { violations: [{ subject: feature, description }] } };
+    const { unit, used, limit, perUser } = error.limit;
+    const description = `${used} of ${limit} ${unit} used${perUser ? " by this user" : ""}`;
+    const violations = [{ subject: refusedName(error.limit), description }];
+    const failure = { desc: QuotaFailureSchema, value: { violations } };
     return [failure, retryIn(error.retryAt.getTime() - Date.now())];
   }
   if (error instanceof UnavailableError || error instanceof RecentlyRefreshedError)
@@ -110,13 +112,22 @@ function metadataOf(error: GatewayError): Record<string, string> {
   if (error instanceof NotFoundError) return { resource: error.resource };
   if (error instanceof UpstreamError) return { provider: error.details.upstream };
   if (error instanceof TooManyInFlightError)
-    return { limit: String(error.limit.limit), in_flight: String(error.limit.used) };
+    return { limit: String(error.limit.limit), in_flight: String(error.limit.used), ...whose(error.limit) };
   if (error instanceof QuotaExceededError) {
-    const { feature, unit, limit, used } = error.limit;
+    const { unit, limit, used } = error.limit;
     const reset_time = error.retryAt.toISOString();
-    return { limit_name: feature, unit, limit: String(limit), used: String(used), reset_time };
+    const limit_name = refusedName(error.limit);
+    return { limit_name, unit, limit: String(limit), used: String(used), reset_time, ...whose(error.limit) };
   }
   return {};
+}
+
+function refusedName({ feature, perUser }: RefusedLimit): string {
+  return perUser ? `${feature}_user` : feature;
+}
+
+function whose({ perUser }: RefusedLimit): { per_user?: string } {
+  return perUser ? { per_user: "true" } : {};
 }
 
 function info(reason: string, metadata: Record<string, string> = {}): Details[number] {

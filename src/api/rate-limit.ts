@@ -40,8 +40,8 @@ export function fromUnitEnum(unit: Unit): UnitName {
 }
 
 /** `RateLimit.name`. */
-export function limitName({ feature, burst }: Pick<LimitState, "feature" | "burst">): string {
-  return burst ? `${feature}_burst` : feature;
+export function limitName({ feature, burst, perUser }: Pick<LimitState, "feature" | "burst" | "perUser">): string {
+  return `${feature}${burst ? "_burst" : ""}${perUser ? "_user" : ""}`;
 }
 
 /** The limit that an answer tells of: of several the one with the smallest share left. */
@@ -59,6 +59,7 @@ export function toRateLimit(state: LimitState): RateLimit | undefined {
     feature: featureEnum[state.feature],
     unit: unitEnum[state.unit],
     models: [...(state.models ?? [])],
+    perUser: state.perUser,
     limit: BigInt(state.limit),
     used: BigInt(state.used),
     remaining: BigInt(state.remaining),

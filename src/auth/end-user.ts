@@ -1,12 +1,7 @@
 // Which of an actor's users asks: what a Sourcegraph instance says with each request. It is told, not proved.
 
-/** A user of an actor. */
-export interface EndUser {
-  /** The user's id at the instance, `internal` or `none`. */
-  readonly id?: string;
-  /** The id of a visitor who is nobody yet. */
-  readonly anonymousId?: string;
-}
+import type { EndUser } from "../actors/actor.js";
+import { InvalidRequestError } from "../errors.js";
 
 // Goes to providers behind the actor's id and a colon, and into events: nothing in it may look like more than one id.
 const form = /^[\w.@+-]{1,64}$/;
@@ -23,6 +18,17 @@ export function endUserOf(
   const anonymousId = wellFormed(anonymousUid);
   if (id === undefined && anonymousId === undefined) return undefined;
   return { ...(id !== undefined && { id }), ...(anonymousId !== undefined && { anonymousId }) };
+}
+
+const anonymousPrefix = "anonymous:";
+
+/** The user whom an operator names: the id, or `anonymous:` and that of a visitor. Throws `InvalidRequestError`. */
+export function endUserNamed(name: string): EndUser {
+  if (name === "") return {};
+  const anonymous = name.startsWith(anonymousPrefix);
+  const id = anonymous ? name.slice(anonymousPrefix.length) : name;
+  if (!form.test(id)) throw new InvalidRequestError("expected the id of a user, or anonymous: and an id", "end_user");
+  return anonymous ? { anonymousId: id } : { id };
 }
 
 function wellFormed(value: string | null | undefined): string | undefined {

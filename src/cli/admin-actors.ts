@@ -9,7 +9,7 @@ import {
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { actorQuery, adminClient, printJson } from "./admin-client.js";
 import { featureName, limitText, originName, relative, time } from "./admin-format.js";
-import { overridesTable } from "./admin-overrides.js";
+import { overridesTable, perUserText } from "./admin-overrides.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -157,6 +157,7 @@ function featuresTable(features: readonly FeatureAccess[]): string {
   const rows = features.flatMap((access): Cell[][] => {
     const { feature, limits, inFlight, inFlightLimit, inFlightLimitOrigin, allowedModels, allowedModelsOrigin } =
       access;
+    const { perUser, perUserOrigin } = access;
     const name = featureName(feature);
     return [
       ...limits.map(({ rateLimit, origin }) => [
@@ -169,6 +170,7 @@ function featuresTable(features: readonly FeatureAccess[]): string {
       ...(inFlightLimit === undefined
         ? []
         : [[name, `${inFlight} of ${inFlightLimit} in flight`, "", originName(inFlightLimitOrigin)]]),
+      ...(perUser ? [[name, perUserText(perUser), "", originName(perUserOrigin)]] : []),
       [name, `models ${allowedModels.join(", ")}`, "", originName(allowedModelsOrigin)],
     ];
   });

@@ -19,8 +19,10 @@ export async function explain(args: readonly string[], io: Io): Promise<number> 
     feature: { type: "string" },
     model: { type: "string", default: "" },
     tokens: { type: "string" },
+    user: { type: "string", default: "" },
   } as const;
-  const usage = "cody-gateway admin explain <source/id> | --token - [--feature f] [--model m] [--tokens n] [--json]";
+  const usage =
+    "cody-gateway admin explain <source/id> | --token - [--feature f] [--model m] [--tokens n] [--user id] [--json]";
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   if (values.tokens !== undefined && !/^\d{1,15}$/.test(values.tokens))
     throw new UsageError("expected --tokens to be a whole number");
@@ -28,6 +30,7 @@ export async function explain(args: readonly string[], io: Io): Promise<number> 
     caller: actorQuery(positionals[0], values.token, io),
     feature: readFeature(values.feature),
     model: values.model,
+    endUser: values.user,
     ...(values.tokens !== undefined && { tokens: BigInt(values.tokens) }),
   });
   if (values.json) printJson(io, ExplainAccessResponseSchema, response);

@@ -74,9 +74,10 @@ export function originName(origin: Origin): string {
 }
 
 /** `14 of 500 requests / 24 h`. */
-export function limitText({ used, limit, unit, interval, models }: RateLimit): string {
+export function limitText({ used, limit, unit, interval, models, perUser }: RateLimit): string {
   const which = models.length > 0 ? ` of ${models.join(", ")}` : "";
-  return `${number(used)} of ${number(limit)} ${unitName(unit)} / ${duration(interval)}${which}`;
+  const whose = perUser ? " by the user" : "";
+  return `${number(used)} of ${number(limit)} ${unitName(unit)} / ${duration(interval)}${which}${whose}`;
 }
 
 export function number(value: number | bigint): string {

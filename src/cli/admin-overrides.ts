@@ -3,6 +3,8 @@ import {
   type ActorOverride,
   ActorOverrideSchema,
   ClearActorOverrideResponseSchema,
+  type LimitRule,
+  type PerUserLimits,
   SetActorOverrideResponseSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { Unit } from "../../gen/codygateway/v1/common_pb.js";
@@ -18,12 +20,15 @@ const options = {
   reason: { type: "string", default: "" },
   expires: { type: "string" },
   "in-flight": { type: "string" },
+  "per-user": { type: "string", multiple: true },
+  "per-user-in-flight": { type: "string" },
   clear: { type: "boolean" },
 } as const;
 
 /** `admin override`: shows, sets, or with `--clear` removes. */
 export async function overrides(args: readonly string[], io: Io): Promise<number> {
-  const usage = "cody-gateway admin override [source/id] [access|limits|models …] [--clear] [--reason why] [--json]";
+  const usage =
+    "cody-gateway admin override [source/id] [access|limits|models …] [--in-flight n] [--per-user limit|share|none] [--per-user-in-flight n] [--clear] [--reason why] [--json]";
   const { values, positionals } = readArgs(args, { options, min: 0, max: 200, usage });
   const [who, what, ...rest] = positionals;
   const client = adminClient(io);
@@ -42,7 +47,11 @@ export async function overrides(args: readonly string[], io: Io): Promise<number
     values.expires === undefined ? undefined : timestampFromMs(Date.now() + readDuration(values.expires));
   const response = await client.setActorOverride({
     actor,
-    subject: readSubject(what ?? "", rest, values["in-flight"]),
+    subject: readSubject(what ?? "", rest, {
+      inFlight: values["in-flight"],
+      perUser: values["per-user"],
+      perUserInFlight: values["per-user-in-flight"],
+    }),
     reason: values.reason,
     ...(expireTime && { expireTime }),
   });
@@ -68,9 +77,17 @@ async function show(client: AdminClient, who: string | undefined, asJson: boolea
   return exitCodes.done;
 }
 
-function readSubject(what: string, rest: readonly string[], inFlight: string | undefined) {
+/** Options of `limits` alone. */
+interface LimitOptions {
+  readonly inFlight: string | undefined;
+  readonly perUser: readonly string[] | undefined;
+  readonly perUserInFlight: string | undefined;
+}
+
+function readSubject(what: string, rest: readonly string[], options: LimitOptions) {
   const [first = "", ...others] = rest;
-  if (inFlight !== undefined && what !== "limits") throw new UsageError("--in-flight goes with limits");
+  if (what !== "limits" && Object.values(options).some((value) => value !== undefined))
+    throw new UsageError("--in-flight, --per-user and --per-user-in-flight go with limits");
   if (what === "access") {
     if (!/^(on|off)$/.test(first) || others.length > 0) throw new UsageError("expected access on or access off");
     return { case: "access" as const, value: { enabled: first === "on" } };
@@ -79,13 +96,41 @@ function readSubject(what: string, rest: readonly string[], inFlight: string | u
   if (first === "") throw new UsageError(`expected ${what} <feature> …`);
   const feature = readFeature(first);
   if (what === "models") return { case: "allowedModels" as const, value: { feature, models: [...others] } };
-  if (inFlight !== undefined && !/^[1-9]\d{0,6}$/.test(inFlight))
-    throw new UsageError("expected --in-flight to be a whole number from 1");
+  const inFlightLimit = readSlots("--in-flight", options.inFlight);
+  const perUser = readPerUser(options);
   const limits = others.map(readLimit);
+  const value = { feature, limits, ...(inFlightLimit !== undefined && { inFlightLimit }), ...(perUser && { perUser }) };
+  return { case: "limits" as const, value };
+}
+
+function readSlots(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,6}$/.test(text)) throw new UsageError(`expected ${option} to be a whole number from 1`);
+  return Number(text);
+}
+
+/** `50/24h` and `20%`, any number of the one and one of the other; `none` alone is no limit of each user. */
+function readPerUser({ perUser = [], perUserInFlight }: LimitOptions) {
+  const inFlightLimit = readSlots("--per-user-in-flight", perUserInFlight);
+  if (perUser.length === 0 && inFlightLimit === undefined) return undefined;
+  const none = perUser.includes("none");
+  if (none && (perUser.length > 1 || inFlightLimit !== undefined))
+    throw new UsageError("expected --per-user none alone");
+  const shares = perUser.filter((text) => text.endsWith("%"));
+  if (shares.length > 1) throw new UsageError("expected one share in --per-user");
+  const [percentage] = shares.map(readShare);
+  const limits = none ? [] : perUser.filter((text) => !text.endsWith("%")).map(readLimit);
   return {
-    case: "limits" as const,
-    value: { feature, limits, ...(inFlight !== undefined && { inFlightLimit: Number(inFlight) }) },
+    limits,
+    ...(inFlightLimit !== undefined && { inFlightLimit }),
+    ...(percentage !== undefined && { percentage }),
   };
+}
+
+function readShare(text: string): number {
+  const value = /^\d{1,3}(\.\d+)?%$/.test(text) ? Number(text.slice(0, -1)) : Number.NaN;
+  if (!(value > 0 && value <= 100)) throw new UsageError("expected a share above 0% and up to 100%");
+  return value;
 }
 
 /** `500/24h`, `2000000tokens/30d`, `5000000microdollars/30d`. */
@@ -131,7 +176,18 @@ function subjectText(subject: ActorOverride["subject"]): string {
   if (subject.case === "allowedModels")
     return subject.value.models.join(" ") || `no ${featureName(subject.value.feature)}`;
   if (subject.case !== "limits") return "";
-  const { limits, inFlightLimit } = subject.value;
+  const { limits, inFlightLimit, perUser } = subject.value;
+  return [limitsText(limits, inFlightLimit), ...(perUser ? [perUserText(perUser)] : [])].filter(Boolean).join("; ");
+}
+
+/** `50 requests/24 h, 20% of all for each user`. */
+export function perUserText({ limits, inFlightLimit, percentage }: PerUserLimits): string {
+  const share = percentage === undefined ? [] : [`${percentage}% of all`];
+  const text = [...share, limitsText(limits, inFlightLimit)].filter(Boolean).join(", ");
+  return text === "" ? "no limit of each user" : `${text} for each user`;
+}
+
+function limitsText(limits: readonly LimitRule[], inFlightLimit: number | undefined): string {
   const texts = limits.map(({ limit, unit, interval }) => `${number(limit)} ${unitName(unit)}/${duration(interval)}`);
   return [...texts, ...(inFlightLimit === undefined ? [] : [`${inFlightLimit} in flight`])].join(", ");
 }

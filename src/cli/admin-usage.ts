@@ -17,12 +17,18 @@ export async function usage(args: readonly string[], io: Io): Promise<number> {
     json: { type: "boolean" },
     watch: { type: "boolean" },
     feature: { type: "string" },
+    user: { type: "string" },
     reset: { type: "boolean" },
     reason: { type: "string", default: "" },
   } as const;
-  const how = "cody-gateway admin usage <source/id> [--feature f] [--watch] [--reset --reason why] [--json]";
+  const how =
+    "cody-gateway admin usage <source/id> [--feature f] [--user id] [--watch] [--reset --reason why] [--json]";
   const { values, positionals } = readArgs(args, { options, min: 1, max: 1, usage: how });
-  const request = { actor: actorRef(positionals[0] ?? ""), feature: readFeature(values.feature) };
+  const request = {
+    actor: actorRef(positionals[0] ?? ""),
+    feature: readFeature(values.feature),
+    ...(values.user !== undefined && { endUser: values.user }),
+  };
   const client = adminClient(io);
   if (values.reset) {
     if (values.feature === undefined || values.reason === "")
@@ -40,14 +46,15 @@ export async function usage(args: readonly string[], io: Io): Promise<number> {
 }
 
 function usageText(features: readonly FeatureUsage[]): string {
-  const limits = features.flatMap(({ feature, limits: all, inFlight }): Cell[][] => [
-    ...all.map(({ state }) => [
+  const limits = features.flatMap(({ feature, limits: all, inFlight, userLimits, userInFlight }): Cell[][] => [
+    ...[...all.map(({ state }) => state), ...userLimits].map((state) => [
       featureName(feature),
       state?.rateLimit ? limitText(state.rateLimit) : "",
       state?.held,
       relative(state?.rateLimit?.resetTime),
     ]),
     ...(inFlight > 0 ? [[featureName(feature), `${inFlight} in flight`, undefined, ""]] : []),
+    ...(userInFlight > 0 ? [[featureName(feature), `${userInFlight} in flight by the user`, undefined, ""]] : []),
   ]);
   const windows = features.flatMap(({ feature, limits: all }) =>
     all.flatMap(({ lastWindows }) =>

@@ -14,11 +14,11 @@ const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["admin actor <source/id>", "Show an actor: limits, usage, overrides, tokens."],
   ["admin refresh <source/id>", "Ask an actor's source for it now."],
   [
-    "admin usage <source/id> [--feature f] [--watch] [--reset]",
+    "admin usage <source/id> [--feature f] [--user id] [--watch] [--reset]",
     "Show what an actor used, or start a feature's count anew.",
   ],
   [
-    "admin explain <source/id> [--feature f] [--model m] [--tokens n]",
+    "admin explain <source/id> [--feature f] [--model m] [--tokens n] [--user id]",
     "Say whether a request would be let in, and why.",
   ],
   ["admin override [source/id] [access|limits|models ...]", "Show, set or (--clear) remove overrides."],

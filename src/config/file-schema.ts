@@ -2,7 +2,7 @@
 
 import { hash } from "node:crypto";
 import { z } from "zod";
-import { type Actor, type Feature, type FeatureAccess, features, type Limit } from "../actors/actor.js";
+import { type Actor, type Feature, type FeatureAccess, features, type Limit, type PerUser } from "../actors/actor.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import { minTokenLength } from "../actors/token.js";
 import type { UpstreamKey } from "../upstream/keys.js";
@@ -12,7 +12,7 @@ import * as as from "./schemas.js";
 import type { SecretReader } from "./secrets.js";
 import { vendors } from "./settings.js";
 import { strict } from "./strict.js";
-import { type AlertConfig, type ModelConfig, type StoreFailure, type UpstreamConfig } from "./types.js";
+import type { AlertConfig, ModelConfig, PerUserDefaults, StoreFailure, UpstreamConfig } from "./types.js";
 
 /** A file that is right. */
 export interface FileContent {
@@ -20,6 +20,8 @@ export interface FileContent {
   readonly models: readonly ModelConfig[];
   readonly staticActors: readonly StaticActor[];
   readonly quotaStoreFailure: Readonly<Partial<Record<Feature, StoreFailure>>>;
+  /** What each user of an Enterprise subscription may have. */
+  readonly perUserLimits: PerUserDefaults;
   readonly flagging: FlaggingFile;
   readonly alerts: readonly AlertConfig[];
 }
@@ -31,18 +33,22 @@ export function fileSchema(secrets: SecretReader, now: Date, kinds: readonly str
     models: z.array(model).default([]),
     actors: z.array(actor(secrets, now)).default([]),
     quotaStoreFailure: byFeature(as.storeFailure).default({}),
+    perUserLimits: byFeature(perUserRules).default({}),
     flagging: flaggingSection.default({}),
     notifications: z.array(notification(secret(secrets))).default([]),
-  }).transform(({ providers, models, actors, quotaStoreFailure, flagging, notifications }): FileContent => {
-    return {
-      upstreams: providers,
-      models,
-      staticActors: actors,
-      quotaStoreFailure: defined(quotaStoreFailure),
-      flagging,
-      alerts: notifications,
-    };
-  });
+  }).transform(
+    ({ providers, models, actors, quotaStoreFailure, perUserLimits, flagging, notifications }): FileContent => {
+      return {
+        perUserLimits: defined(perUserLimits),
+        upstreams: providers,
+        models,
+        staticActors: actors,
+        quotaStoreFailure: defined(quotaStoreFailure),
+        flagging,
+        alerts: notifications,
+      };
+    },
+  );
 }
 
 function byFeature<T extends z.ZodType>(schema: T) {
@@ -186,27 +192,37 @@ const model = strict({
 
 const amount = z.number("expected a whole number from 0 to 2^53 - 1").int().min(0);
 
-/** `{limit, per, unit?, models?}` or `{inFlight}`. */
-const rule = strict({
+const ruleFields = {
   limit: amount.optional(),
   per: as.window.optional(),
   unit: z.enum(["requests", "tokens", "microdollars"]).optional(),
   models: patterns.optional(),
   inFlight: amount.optional(),
-}).transform((given, context): Limit | { readonly inFlight: number } => {
+};
+
+type RuleFields = z.output<ReturnType<typeof strict<typeof ruleFields>>>;
+
+/** `{limit, per, unit?, models?}` or `{inFlight}`. */
+const rule = strict(ruleFields).transform(readRule);
+
+function readRule(given: RuleFields, context: z.RefinementCtx): Limit | { readonly inFlight: number } {
   const { limit, per, inFlight, unit = "requests", models } = given;
   const refuse = (path: string[], message: string) => {
     context.addIssue({ code: "custom", path, message });
     return z.NEVER;
   };
-  if (inFlight !== undefined) {
-    const others = Object.keys(given).filter((key) => key !== "inFlight");
-    return others.length === 0 ? { inFlight } : refuse(["inFlight"], `expected alone, not beside ${others.join(", ")}`);
-  }
+  if (inFlight !== undefined) return standsAlone(given, "inFlight", context) ? { inFlight } : z.NEVER;
   if (limit === undefined) return refuse([], "expected limit and per, or inFlight");
   if (per === undefined) return refuse(["per"], "expected a duration such as 24h, beside limit");
   return { amount: limit, unit, windowMs: per, ...(models && { models }) };
-});
+}
+
+function standsAlone(given: object, key: string, context: z.RefinementCtx): boolean {
+  const others = Object.keys(given).filter((each) => each !== key);
+  if (others.length === 0) return true;
+  context.addIssue({ code: "custom", path: [key], message: `expected alone, not beside ${others.join(", ")}` });
+  return false;
+}
 
 const rules = z.array(rule).superRefine((all, context) => {
   if (all.filter((each) => "inFlight" in each).length > 1) {
@@ -214,17 +230,40 @@ const rules = z.array(rule).superRefine((all, context) => {
   }
 });
 
+/** The same, or `{percentage}`: a share of each limit of the actor. */
+const perUserRule = strict({ ...ruleFields, percentage: as.share.optional() }).transform((given, context) => {
+  const { percentage } = given;
+  if (percentage === undefined) return readRule(given, context);
+  return standsAlone(given, "percentage", context) ? { percentage } : z.NEVER;
+});
+
+const perUserRules = z
+  .array(perUserRule)
+  .superRefine((all, context) => {
+    for (const key of ["inFlight", "percentage"] as const)
+      if (all.filter((each) => key in each).length > 1)
+        context.addIssue({ code: "custom", message: `expected ${key} once` });
+  })
+  .transform((all): PerUser => {
+    const limits = all.filter((each) => "amount" in each);
+    const inFlight = all.find((each) => "inFlight" in each)?.inFlight;
+    const percentage = all.find((each) => "percentage" in each)?.percentage;
+    return { limits, ...(inFlight !== undefined && { inFlight }), ...(percentage !== undefined && { percentage }) };
+  });
+
 function actor(read: SecretReader, now: Date) {
   return strict({
     id: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._:@-]{0,127}$/, "expected letters, digits and . _ : @ -, 128 at most"),
     name: z.string().min(1).max(200).optional(),
     tokens: z.array(token(read)).min(1, "expected at least one token"),
     limits: byFeature(rules),
+    perUserLimits: byFeature(perUserRules).default({}),
     models: byFeature(patterns).default({}),
-  }).transform(({ id, name: title, tokens, limits, models }): StaticActor => {
+  }).transform(({ id, name: title, tokens, limits, perUserLimits, models }): StaticActor => {
     const entries = features.flatMap((feature): [Feature, FeatureAccess][] => {
       const access = limits[feature] && accessOf(limits[feature], models[feature] ?? ["*"]);
-      return access ? [[feature, access]] : [];
+      const perUser = perUserLimits[feature];
+      return access ? [[feature, { ...access, ...(perUser && { perUser }) }]] : [];
     });
     const made: Actor = {
       id,

@@ -79,6 +79,9 @@ export const percentage = parsed("a percentage above 0 and up to 100, such as 50
   return value > 0 && value <= 100 ? value : undefined;
 });
 
+/** The same, also as a number of the file. */
+export const share = z.preprocess((value) => (typeof value === "number" ? String(value) : value), percentage);
+
 /** Comma separated, at least one. */
 export const list = parsed("a comma-separated list with at least one entry", (words) => {
   const entries = split(words);

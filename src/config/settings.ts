@@ -118,6 +118,11 @@ const limits = {
     as.window.prefault("10s"),
     "Length of that window.",
   ),
+  userLimitPercentage: setting(
+    "CODY_GATEWAY_ACTOR_USER_LIMIT_PERCENTAGE",
+    as.percentage.optional(),
+    "Share of each limit of an Enterprise subscription that one of its users may use up. Unset: all of it.",
+  ),
 };
 
 const actors = {

@@ -66,6 +66,7 @@ export interface ShownConfig {
   readonly models: readonly object[];
   readonly actors: readonly object[];
   readonly quotaStoreFailure: object;
+  readonly perUserLimits: object;
   readonly alerts: readonly object[];
   /** Rules of the checks of prompts, by provider; `*` for all others. */
   readonly flagging: object;
@@ -90,6 +91,7 @@ export function showConfig(config: Config, env: Environment, readFile: ReadFile)
       features: actor.features,
     })),
     quotaStoreFailure: config.quotaStoreFailure,
+    perUserLimits: config.perUserLimits,
     alerts: config.alerts.map(({ url, secret, ...rest }) => ({
       ...rest,
       url: rest.kind === "slack" ? mask : `${new URL(url).origin}/${mask}`,

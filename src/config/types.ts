@@ -1,6 +1,6 @@
 // What the configuration is, once it is read and found right.
 
-import type { Feature } from "../actors/actor.js";
+import type { Feature, PerUser } from "../actors/actor.js";
 import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import type { AdminToken } from "../auth/admin.js";
@@ -62,6 +62,8 @@ export interface Config extends BackEndsConfig {
     /** How long an actor is served without asking its source again. */
     readonly cacheTtlMs: number;
   };
+  /** What each user of an Enterprise subscription may have; of features that are absent, all that the subscription has. */
+  readonly perUserLimits: PerUserDefaults;
   /** How long a hold of limits lives without being renewed. */
   readonly quotaLeaseMs: number;
   /** What happens to requests while the quota store is away. */
@@ -149,6 +151,9 @@ export interface FlaggingConfig {
     readonly most: number;
   };
 }
+
+/** What each user may have, by feature. */
+export type PerUserDefaults = Readonly<Partial<Record<Feature, PerUser>>>;
 
 /** While the quota store is away: refuse, or let each actor use up to `allow` units in each process. */
 export type StoreFailure = "deny" | { readonly allow: number };

@@ -88,14 +88,15 @@ function messageOf(error: GatewayError): string {
 
 /** The sentence that existing clients show (wire.md 4.5). */
 function limitText(error: QuotaExceededError | TooManyInFlightError): string {
-  const { limit, unit, feature } = error.limit;
+  const { limit, unit, feature, perUser } = error.limit;
+  const whose = perUser ? " for each user" : "";
   const when = error.retryAt
     .toISOString()
     .replace("T", " ")
     .replace(/\.\d+Z$/, " +0000 UTC");
   return error instanceof QuotaExceededError
-    ? `you have exceeded the rate limit of ${limit} ${unit}. Retry after ${when}`
-    : `you have exceeded the concurrency limit of ${limit} requests for "${feature}". Retry after ${when}`;
+    ? `you have exceeded the rate limit of ${limit} ${unit}${whose}. Retry after ${when}`
+    : `you have exceeded the concurrency limit of ${limit} requests${whose} for "${feature}". Retry after ${when}`;
 }
 
 function upstreamText(error: UpstreamError): string {

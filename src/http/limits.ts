@@ -12,24 +12,34 @@ interface FeatureLimits {
   /** RFC 3339 with seconds; absent while nothing is used. */
   readonly expiry?: string;
   readonly allowedModels: readonly string[];
+  /** What the user who asks has for itself, where each has a limit: the one with the smallest share left. */
+  readonly perUser?: Omit<FeatureLimits, "allowedModels" | "perUser">;
 }
 
-/** The limits of an actor, by feature; features without access are absent. */
+/** The limits of an actor and of the user who asks, by feature; features without access are absent. */
 export function limitsBody(
   actor: Actor,
   byFeature: ReadonlyMap<Feature, readonly LimitState[]>,
 ): Partial<Record<Feature, FeatureLimits>> {
   const body: Partial<Record<Feature, FeatureLimits>> = {};
   for (const [feature, states] of byFeature) {
-    const main = tightest(states);
+    const main = tightest(states.filter(({ perUser }) => !perUser));
+    const ofUser = tightest(states.filter(({ perUser }) => perUser));
     if (!main) continue;
     body[feature] = {
-      limit: main.limit,
-      interval: formatGoDuration(main.windowMs ?? 0),
-      usage: main.used,
-      ...(main.used > 0 && main.resetAt && { expiry: main.resetAt.toISOString().replace(/\.\d+Z$/, "Z") }),
+      ...limitBody(main),
       allowedModels: actor.features[feature]?.models ?? [],
+      ...(ofUser && { perUser: limitBody(ofUser) }),
     };
   }
   return body;
+}
+
+function limitBody({ limit, windowMs, used, resetAt }: LimitState): Omit<FeatureLimits, "allowedModels" | "perUser"> {
+  return {
+    limit,
+    interval: formatGoDuration(windowMs ?? 0),
+    usage: used,
+    ...(used > 0 && resetAt && { expiry: resetAt.toISOString().replace(/\.\d+Z$/, "Z") }),
+  };
 }

@@ -34,9 +34,9 @@ export const rateLimitHeaders = {
   },
 
   /** For a refused request: the limit that refused it. */
-  refused({ feature, limit }: RefusedLimit, retryAfterSeconds: number): Record<string, string> {
+  refused({ feature, limit, perUser }: RefusedLimit, retryAfterSeconds: number): Record<string, string> {
     return {
-      ratelimit: `"${feature}";r=0;t=${retryAfterSeconds}`,
+      ratelimit: `"${feature}${perUser ? "_user" : ""}";r=0;t=${retryAfterSeconds}`,
       "x-ratelimit-limit": String(limit),
       "x-ratelimit-remaining": "0",
       "x-ratelimit-reset": String(retryAfterSeconds),
@@ -44,8 +44,9 @@ export const rateLimitHeaders = {
   },
 };
 
-function name({ feature, unit, burst, models }: LimitState): string {
-  return `"${feature}${unit === "requests" ? "" : `_${unit}`}${burst ? "_burst" : ""}${models ? "_models" : ""}"`;
+function name({ feature, unit, burst, models, perUser }: LimitState): string {
+  const which = `${burst ? "_burst" : ""}${models ? "_models" : ""}${perUser ? "_user" : ""}`;
+  return `"${feature}${unit === "requests" ? "" : `_${unit}`}${which}"`;
 }
 
 function policy(state: LimitState): string {

@@ -103,7 +103,7 @@ function limitsRoute(parts: SourcegraphParts): HttpRoute {
     errors: sourcegraphErrors,
     async handle(call) {
       const actor = await callerOf(parts.authenticator, call);
-      const body = limitsBody(actor, await parts.quota.limits(actor));
+      const body = limitsBody(actor, await parts.quota.limits(actor, userOf(call) ?? {}));
       send(call.res, 200, { "content-type": "application/json" }, JSON.stringify(body));
     },
   };

@@ -45,7 +45,7 @@ export function createAdmission(parts: AdmissionParts): (request: QuotaRequest) 
 
   return async (request) => {
     const { requestId, feature, intent } = request;
-    const limits = limitsFor(request.actor, feature, request.model);
+    const limits = limitsFor(request.actor, feature, request.model, request.endUser);
     if (limits.length === 0) return { kind: "admitted", hold: unlimitedHold };
 
     const actor = actorKey(request.actor);

@@ -40,7 +40,13 @@ const retryAfterMs = 1_000;
  */
 export async function createJournalQuotaStore(
   { clock, database, log }: JournalQuotaStoreParts,
-  { leaseMs, timeoutMs = 1_000, outbox = true, ...options }: JournalQuotaStoreOptions = {},
+  {
+    leaseMs = store.leaseMs,
+    maxCounters = store.maxCounters,
+    timeoutMs = 1_000,
+    outbox = true,
+    ...options
+  }: JournalQuotaStoreOptions = {},
 ): Promise<QuotaStore> {
   const { rememberMs = store.rememberMs, maxRemembered = 20_000 } = options;
   await database.migrate("quota", versions);
@@ -56,7 +62,7 @@ export async function createJournalQuotaStore(
     },
   };
   const state = { ...known, settledIds };
-  const memory = createMemoryQuotaStore({ clock, state, changes }, leaseMs === undefined ? {} : { leaseMs });
+  const memory = createMemoryQuotaStore({ clock, state, changes }, { leaseMs, maxCounters });
   const isWritten = ({ kind }: { readonly kind: string }): boolean => kind === "refused" || kind === "late";
 
   /** A change, told once it is written. What changes nothing, unless by the way, waits for nothing. */

@@ -26,6 +26,8 @@ export interface MemoryQuotaStoreOptions {
    * In one process no reply is lost, so nothing is asked again minutes later. Default 20,000.
    */
   readonly maxRemembered?: number;
+  /** Most counters of an actor before new members share that of their group. Default 20,000. */
+  readonly maxCounters?: number;
 }
 
 /** What is known of an actor. */
@@ -92,7 +94,7 @@ export function createMemoryState({
  */
 export function createMemoryQuotaStore(
   { clock, state, changes }: { clock: Clock; state?: MemoryState; changes?: Changes },
-  { leaseMs = store.leaseMs, ...options }: MemoryQuotaStoreOptions = {},
+  { leaseMs = store.leaseMs, maxCounters: max = store.maxCounters, ...options }: MemoryQuotaStoreOptions = {},
 ): QuotaStore {
   const { actors, settledIds, abandoned } = state ?? createMemoryState(options);
   // Leases are equally long, so the first added is always the next to end.
@@ -133,11 +135,11 @@ export function createMemoryQuotaStore(
     const seen = actor.holds.get(requestId);
     if (seen !== undefined) return seen.answer;
     if (settledIds.has(actor.name, requestId, now))
-      return { kind: "admitted", states: statesOf(actor.counters, rules, now) };
+      return { kind: "admitted", states: statesOf(actor.counters, rules, now, max) };
 
-    const shares = hold(actor.counters, rules, now);
-    if (shares === undefined) return refusalBy(rules, statesOf(actor.counters, rules, now), now) as Refused;
-    const answer = { kind: "admitted", states: statesOfShares(actor.counters, shares, now) } as const;
+    const shares = hold(actor.counters, rules, now, max);
+    if (shares === undefined) return refusalBy(rules, statesOf(actor.counters, rules, now, max), now) as Refused;
+    const answer = { kind: "admitted", states: statesOfShares(actor.counters, shares, now, max) } as const;
     // Changes are written down, so the text is needed.
     const intent = changes === undefined ? call.intent : textOf(call.intent);
     add({ requestId, actor, answer, shares, intent }, now);
@@ -179,7 +181,7 @@ export function createMemoryQuotaStore(
     const { shares, actor } = found;
     end(found, used, now);
     changes?.settled(how, call);
-    return { kind: "settled", states: statesOfShares(actor.counters, shares, now) };
+    return { kind: "settled", states: statesOfShares(actor.counters, shares, now, max) };
   }
 
   /** How a request ended that was let in without this store. */
@@ -220,7 +222,7 @@ export function createMemoryQuotaStore(
     async usage(actor, rules) {
       const now = clock.now();
       catchUp(now);
-      return statesOf(actors.get(actor)?.counters, rules, now);
+      return statesOf(actors.get(actor)?.counters, rules, now, max);
     },
     async reset(actor, keys) {
       const now = clock.now();

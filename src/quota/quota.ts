@@ -1,4 +1,4 @@
-import { type Actor, type Feature, features, type Unit } from "../actors/actor.js";
+import { type Actor, type EndUser, type Feature, features, type Unit } from "../actors/actor.js";
 import { GatewayError, type Reason, UnavailableError } from "../errors.js";
 import type { Clock } from "../lib/clock.js";
 import { createAdmission } from "./admission.js";
@@ -31,6 +31,8 @@ export interface LimitState {
   readonly models: readonly string[] | undefined;
   /** A short window against bursts. */
   readonly burst: boolean;
+  /** Of the one of the actor's users who asks. */
+  readonly perUser: boolean;
 }
 
 /** What a request used. `undefined` is unknown: then what was held is charged. */
@@ -53,6 +55,8 @@ export interface QuotaRequest {
   /** Unique for the request. */
   readonly requestId: string;
   readonly actor: Actor;
+  /** Which of the actor's users asks; undefined: that was not said. */
+  readonly endUser?: EndUser | undefined;
   readonly feature: Feature;
   /** Gateway model name, `anthropic/claude-…`. */
   readonly model: string;
@@ -96,16 +100,20 @@ export interface Quota {
    * `UnavailableError` when the store is away.
    */
   explain(request: Omit<QuotaRequest, "requestId" | "intent">): Promise<Explanation>;
-  /** Where all limits of the actor stand, by feature; features without access are absent. Consumes nothing. */
-  limits(actor: Actor): Promise<ReadonlyMap<Feature, readonly LimitState[]>>;
+  /**
+   * Where all limits of the actor stand, by feature, and those of one of its users, where one is given; features without
+   * access are absent. Consumes nothing.
+   */
+  limits(actor: Actor, user?: EndUser): Promise<ReadonlyMap<Feature, readonly LimitState[]>>;
   /**
    * Zeroes the actor's counters of a feature, or only those of some limits; returns what was used of each unit, of several
-   * limits the most.
+   * limits the most. Of the actor's users, only that of the given one are looked at.
    */
   reset(
     actor: Actor,
     feature: Feature,
-    only?: (limit: Pick<LimitState, "burst">) => boolean,
+    only?: (limit: Pick<LimitState, "burst" | "perUser">) => boolean,
+    user?: EndUser,
   ): Promise<Readonly<Partial<Record<Unit, number>>>>;
   /** Drops what this process remembers of the actor's refusals: its limits or usage were changed elsewhere. */
   forget(actor: Pick<Actor, "source" | "id">): void;
@@ -197,7 +205,7 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
     async explain(request) {
       let limits: readonly LimitRule[];
       try {
-        limits = limitsFor(request.actor, request.feature, request.model);
+        limits = limitsFor(request.actor, request.feature, request.model, request.endUser);
       } catch (error) {
         if (error instanceof GatewayError) return { limits: [], refusal: error };
         throw error;
@@ -224,9 +232,9 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       };
     },
 
-    async limits(actor) {
+    async limits(actor, user) {
       const granted = features.flatMap((feature) => {
-        const limits = actor.accessEnabled ? limitsOf(actor, feature) : undefined;
+        const limits = actor.accessEnabled ? limitsOf(actor, feature, user) : undefined;
         return limits === undefined ? [] : [{ feature, limits }];
       });
       const rules = granted.flatMap(({ limits }) => limits.map((limit) => toRule(limit, 0)));
@@ -234,8 +242,10 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       return new Map(granted.map(({ feature, limits }) => [feature, report.states(limits, states)]));
     },
 
-    async reset(actor, feature, only = () => true) {
-      const windows = (limitsOf(actor, feature) ?? []).filter((limit) => limit.unit !== "in_flight" && only(limit));
+    async reset(actor, feature, only = () => true, user = undefined) {
+      const windows = (limitsOf(actor, feature, user) ?? []).filter(
+        (limit) => limit.unit !== "in_flight" && only(limit),
+      );
       const key = actorKey(actor);
       const keys = windows.map((limit) => limit.key);
       const used = keys.length === 0 ? {} : await store.reset(key, keys);

@@ -59,6 +59,8 @@ export const triedCommands: readonly (readonly string[])[] = [
   ["HSET", "1", "a", "1"],
   ["HGET", "1", "a"],
   ["HMGET", "1", "a"],
+  ["HLEN", "1"],
+  ["HRANDFIELD", "1", "1"],
   ["HKEYS", "1"],
   ["HVALS", "1"],
   ["HGETALL", "1"],

@@ -35,6 +35,8 @@ export interface RedisQuotaStoreOptions {
   readonly leaseMs?: number;
   /** How long a request id stays known after its hold was settled. Default 10 min. */
   readonly rememberMs?: number;
+  /** Most counters of an actor before new members share that of their group. Default 20,000. */
+  readonly maxCounters?: number;
   /** Whether what becomes of requests is written to the outbox streams, for whoever reads and trims them. Default true. */
   readonly outbox?: boolean;
 }
@@ -68,11 +70,12 @@ export function createRedisQuotaStore(
     maxInFlight = 2_000,
     leaseMs = store.leaseMs,
     rememberMs = store.rememberMs,
+    maxCounters = store.maxCounters,
     outbox = true,
   }: RedisQuotaStoreOptions = {},
 ): RedisQuotaStore {
   const silentMs = silentAfterMs(leaseMs);
-  const scripts = mapValues(quotaScripts({ leaseMs, rememberMs, silentMs }), defineScript);
+  const scripts = mapValues(quotaScripts({ leaseMs, rememberMs, silentMs, maxCounters }), defineScript);
   const keys = createQuotaKeys(prefix);
   const runner = createScriptRunner(
     {

@@ -19,6 +19,8 @@ export interface Refusals {
 export interface RefusalsOptions {
   /** Most actors remembered; the ones refused longest ago go first. Default 10,000. */
   readonly maxActors?: number;
+  /** Most counters remembered of one actor, which has some for each of its users; likewise. Default 100. */
+  readonly maxCounters?: number;
   /**
    * Longest that a refusal is believed, however far off its `retryAt`: bounds for how long a process refuses after another
    * one reset the counters and word of it got lost. Default 60 s.
@@ -41,6 +43,7 @@ interface Remembered {
 /** Times are those of the store. */
 export function createRefusals({
   maxActors = 10_000,
+  maxCounters = 100,
   maxAgeMs = 60_000,
   unsettledMs = 100,
 }: RefusalsOptions = {}): Refusals {
@@ -65,7 +68,9 @@ export function createRefusals({
       const firm = !passes(rule, settled);
       const until = Math.min(refused.retryAt, now + (firm ? maxAgeMs : unsettledMs));
       const known = byActor.get(actor) ?? new Map<string, Remembered>();
+      known.delete(rule.key);
       known.set(rule.key, { rule, refused, exhausted, firm, until });
+      if (known.size > maxCounters) known.delete(known.keys().next().value as string);
       byActor.delete(actor);
       byActor.set(actor, known);
       if (byActor.size > maxActors) byActor.delete(byActor.keys().next().value as string);

@@ -31,18 +31,18 @@ export function createReport({ store, clock }: { store: Pick<QuotaStore, "now">;
         // Stores answer in the order in which they were asked.
         const state = states[at]?.key === rule.key ? states[at] : states.find(({ key }) => key === rule.key);
         if (state === undefined) continue;
-        const { feature, unit, limit, windowMs, models, burst } = rule;
+        const { feature, unit, limit, windowMs, models, burst, perUser } = rule;
         const { used, held } = state;
         const resetAt = state.resetAt === undefined ? undefined : new Date(state.resetAt + ahead);
         const remaining = Math.max(0, limit - used);
-        told.push({ feature, unit, limit, used, held, remaining, resetAt, windowMs, models, burst });
+        told.push({ feature, unit, limit, used, held, remaining, resetAt, windowMs, models, burst, perUser });
       }
       return told;
     },
     refusal(limits, { state, retryAt }) {
       const rule = limits.find(({ key }) => key === state.key) as LimitRule;
-      const { feature, unit, limit, windowMs, models } = rule;
-      const refused = { feature, unit, used: state.used, limit, windowMs, models };
+      const { feature, unit, limit, windowMs, models, perUser } = rule;
+      const refused = { feature, unit, used: state.used, limit, windowMs, models, perUser };
       // When a slot frees is anyone's guess; those who wait for one should not all come back together.
       const spreadMs = unit === "in_flight" ? Math.random() * 1_000 : 0;
       const at = new Date(retryAt + aheadMs() + spreadMs);

@@ -16,7 +16,7 @@
 // Answers begin with a word of `Answer` and Redis' time. Times are ms since the epoch, but for openedAt.
 
 import { abandoning, settleDue, sparing, wasAway } from "./script-leases.js";
-import { inFlightRetryMs, leaseMs, rememberMs } from "./store.js";
+import { inFlightRetryMs, leaseMs, maxCounters, rememberMs } from "./store.js";
 
 /** What a script's answer is, its first element. */
 export const Answer = { admitted: 1, refused: 2, late: 3, seen: 4, settled: 5, gone: 6, done: 7 } as const;
@@ -26,10 +26,12 @@ export interface ScriptSettings {
   readonly rememberMs: number;
   /** A Redis that this process heard nothing of for longer was away. */
   readonly silentMs: number;
+  /** Counters of an actor from which on new members count in that of their group. */
+  readonly maxCounters: number;
 }
 
 /** The text of each script. `allow-oom`: what frees or ends something also runs when Redis is full. */
-export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs, silentMs: leaseMs / 2 }) {
+export function quotaScripts(settings: ScriptSettings = { leaseMs, rememberMs, silentMs: leaseMs / 2, maxCounters }) {
   const always = "#!lua flags=allow-oom";
   const ofActor = (header: string, ...parts: readonly string[]): string =>
     [
@@ -74,7 +76,8 @@ local function text(ms) return string.format('%d', ms) end
 local now_text = text(now)
 -- Numbers near 2^53 go out as texts: the client reads them as numbers with a rounding error.
 local function exact(units) return units < 9e15 and units or text(units) end
-local lease_ms, remember_ms, silent_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, ${settings.silentMs}, 8`;
+local lease_ms, remember_ms, silent_ms, share_size = ${settings.leaseMs}, ${settings.rememberMs}, ${settings.silentMs}, 8
+local max_counters = ${settings.maxCounters}`;
 }
 
 /** Counters, and where rules stand. */
@@ -90,6 +93,16 @@ local function read_counters(keys)
     end
   end
   return found
+end
+
+local function group_of(key) return string.match(key, '^.-@') end
+
+-- What a rule is counted under: its key, or, where there is no room for another member, that of its group.
+local function counted_as(key, found)
+  local group = group_of(key)
+  if not group or found[key] or call('HLEN', counters) < max_counters then return key end
+  found[group] = read_counters({ group })[group]
+  return group
 end
 
 local function packed_counter(counter)
@@ -178,6 +191,15 @@ end
 
 local found, refused = read_counters(keys), nil
 for i, rule in ipairs(rules) do
+  if rule.window > 0 and not found[rule.key] and group_of(rule.key) then
+    -- A member that has no counter. What is over goes at least as fast as more comes: a few, wherever they are, are looked at.
+    local some = call('HRANDFIELD', counters, '4', 'WITHVALUES')
+    for s = 1, #some, 2 do
+      local _, _, _, ends = cmsgpack.unpack(some[s + 1])
+      if ends <= now and not found[some[s]] then call('HDEL', counters, some[s]) end
+    end
+    rule.key = counted_as(rule.key, found)
+  end
   local used, held, resets = state_of(found[rule.key], found_holds[rule.field], rule.window)
   rule.used, rule.held, rule.resets = used, held, resets
   -- Written so that what is no number does not pass.
@@ -259,7 +281,11 @@ if not packed then
 end
 
 local used = {}
-for i = 7, #ARGV, 2 do used[ARGV[i]] = tonumber(ARGV[i + 1]) end
+for i = 7, #ARGV, 2 do
+  used[ARGV[i]] = tonumber(ARGV[i + 1])
+  local group = group_of(ARGV[i])
+  if group then used[group] = used[ARGV[i]] end
+end
 local function used_of(key) return used[key] end
 local record = { cmsgpack.unpack(packed) }
 local found = end_hold(who, id, record, ${usedOf})
@@ -312,7 +338,8 @@ end
 local found = read_counters(keys)
 for i = 3, #ARGV, 2 do
   local key, window, a = ARGV[i], tonumber(ARGV[i + 1]), #answer
-  local used, held, resets = state_of(found[key], window == 0 and call('HGET', holds, '#' .. key), window)
+  local counter = window > 0 and found[counted_as(key, found)]
+  local used, held, resets = state_of(counter, window == 0 and call('HGET', holds, '#' .. key), window)
   answer[a + 1], answer[a + 2], answer[a + 3] = exact(used), exact(held), resets
 end
 return answer`;

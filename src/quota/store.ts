@@ -12,12 +12,29 @@ export const sparedMs = 5_000;
 /** After what time a caller with too much in flight may ask again: nobody knows when a slot frees. */
 export const inFlightRetryMs = 1_000;
 
+/**
+ * Most counters of windows that an actor has. Counters of members (`memberKey`) whose window is to open when there are as many
+ * share that of their group: whoever makes up members costs no more room than that.
+ */
+export const maxCounters = 20_000;
+
+/** The key of a counter that is one of any number of counters alike, as those of an actor's users. `member` has no `@`. */
+export function memberKey(group: string, member: string): string {
+  return `${group}@${member}`;
+}
+
+/** The key of the counter that stands in for a member's; undefined where the key is not of a member. */
+export function groupOf(key: string): string | undefined {
+  const at = key.indexOf("@");
+  return at < 0 ? undefined : key.slice(0, at + 1);
+}
+
 /** One rule of a reservation. Rules with the same `key` of one actor share a counter; within one call keys are unique. */
 export type Rule = WindowRule | InFlightRule;
 
 export interface WindowRule {
   readonly kind: "window";
-  /** Names the counter within its actor: feature, unit, models. Printable, under 200 characters. */
+  /** Names the counter within its actor: feature, unit, models; or a `memberKey`. Printable, under 200 characters. */
   readonly key: string;
   /** Most units in one window, at most 2^53 - 1. 0 refuses everything. */
   readonly limit: number;

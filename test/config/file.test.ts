@@ -36,6 +36,59 @@ function fileProblems(yaml: string): string[] {
   return "problems" in loaded ? loaded.problems.map((each) => formatProblem(each).replace("/gw.yaml:", "")) : [];
 }
 
+describe("limits of each user", () => {
+  const actor = (perUser: string): string => `
+actors:
+  - id: a
+    tokens: [ { ref: "env:T" } ]
+    limits: { chat_completions: [ { limit: 10, per: 1h } ], code_completions: [] }
+    perUserLimits: { chat_completions: ${perUser} }
+`;
+  const env = { T: "a-token-of-twenty-letters" };
+
+  it("are read for actors", () => {
+    const [first] = loadFile(
+      actor("[ { limit: 5, per: 24h, unit: tokens, models: [ openai/* ] }, { percentage: 12.5 }, { inFlight: 2 } ]"),
+      env,
+    ).staticActors;
+    expect(first?.actor.features).toMatchObject({
+      chat_completions: {
+        limits: [{ amount: 10 }],
+        perUser: {
+          limits: [{ amount: 5, unit: "tokens", windowMs: 86_400_000, models: ["openai/*"] }],
+          percentage: 12.5,
+          inFlight: 2,
+        },
+      },
+    });
+    expect(first?.actor.features.code_completions).not.toHaveProperty("perUser");
+  });
+
+  it("are read for subscriptions, in place of the share that the environment sets", () => {
+    const share = { CODY_GATEWAY_ACTOR_USER_LIMIT_PERCENTAGE: "20" };
+    const file = "perUserLimits: { chat_completions: [ { percentage: 5% } ], embeddings: [] }";
+    expect(loadFile("{}").perUserLimits).toEqual({});
+    expect(loadFile(file, share).perUserLimits).toEqual({
+      chat_completions: { limits: [], percentage: 5 },
+      code_completions: { limits: [], percentage: 20 },
+      embeddings: { limits: [] },
+    });
+  });
+
+  it.each([
+    ["[ { percentage: 0 } ]", "above 0"],
+    ["[ { percentage: 101% } ]", "up to 100"],
+    ["[ { percentage: 5 }, { percentage: 6 } ]", "expected percentage once"],
+    ["[ { inFlight: 1 }, { inFlight: 2 } ]", "expected inFlight once"],
+    ["[ { limit: 5 } ]", "per"],
+    ["[ { percentage: 5, per: 1h } ]", "expected alone, not beside per"],
+  ])("of %s are refused", (text, expected) => {
+    const problems = fileProblems(actor(text).replace('ref: "env:T"', `sha256: ${"a".repeat(64)}`));
+    expect(problems.join()).toContain("actors[0].perUserLimits.chat_completions");
+    expect(problems.join()).toContain(expected);
+  });
+});
+
 describe("configuration file", () => {
   it("reads providers", () => {
     const config = loadFile(

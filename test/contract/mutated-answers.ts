@@ -75,6 +75,7 @@ export function describeMutatedAnswers(rounds: number, timeoutMs: number): void 
       for (let round = 0; round < rounds * 10; round++) {
         const entry = entryOf(mutatedAccess(chance, demoUuid(`${round}`)), {
           burst,
+          perUser: {},
           now: new Date(0),
           shared: (_, make) => make(),
         });

@@ -12,6 +12,8 @@ export interface StoreUnderTest {
 
 export interface StoreSettings {
   readonly leaseMs: number;
+  /** As stores have it where absent. */
+  readonly maxCounters?: number;
 }
 
 export type MakeStore = (settings: StoreSettings) => Promise<StoreUnderTest>;

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { describe, expect, it } from "vitest";
 import { longLeaseMs, type MakeStore, shortMs, slots, testActor, units } from "./quota-store-actor.js";
 import { describeQuotaStoreHistories } from "./quota-store-histories.js";
+import { describeQuotaStoreMembers } from "./quota-store-members.js";
 import { describeQuotaStoreWindows } from "./quota-store-windows.js";
 
 export type { MakeStore, StoreSettings, StoreUnderTest } from "./quota-store-actor.js";
@@ -13,6 +14,7 @@ export function describeQuotaStore(name: string, makeStore: MakeStore, { togethe
   const describeTests = together ? describe.concurrent : describe;
   describeTests(`${name} as a quota store`, () => {
     describeQuotaStoreWindows(makeStore);
+    describeQuotaStoreMembers(makeStore);
     describeSettlement(makeStore);
     describeRepeats(makeStore);
     describeLeases(makeStore);

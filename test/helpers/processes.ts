@@ -45,6 +45,8 @@ export interface ChatOptions {
   /** As the caller names the request. */
   readonly requestId?: string;
   readonly signal?: AbortSignal;
+  /** Which of the actor's users asks. Default `1`. */
+  readonly user?: string;
 }
 
 export interface Answer {
@@ -185,12 +187,12 @@ function startProcess(port: number, sink: string, env: Record<string, string>): 
         if (!isRunning()) throw new Error(`the gateway ended: ${log}`);
         return (await gateway.get("/readyz").catch(() => undefined))?.status === 200;
       }, startsWithinMs),
-    chat: (actor, { prompt = "hello", stream = false, signal, requestId } = {}) =>
+    chat: (actor, { prompt = "hello", stream = false, signal, requestId, user = "1" } = {}) =>
       call("/openai/v1/chat/completions", {
         method: "POST",
         headers: {
           authorization: `Bearer ${tokenOf(actor)}`,
-          "x-sourcegraph-actor-uid": "1",
+          "x-sourcegraph-actor-uid": user,
           ...(requestId !== undefined && { "x-request-id": requestId }),
         },
         body: JSON.stringify({ model: "gpt-4o", stream, messages: [{ role: "user", content: prompt }] }),

@@ -5,15 +5,16 @@ import { slots, testActor, units } from "../contract/quota-store-actor.js";
 import { describeQuotaStoreHistories } from "../contract/quota-store-histories.js";
 import { type JournalStore, journalStore } from "../helpers/journal-store.js";
 
-/** One store for each length of leases: a database is one store's. */
+/** One store for each settings: a database is one store's. */
 function storesThat(advance: (journal: JournalStore, ms: number) => Promise<void>): MakeStore {
-  const journals = new Map<number, Promise<JournalStore>>();
+  const journals = new Map<string, Promise<JournalStore>>();
   afterAll(async () => {
     for (const journal of journals.values()) await (await journal)[Symbol.asyncDispose]();
   });
-  return async ({ leaseMs }) => {
-    const started = journals.get(leaseMs) ?? journalStore({ leaseMs });
-    journals.set(leaseMs, started);
+  return async (settings) => {
+    const key = JSON.stringify(settings);
+    const started = journals.get(key) ?? journalStore(settings);
+    journals.set(key, started);
     const journal = await started;
     return { store: journal.store, advance: (ms) => advance(journal, ms) };
   };

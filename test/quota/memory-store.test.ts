@@ -2,11 +2,12 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, it } from "vitest";
 import { createMemoryQuotaStore, type MemoryQuotaStoreOptions } from "../../src/quota/memory-store.js";
+import { memberKey } from "../../src/quota/store.js";
 import { describeQuotaStore } from "../contract/quota-store.js";
 import { slots, testActor, units } from "../contract/quota-store-actor.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 
-describeQuotaStore("memory", async ({ leaseMs }) => makeStore({ leaseMs }));
+describeQuotaStore("memory", async (settings) => makeStore(settings));
 
 function makeStore(options: MemoryQuotaStoreOptions) {
   const clock = fakeClock();
@@ -29,6 +30,22 @@ describe("the memory store's memory", () => {
     const before = await visit(0, 10_000);
     const after = await visit(10_000, 60_000);
     expect(after - before).toBeLessThan(5_000_000);
+  });
+
+  it("of an actor with ever more members holds those whose windows are open", async () => {
+    const { store, advance } = makeStore({ maxRemembered: 100 });
+    const visit = async (from: number, to: number): Promise<number> => {
+      for (let i = from; i < to; i++) {
+        const call = { requestId: `${i}`, actor: "one", deadlineAt: Infinity };
+        const rules = [units(5, { key: memberKey("users", `${i}`), windowMs: 50 })];
+        await store.reserve({ ...call, rules, intent: "" });
+        await store.commit({ ...call, used: {}, outcome: "" });
+        await advance(1);
+      }
+      return heapBytes();
+    };
+    const before = await visit(0, 10_000);
+    expect((await visit(10_000, 60_000)) - before).toBeLessThan(2_000_000);
   });
 
   it("is given back by sweeping, when nobody comes any more", async () => {

@@ -192,7 +192,7 @@ describe("limits", () => {
     const { quota, clock } = testQuota();
     const hold = await quota.reserve(makeRequest(chat({ limits: [makeLimit({ amount: 5 })], inFlight: 3 })));
     const resetAt = new Date(clock.now() + dayMs);
-    const common = { feature: "chat_completions", models: undefined, burst: false };
+    const common = { feature: "chat_completions", models: undefined, perUser: false, burst: false };
     expect(hold.states).toEqual([
       { ...common, unit: "requests", limit: 5, used: 1, held: 1, remaining: 4, resetAt, windowMs: dayMs },
       {

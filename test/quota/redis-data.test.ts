@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { adviceOn, checkRedis, triedCommands } from "../../src/quota/redis-check.js";
 import { createQuotaKeys, shardCount, slotOf } from "../../src/quota/redis-keys.js";
 import { quotaScripts } from "../../src/quota/scripts.js";
+import { memberKey } from "../../src/quota/store.js";
 import { outboxScripts } from "../../src/usage/redis-outbox-scripts.js";
 import { type RedisServer, startDurableRedis, startRedis, startReplica, until } from "../helpers/redis.js";
 import { type OpenStore, openStore, patientMs, slots, units } from "../helpers/redis-quota.js";
@@ -47,6 +48,21 @@ describe("what the Redis quota store leaves in Redis", () => {
     await store.refund(await store.hold(rules));
     expect(await kindsOf(prefix)).toEqual(["counters", "settled"]);
     await until(async () => (await keysOf(prefix)).length === 0);
+  });
+
+  it("is little of an actor with ever more members: those whose windows are open, and not many of the others", async () => {
+    const { prefix, opened } = await open({ outbox: false });
+    await using store: OpenStore = opened;
+    // What keeps the actor's counters there all the time.
+    await store.hold([units(10)]);
+    const { keys } = createQuotaKeys(prefix).of(store.actor);
+    for (let at = 0; at < 600; at++) {
+      const rule = units(10, { key: memberKey("users", `${at}`), windowMs: 20 });
+      await store.commit(await store.hold([rule]));
+      if (at % 20 === 0) await sleep(20);
+    }
+    // Of 20 to 40 that are open at a time, three in four of which are kept once they are over, at the very most.
+    expect(await server.client.hlen(keys[0] as string)).toBeLessThan(200);
   });
 
   it("keeps holds however long nobody sweeps", async () => {

@@ -27,8 +27,8 @@ function storesOn(start: () => Promise<Started>): MakeStore {
     await redis.close();
     await server[Symbol.asyncDispose]();
   });
-  return async ({ leaseMs }) => ({
-    store: createRedisQuotaStore({ redis }, { prefix: `${randomUUID()}:`, leaseMs, timeoutMs }),
+  return async (settings) => ({
+    store: createRedisQuotaStore({ redis }, { prefix: `${randomUUID()}:`, ...settings, timeoutMs }),
   });
 }
 

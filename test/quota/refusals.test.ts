@@ -144,17 +144,24 @@ describe("a refusal", () => {
 });
 
 describe("refusals", () => {
+  const rule: Rule = { kind: "window", key: "k", limit: 1, windowMs: 1_000, amount: 1 };
+  const state = { key: "k", used: 1, held: 0, limit: 1, resetAt: 1_000 };
+  const plain = { feature: "embeddings", unit: "requests", models: undefined, burst: false, perUser: false } as const;
+  const limit = { ...rule, ...plain, rule, appliesTo: () => true };
+  const demand = { amountOf: () => 1, expectation: undefined };
+
   it("are remembered of so many actors only", () => {
     const refusals = createRefusals({ maxActors: 2 });
-    const rule: Rule = { kind: "window", key: "k", limit: 1, windowMs: 1_000, amount: 1 };
-    const state = { key: "k", used: 1, held: 0, limit: 1, resetAt: 1_000 };
-    const limit = { ...rule, rule, feature: "embeddings", unit: "requests", models: undefined, burst: false } as const;
-    const demand = { amountOf: () => 1, expectation: undefined };
     for (const actor of ["a", "b", "a", "c"])
       refusals.add(actor, [rule], { kind: "refused", state, retryAt: 1_000 }, 0);
-    const known = ["a", "b", "c"].filter((actor) =>
-      refusals.find(actor, [{ ...limit, appliesTo: () => true }], demand, 0),
-    );
-    expect(known).toEqual(["a", "c"]);
+    expect(["a", "b", "c"].filter((actor) => refusals.find(actor, [limit], demand, 0))).toEqual(["a", "c"]);
+  });
+
+  it("are remembered of so many counters of an actor only", () => {
+    const refusals = createRefusals({ maxCounters: 2 });
+    const keyed = (key: string) => ({ ...limit, key, rule: { ...rule, key } });
+    for (const key of ["a", "b", "a", "c"])
+      refusals.add("actor", [{ ...rule, key }], { kind: "refused", state: { ...state, key }, retryAt: 1_000 }, 0);
+    expect(["a", "b", "c"].filter((key) => refusals.find("actor", [keyed(key)], demand, 0))).toEqual(["a", "c"]);
   });
 });

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file codygateway/v1/limits.proto.
  */
 export const file_codygateway_v1_limits: GenFile = /*@__PURE__*/
-  fileDesc("Chtjb2R5Z2F0ZXdheS92MS9saW1pdHMucHJvdG8SDmNvZHlnYXRld2F5LnYxIhIKEEdldExpbWl0c1JlcXVlc3QiRAoRR2V0TGltaXRzUmVzcG9uc2USLwoIZmVhdHVyZXMYASADKAsyHS5jb2R5Z2F0ZXdheS52MS5GZWF0dXJlTGltaXRzIhYKFFJlZnJlc2hMaW1pdHNSZXF1ZXN0InoKFVJlZnJlc2hMaW1pdHNSZXNwb25zZRIvCghmZWF0dXJlcxgBIAMoCzIdLmNvZHlnYXRld2F5LnYxLkZlYXR1cmVMaW1pdHMSMAoMcmVmcmVzaF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL1AQoNRmVhdHVyZUxpbWl0cxIoCgdmZWF0dXJlGAEgASgOMhcuY29keWdhdGV3YXkudjEuRmVhdHVyZRItCgpyYXRlX2xpbWl0GAIgASgLMhkuY29keWdhdGV3YXkudjEuUmF0ZUxpbWl0Ei4KC3JhdGVfbGltaXRzGAMgAygLMhkuY29keWdhdGV3YXkudjEuUmF0ZUxpbWl0EhwKD2luX2ZsaWdodF9saW1pdBgKIAEoBUgAiAEBEhEKCWluX2ZsaWdodBgLIAEoBRIWCg5hbGxvd2VkX21vZGVscxgUIAMoCUISChBfaW5fZmxpZ2h0X2xpbWl0MsQBCg1MaW1pdHNTZXJ2aWNlElUKCUdldExpbWl0cxIgLmNvZHlnYXRld2F5LnYxLkdldExpbWl0c1JlcXVlc3QaIS5jb2R5Z2F0ZXdheS52MS5HZXRMaW1pdHNSZXNwb25zZSIDkAIBElwKDVJlZnJlc2hMaW1pdHMSJC5jb2R5Z2F0ZXdheS52MS5SZWZyZXNoTGltaXRzUmVxdWVzdBolLmNvZHlnYXRld2F5LnYxLlJlZnJlc2hMaW1pdHNSZXNwb25zZWIGcHJvdG8z", [file_codygateway_v1_common, file_google_protobuf_timestamp]);
+  fileDesc("Chtjb2R5Z2F0ZXdheS92MS9saW1pdHMucHJvdG8SDmNvZHlnYXRld2F5LnYxIhIKEEdldExpbWl0c1JlcXVlc3QiRAoRR2V0TGltaXRzUmVzcG9uc2USLwoIZmVhdHVyZXMYASADKAsyHS5jb2R5Z2F0ZXdheS52MS5GZWF0dXJlTGltaXRzIhYKFFJlZnJlc2hMaW1pdHNSZXF1ZXN0InoKFVJlZnJlc2hMaW1pdHNSZXNwb25zZRIvCghmZWF0dXJlcxgBIAMoCzIdLmNvZHlnYXRld2F5LnYxLkZlYXR1cmVMaW1pdHMSMAoMcmVmcmVzaF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCL+AgoNRmVhdHVyZUxpbWl0cxIoCgdmZWF0dXJlGAEgASgOMhcuY29keWdhdGV3YXkudjEuRmVhdHVyZRItCgpyYXRlX2xpbWl0GAIgASgLMhkuY29keWdhdGV3YXkudjEuUmF0ZUxpbWl0Ei4KC3JhdGVfbGltaXRzGAMgAygLMhkuY29keWdhdGV3YXkudjEuUmF0ZUxpbWl0EjMKEHVzZXJfcmF0ZV9saW1pdHMYBCADKAsyGS5jb2R5Z2F0ZXdheS52MS5SYXRlTGltaXQSHAoPaW5fZmxpZ2h0X2xpbWl0GAogASgFSACIAQESEQoJaW5fZmxpZ2h0GAsgASgFEiEKFHVzZXJfaW5fZmxpZ2h0X2xpbWl0GAwgASgFSAGIAQESFgoOdXNlcl9pbl9mbGlnaHQYDSABKAUSFgoOYWxsb3dlZF9tb2RlbHMYFCADKAlCEgoQX2luX2ZsaWdodF9saW1pdEIXChVfdXNlcl9pbl9mbGlnaHRfbGltaXQyxAEKDUxpbWl0c1NlcnZpY2USVQoJR2V0TGltaXRzEiAuY29keWdhdGV3YXkudjEuR2V0TGltaXRzUmVxdWVzdBohLmNvZHlnYXRld2F5LnYxLkdldExpbWl0c1Jlc3BvbnNlIgOQAgESXAoNUmVmcmVzaExpbWl0cxIkLmNvZHlnYXRld2F5LnYxLlJlZnJlc2hMaW1pdHNSZXF1ZXN0GiUuY29keWdhdGV3YXkudjEuUmVmcmVzaExpbWl0c1Jlc3BvbnNlYgZwcm90bzM", [file_codygateway_v1_common, file_google_protobuf_timestamp]);
 
 /**
  * Request of LimitsService.GetLimits. The actor is the caller.
@@ -124,6 +124,14 @@ export type FeatureLimits = Message<"codygateway.v1.FeatureLimits"> & {
   rateLimits: RateLimit[];
 
   /**
+   * Limits that each of the actor's users has for itself, as they stand for the one that `X-Sourcegraph-Actor-UID` names.
+   * Requests that name nobody share those of one user. A request must pass these as well.
+   *
+   * @generated from field: repeated codygateway.v1.RateLimit user_rate_limits = 4;
+   */
+  userRateLimits: RateLimit[];
+
+  /**
    * How many requests may be under way at once. Absent: any number.
    *
    * @generated from field: optional int32 in_flight_limit = 10;
@@ -136,6 +144,20 @@ export type FeatureLimits = Message<"codygateway.v1.FeatureLimits"> & {
    * @generated from field: int32 in_flight = 11;
    */
   inFlight: number;
+
+  /**
+   * How many requests of one user may be under way at once. Absent: as many as the actor may have.
+   *
+   * @generated from field: optional int32 user_in_flight_limit = 12;
+   */
+  userInFlightLimit?: number | undefined;
+
+  /**
+   * How many of this user are under way now, as counted for `user_in_flight_limit`.
+   *
+   * @generated from field: int32 user_in_flight = 13;
+   */
+  userInFlight: number;
 
   /**
    * Models that the actor may use: names as in CompleteRequest.model, or shell-style patterns (`anthropic/*`; a lone `*` for

@@ -3,7 +3,7 @@
 import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { EmptySchema } from "@bufbuild/protobuf/wkt";
-import type { Actor, Feature, FeatureAccess, Unit } from "../actor.js";
+import type { Actor, Feature, FeatureAccess, PerUser, Unit } from "../actor.js";
 import type { Burst } from "../burst.js";
 import type { FoundActor, ListedEntry } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
@@ -21,6 +21,8 @@ const maxTokens = 1_000;
 /** How accesses are read. */
 export interface Reading {
   readonly burst: Burst;
+  /** What each user of a subscription may have; of features that are absent, all that the subscription has. */
+  readonly perUser: Readonly<Partial<Record<Feature, PerUser>>>;
   readonly now: Date;
   /** Whether the subscription of this id, the portal's, may be served here; undefined: all may. */
   readonly admits?: ((subscriptionId: string) => boolean) | undefined;
@@ -29,7 +31,7 @@ export interface Reading {
 }
 
 /** The actor of a subscription. Throws `NonsenseError`. */
-export function actorOf(access: AccessFields, { burst, now, admits, shared }: Reading): FoundActor {
+export function actorOf(access: AccessFields, { burst, perUser, now, admits, shared }: Reading): FoundActor {
   const id = toldId(withoutPrefix(access.subscriptionId));
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const limits = `${limitText(chat)} ${limitText(code)} ${limitText(embeddings)}`;
@@ -40,20 +42,25 @@ export function actorOf(access: AccessFields, { burst, now, admits, shared }: Re
     source: enterpriseName,
     accessEnabled: access.enabled && !withheld,
     ...(withheld && { withheld: "license" as const }),
-    features: shared(limits, () => featuresOf(access, burst)),
+    features: shared(limits, () => featuresOf(access, burst, perUser)),
     updatedAt: now,
   };
   return { actor, tokens: tokensOf(access) };
 }
 
-function featuresOf(access: AccessFields, burst: Burst): Actor["features"] {
+function featuresOf(access: AccessFields, burst: Burst, perUser: Reading["perUser"]): Actor["features"] {
   const { chatCompletionsRateLimit: chat, codeCompletionsRateLimit: code, embeddingsRateLimit: embeddings } = access;
   const given: [Feature, FeatureAccess | undefined][] = [
     ["chat_completions", accessOf("the chat limit", chat, "requests", burst)],
     ["code_completions", accessOf("the code limit", code, "requests", burst)],
     ["embeddings", accessOf("the embeddings limit", embeddings, "tokens", burst)],
   ];
-  return Object.fromEntries(given.filter(([, each]) => each !== undefined));
+  return Object.fromEntries(
+    given.flatMap(([feature, each]) => {
+      const ofUser = perUser[feature];
+      return each ? [[feature, { ...each, ...(ofUser && { perUser: ofUser }) }] as const] : [];
+    }),
+  );
 }
 
 /** The same for limits that say the same. */

@@ -20,6 +20,8 @@ import { portalPages } from "./enterprise-pages.js";
 
 export interface EnterpriseOptions extends PortalOptions {
   readonly burst: Burst;
+  /** See `Reading`. Default none. */
+  readonly perUser?: Reading["perUser"];
   /** Entries asked for at a time. Default 500. */
   readonly pageSize?: number;
   /** Whether only subscriptions for development have access: see `DevLicenses`. Default false. */
@@ -35,10 +37,10 @@ export function createEnterpriseSource(
   parts: { readonly clock: Clock; readonly tokens?: TokenSource | undefined },
   options: EnterpriseOptions,
 ): Source {
-  const { burst, pageSize = 500, devLicensesOnly = false } = options;
+  const { burst, perUser = {}, pageSize = 500, devLicensesOnly = false } = options;
   const portal = createPortalClient(parts, options);
   const shared = createShared<Actor["features"]>(maxShared);
-  const reading = (): Reading => ({ burst, shared, now: new Date(parts.clock.now()) });
+  const reading = (): Reading => ({ burst, perUser, shared, now: new Date(parts.clock.now()) });
   const licenses = devLicensesOnly ? createDevLicenses({ ...parts, portal }, { pageSize }) : undefined;
 
   /** Whether it may be served here; undefined where that is not asked. */

@@ -280,7 +280,7 @@ describe("15 accounting", () => {
     expect(event).toMatchObject({ outcome: "client_gone", charged: begun });
     expect(await usageOf(token)).toBe(begun ? 1 : 0);
   });
-  // 15.21, 15.22: events.test.ts; 15.23: limits.test.ts
+  // 15.21, 15.22: events.test.ts; 15.23: limits.test.ts; 15.24: ../user-limits.test.ts
 });
 
 describe("15 operations", () => {
