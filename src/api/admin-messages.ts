@@ -22,7 +22,7 @@ import { type Feature, features, type Limit, type PerUser } from "../actors/acto
 import type { Known } from "../actors/directory.js";
 import { type Override, type OverrideSubject, overrideName } from "../actors/override.js";
 import type { Revocation } from "../actors/records.js";
-import { InvalidRequestError } from "../errors.js";
+import { AccessDisabledError, InvalidRequestError } from "../errors.js";
 import type { LimitState } from "../quota/quota.js";
 import { fromFeatureEnum, fromUnitEnum, toFeatureEnum, toRateLimit, toUnitEnum } from "./rate-limit.js";
 
@@ -46,6 +46,7 @@ export function toActor(known: Known, limits: LimitsByFeature | undefined, stale
     ref: { source, id },
     name: actor.name,
     accessEnabled: actor.accessEnabled,
+    noAccessMessage: actor.accessEnabled ? "" : new AccessDisabledError(actor).message,
     features: granted.map(toFeatureEnum),
     overLimitFeatures: granted.filter((feature) => isOverLimit(limits?.get(feature) ?? [])).map(toFeatureEnum),
     overrideNames: overrides.map(({ subject }) => overrideName(subject)).toSorted(),

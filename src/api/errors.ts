@@ -164,9 +164,7 @@ export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCa
       const trace_id = req.header.get("x-trace") ?? undefined;
       const durationMs = performance.now() - startedAt;
       if (failure !== undefined) onFailed(failure, { requestId, trace_id, method, edge: "rpc", durationMs });
-      const mapped = toConnectError(error);
-      if (requestId !== undefined) mapped.metadata.set("x-request-id", requestId);
-      return mapped;
+      return toConnectError(error);
     };
     try {
       const res = await next(req);

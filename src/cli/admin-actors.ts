@@ -133,11 +133,13 @@ export async function showActor(args: readonly string[], io: Io): Promise<number
 
 function actorText({ actor, features, accessOrigin, overrides, tokens }: GetActorResponse): string {
   const access = `${actor?.accessEnabled ? "yes" : "no"}, by ${originName(accessOrigin)}`;
+  const told = actor?.noAccessMessage ?? "";
   const refreshed = `${time(actor?.refreshTime)} (${relative(actor?.refreshTime)})${actor?.stale ? ", stale" : ""}`;
   const head = [
     ["actor", `${actor?.ref?.source}/${actor?.ref?.id}`],
     ["name", actor?.name],
     ["access", access],
+    ...(told === "" ? [] : [["is told", told]]),
     ["refreshed", refreshed],
   ];
   const tokenRows = tokens.map(({ id, revocation }): Cell[] => [

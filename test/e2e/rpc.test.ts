@@ -61,6 +61,18 @@ const protocols: Partial<GatewayClientOptions>[] = [
 ];
 
 describe.each(protocols)("the typed client over %o", (options) => {
+  it("has the request's id once in each error, as the caller gave it", async () => {
+    const { completions } = gw.client(options);
+    const idOf = async (call: Promise<unknown>): Promise<string | null> =>
+      ConnectError.from(await call.catch((error: unknown) => error)).metadata.get("x-request-id");
+    const headers = { "x-request-id": "asked-so" };
+    const wrong = ask("hi", "openai/no-such-model");
+    expect(await idOf(completions.complete(wrong, { headers }))).toBe("asked-so");
+    expect(await idOf(collect(completions.streamComplete({ completion: wrong }, { headers })))).toBe("asked-so");
+    const broken = ask("[[die after=2]] hi", "openai/gpt-4o");
+    expect(await idOf(collect(completions.streamComplete({ completion: broken }, { headers })))).toBe("asked-so");
+  });
+
   it.each(["anthropic/claude-sonnet-4-5", "openai/gpt-4o"])("completes whole with %s", async (model) => {
     const answer = await gw.client(options).completions.complete(ask("[[say Good morning]]", model));
     expect(answer.model).toBe(model);

@@ -131,7 +131,7 @@ describe("a deployment for development", () => {
     expect((await limitsOf(dev, name)).status).toBe(403);
   });
 
-  it("tells RPCs and explanations why", async () => {
+  it("tells RPCs, explanations and operators why", async () => {
     await sync(dev);
     const token = demoToken(demoUuid("one without a license"));
     const refused = await dev
@@ -144,7 +144,10 @@ describe("a deployment for development", () => {
     const caller = { case: "actor" as const, value: { source, id: demoUuid("one without a license") } };
     const explained = await adminOf(dev).explainAccess({ caller, feature: Feature.CHAT_COMPLETIONS });
     expect(explained).toMatchObject({ allowed: false, reason: ErrorReason.ACCESS_DISABLED, message: told });
+    const seen = await adminOf(dev).getActor({ query: caller });
+    expect(seen.actor).toMatchObject({ accessEnabled: false, noAccessMessage: told });
     const own = { case: "actor" as const, value: { source, id: demoUuid("one of Sourcegraph's own") } };
+    expect((await adminOf(dev).getActor({ query: own })).actor).toMatchObject({ noAccessMessage: "" });
     expect((await adminOf(dev).explainAccess({ caller: own, feature: Feature.CHAT_COMPLETIONS })).allowed).toBe(true);
   });
 
