@@ -84,9 +84,9 @@ interface LimitOptions {
   readonly perUserInFlight: string | undefined;
 }
 
-function readSubject(what: string, rest: readonly string[], options: LimitOptions) {
+function readSubject(what: string, rest: readonly string[], given: LimitOptions) {
   const [first = "", ...others] = rest;
-  if (what !== "limits" && Object.values(options).some((value) => value !== undefined))
+  if (what !== "limits" && Object.values(given).some((value) => value !== undefined))
     throw new UsageError("--in-flight, --per-user and --per-user-in-flight go with limits");
   if (what === "access") {
     if (!/^(on|off)$/.test(first) || others.length > 0) throw new UsageError("expected access on or access off");
@@ -96,8 +96,8 @@ function readSubject(what: string, rest: readonly string[], options: LimitOption
   if (first === "") throw new UsageError(`expected ${what} <feature> …`);
   const feature = readFeature(first);
   if (what === "models") return { case: "allowedModels" as const, value: { feature, models: [...others] } };
-  const inFlightLimit = readSlots("--in-flight", options.inFlight);
-  const perUser = readPerUser(options);
+  const inFlightLimit = readSlots("--in-flight", given.inFlight);
+  const perUser = readPerUser(given);
   const limits = others.map(readLimit);
   const value = { feature, limits, ...(inFlightLimit !== undefined && { inFlightLimit }), ...(perUser && { perUser }) };
   return { case: "limits" as const, value };

@@ -22,6 +22,8 @@ const lookedAt = 4;
 /** What one hold has reserved of one rule. */
 export interface Share {
   readonly rule: Rule;
+  /** What it is counted under: the rule's key, or that of its group. */
+  readonly key: string;
   readonly counter: Counter;
   readonly amount: number;
 }
@@ -41,10 +43,10 @@ export function hold(
   for (const rule of rules) {
     const counter = openCounter(counters, rule, now, max) ?? { used: 0, held: 0, openedAt: now, endsAt: Infinity };
     if (!passes(rule, counter.used)) return undefined;
-    shares.push({ rule, counter, amount: heldAmount(rule) });
+    shares.push({ rule, key: keyOf(counters, rule.key, max), counter, amount: heldAmount(rule) });
   }
-  for (const { rule, counter, amount } of shares) {
-    if (counter.used === 0) open(counters, keyOf(counters, rule.key, max), counter);
+  for (const { rule, key, counter, amount } of shares) {
+    if (counter.used === 0) open(counters, key, counter);
     counter.endsAt = endOf(counter, rule);
     counter.used += amount;
     counter.held += amount;

@@ -2,10 +2,11 @@
 // between two writes is written once, and what begins and ends between them never.
 
 import type { Statement } from "../lib/database.js";
-import { createRowWriter, type KnownRows } from "./journal-rows.js";
+import type { Counter } from "./counters.js";
+import { createRowWriter, type KnownRows, type Member } from "./journal-rows.js";
 import { type OutboxKind, put, type RequestRow, remove } from "./journal-tables.js";
 import type { ActorState, Changes, HoldState } from "./memory-store.js";
-import type { AbandonedHold } from "./store.js";
+import { type AbandonedHold, groupOf } from "./store.js";
 
 export interface JournalChangesOptions {
   /** How long requests of settled holds stay known, and how many at most, the newest. */
@@ -37,6 +38,7 @@ export interface Batch {
 /** What differs from the database. */
 interface Pending {
   readonly actors: Set<ActorState>;
+  readonly members: Map<Counter, Member>;
   readonly droppedActors: number[];
   readonly added: Set<HoldState>;
   readonly renewed: Set<HoldState>;
@@ -72,6 +74,11 @@ export function createJournalChanges(
     touch();
   }
 
+  function changedMembers({ actor, shares }: HoldState): void {
+    for (const { rule, key, counter } of shares)
+      if (rule.kind === "window" && groupOf(key) !== undefined) pending.members.set(counter, { actor, key });
+  }
+
   function tell(kind: OutboxKind, entry: object): void {
     if (!outbox) return;
     pending.outbox.push([kind, entry]);
@@ -95,6 +102,7 @@ export function createJournalChanges(
     },
     held(hold) {
       pending.added.add(hold);
+      changedMembers(hold);
       changed(hold.actor);
     },
     ended(hold) {
@@ -103,6 +111,7 @@ export function createJournalChanges(
       known.holds.delete(hold);
       pending.added.delete(hold);
       pending.renewed.delete(hold);
+      changedMembers(hold);
       changed(hold.actor);
     },
     settled(how, { requestId: id, actor, outcome }) {
@@ -119,9 +128,16 @@ export function createJournalChanges(
       if (!pending.added.has(hold)) pending.renewed.add(hold);
       touch();
     },
-    reset: changed,
+    reset(actor, keys) {
+      for (const key of keys) {
+        const counter = groupOf(key) === undefined ? undefined : actor.counters.get(key);
+        if (counter && counter.endsAt !== Infinity) pending.members.set(counter, { actor, key });
+      }
+      changed(actor);
+    },
     dropped(actor) {
       pending.actors.delete(actor);
+      for (const [counter, member] of pending.members) if (member.actor === actor) pending.members.delete(counter);
       const id = known.actors.get(actor);
       if (id === undefined) return;
       known.actors.delete(actor);
@@ -170,7 +186,9 @@ function createStatements(known: KnownRows): (pending: Pending, now: number) => 
     const statements: Statement[] = [];
     const { abandonedUpTo, settledUpTo } = pending;
     if (pending.actors.size > 0) statements.push(writer.actors(pending.actors));
-    if (pending.droppedActors.length > 0) statements.push(remove.actors(pending.droppedActors));
+    if (pending.members.size > 0) statements.push(writer.members(pending.members), remove.members(now));
+    if (pending.droppedActors.length > 0)
+      statements.push(remove.actors(pending.droppedActors), remove.membersOf(pending.droppedActors));
     if (pending.added.size > 0) statements.push(writer.holds(pending.added));
     if (pending.renewed.size > 0) statements.push(writer.leases(pending.renewed));
     if (pending.ended.length > 0) statements.push(remove.holds(pending.ended));
@@ -191,6 +209,7 @@ function joined(before: Pending, after: Pending, { actors, holds }: KnownRows): 
   const live = (hold: HoldState): boolean => holds.has(hold);
   return {
     actors: new Set([...[...before.actors].filter((actor) => actors.has(actor)), ...after.actors]),
+    members: new Map([...[...before.members].filter(([, { actor }]) => actors.has(actor)), ...after.members]),
     droppedActors: [...before.droppedActors, ...after.droppedActors],
     added: new Set([...[...before.added].filter(live), ...after.added]),
     renewed: new Set([...[...before.renewed].filter(live), ...after.renewed]),
@@ -206,6 +225,7 @@ function joined(before: Pending, after: Pending, { actors, holds }: KnownRows): 
 function nothing(): Pending {
   return {
     actors: new Set(),
+    members: new Map(),
     droppedActors: [],
     added: new Set(),
     renewed: new Set(),

@@ -16,14 +16,15 @@ interface Restoring {
   readonly known: KnownRows;
   /** By their rows. */
   readonly actors: Map<number, ActorState>;
-  /** By their serials. */
-  readonly windows: Map<number, Counter>;
+  /** By their serials, with the keys that they are counted under. */
+  readonly windows: Map<number, { readonly key: string; readonly counter: Counter }>;
 }
 
 /** Puts what is in the database into an empty `state`; returns which row is whose. Windows that are over stay away. */
 export async function restore(database: Database, state: MemoryState, now: number): Promise<KnownRows> {
   const restoring = { database, state, known: noRows(), actors: new Map(), windows: new Map() };
   await restoreActors(restoring, now);
+  await restoreMembers(restoring, now);
   await restoreHolds(restoring);
   await restoreSettled(restoring);
   await restoreAbandoned(restoring);
@@ -40,13 +41,36 @@ async function restoreActors({ database, state, known, actors, windows }: Restor
       const counter = { used, held: 0, openedAt, endsAt };
       actor.counters.set(key, counter);
       known.windows.set(counter, serial);
-      windows.set(serial, counter);
+      windows.set(serial, { key, counter });
     }
     state.actors.set(name, actor);
     actors.set(id, actor);
     known.actors.set(actor, id);
     known.last.actor = id;
   }
+}
+
+/** The last one of a key is the one that counts. */
+async function restoreMembers({ database, known, actors, windows }: Restoring, now: number): Promise<void> {
+  for await (const row of rowsOf(database, "quota_members", "id, actor, key, used, opened_at, ends_at")) {
+    const { id, actor: owner, key, used, opened_at: openedAt, ends_at: endsAt } = row as MemberColumns;
+    known.last.window = Math.max(known.last.window, id);
+    const actor = actors.get(owner);
+    if (actor === undefined || endsAt <= now) continue;
+    const counter = { used, held: 0, openedAt, endsAt };
+    actor.counters.set(key, counter);
+    known.windows.set(counter, id);
+    windows.set(id, { key, counter });
+  }
+}
+
+interface MemberColumns {
+  readonly id: number;
+  readonly actor: number;
+  readonly key: string;
+  readonly used: number;
+  readonly opened_at: number;
+  readonly ends_at: number;
 }
 
 async function restoreHolds({ database, known, actors, windows }: Restoring): Promise<void> {
@@ -84,11 +108,12 @@ function shareOf(
     actor.counters.set(key, counter);
     counter.used += amount;
     counter.held += amount;
-    return { rule: { kind: "in_flight", key, limit }, counter, amount };
+    return { rule: { kind: "in_flight", key, limit }, key, counter, amount };
   }
-  const counter = windows.get(serial ?? 0) ?? { used: amount, held: 0, openedAt: 0, endsAt: 0 };
+  const over = { key, counter: { used: amount, held: 0, openedAt: 0, endsAt: 0 } };
+  const { key: counted, counter } = windows.get(serial ?? 0) ?? over;
   counter.held += amount;
-  return { rule: { kind: "window", key, limit, windowMs, amount }, counter, amount };
+  return { rule: { kind: "window", key, limit, windowMs, amount }, key: counted, counter, amount };
 }
 
 function stateOf([key, limit, , , , used, held, resetAt]: ShareRow): RuleState {

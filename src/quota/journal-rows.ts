@@ -4,7 +4,7 @@ import type { Statement } from "../lib/database.js";
 import type { Counter, Share } from "./counters.js";
 import { type HoldRow, put, type RequestRow, type ShareRow, type WindowRow } from "./journal-tables.js";
 import type { ActorState, HoldState } from "./memory-store.js";
-import { type RuleState, textOf } from "./store.js";
+import { groupOf, type RuleState, textOf } from "./store.js";
 
 /** What is in the database, or under way to it. */
 export interface KnownRows {
@@ -18,6 +18,12 @@ export interface KnownRows {
   waiting: number;
   /** The highest numbers given out. */
   readonly last: { actor: number; window: number; hold: number; settled: number; abandoned: number };
+}
+
+/** Whose window it is, of many alike. */
+export interface Member {
+  readonly actor: ActorState;
+  readonly key: string;
 }
 
 /** Requests that were written together. */
@@ -43,6 +49,7 @@ export function noRows(): KnownRows {
 /** Statements that write things as they stand. What has no row gets one. */
 export interface RowWriter {
   actors(states: Iterable<ActorState>): Statement;
+  members(windows: Iterable<readonly [Counter, Member]>): Statement;
   holds(holds: Iterable<HoldState>): Statement;
   leases(holds: Iterable<HoldState>): Statement;
   settled(requests: readonly RequestRow[], at: number): Statement;
@@ -65,7 +72,8 @@ export function createRowWriter({ actors, windows, holds, settled, last }: Known
     const rows: WindowRow[] = [];
     for (const [key, counter] of counters) {
       const { used, openedAt, endsAt } = counter;
-      if (endsAt !== Infinity) rows.push([serialOf(counter), key, used, openedAt, endsAt]);
+      if (endsAt !== Infinity && groupOf(key) === undefined)
+        rows.push([serialOf(counter), key, used, openedAt, endsAt]);
     }
     return rows;
   }
@@ -83,6 +91,13 @@ export function createRowWriter({ actors, windows, holds, settled, last }: Known
 
   return {
     actors: (states) => put.actors(Array.from(states, (actor) => [idOf(actor), actor.name, windowsOf(actor)])),
+    members: (changed) =>
+      put.members(
+        Array.from(changed, ([counter, { actor, key }]) => {
+          const { used, openedAt, endsAt } = counter;
+          return [serialOf(counter), idOf(actor), key, used, openedAt, endsAt];
+        }),
+      ),
     holds: (added) =>
       put.holds(
         Array.from(added, (hold) => {

@@ -12,10 +12,32 @@ export const versions: readonly string[] = [
   create table quota_settled(id integer primary key, at integer not null, requests text not null) strict;
   create table quota_abandoned(id integer primary key, hold text not null) strict;
   create table outbox(id integer primary key autoincrement, kind text not null, entry text not null) strict;`,
+  `create table quota_members(
+    id integer primary key, actor integer not null, key text not null,
+    used integer not null, opened_at integer not null, ends_at integer not null
+  ) strict;
+  create index quota_members_by_actor on quota_members(actor);
+  create index quota_members_by_end on quota_members(ends_at);`,
 ];
 
-/** `windows` of an actor: those that may still be open. In-flight rules count holds, which are known. */
+/**
+ * `windows` of an actor: those that may still be open, but those of members, of which there may be thousands: they have rows of
+ * their own. In-flight rules count holds, which are known.
+ */
 export type WindowRow = readonly [serial: number, key: string, used: number, openedAt: number, endsAt: number];
+
+/** A member's window. */
+export type MemberRow = readonly [
+  serial: number,
+  actor: number,
+  key: string,
+  used: number,
+  openedAt: number,
+  endsAt: number,
+];
+
+/** Rows of members that are removed at a time, once they are over: more than are added for as many requests. */
+const purgedAtOnce = 500;
 
 /** `hold` of a hold. */
 export type HoldRow = readonly [requestId: string, intent: string, shares: readonly ShareRow[]];
@@ -69,6 +91,12 @@ export const put = {
       where quota_holds.id = rows.value->>0`,
       rows,
     ),
+  members: (rows: readonly MemberRow[]): Statement =>
+    rowsOf(
+      `insert or replace into quota_members
+      select value->>0, value->>1, value->>2, value->>3, value->>4, value->>5 from json_each(?)`,
+      rows,
+    ),
   settled: (id: number, at: number, requests: readonly RequestRow[]): Statement => ({
     sql: "insert into quota_settled values(?, ?, ?)",
     params: [id, at, JSON.stringify(requests)],
@@ -82,13 +110,20 @@ export const put = {
 /** Removes rows by their ids, or all up to one. */
 export const remove = {
   actors: (ids: readonly number[]): Statement => idsOf("quota_actors", ids),
+  /** Of these actors. */
+  membersOf: (ids: readonly number[]): Statement => idsOf("quota_members", ids, "actor"),
+  /** Some of those that are over. */
+  members: (now: number): Statement => ({
+    sql: `delete from quota_members where id in (select id from quota_members where ends_at <= ? limit ${purgedAtOnce})`,
+    params: [now],
+  }),
   holds: (ids: readonly number[]): Statement => idsOf("quota_holds", ids),
   settled: (upTo: number): Statement => ({ sql: "delete from quota_settled where id <= ?", params: [upTo] }),
   abandoned: (upTo: number): Statement => ({ sql: "delete from quota_abandoned where id <= ?", params: [upTo] }),
 };
 
-function idsOf(table: string, ids: readonly number[]): Statement {
-  return rowsOf(`delete from ${table} where id in (select value from json_each(?))`, ids);
+function idsOf(table: string, ids: readonly number[], column = "id"): Statement {
+  return rowsOf(`delete from ${table} where ${column} in (select value from json_each(?))`, ids);
 }
 
 function rowsOf(sql: string, rows: readonly unknown[]): Statement {

@@ -69,8 +69,8 @@ export interface Changes {
   /** A hold is no more, and its actor's counters say so. */
   ended(hold: HoldState): void;
   renewed(hold: HoldState): void;
-  /** Windows of the actor were closed. */
-  reset(actor: ActorState): void;
+  /** Windows of the actor were closed: those with these keys. */
+  reset(actor: ActorState, keys: readonly string[]): void;
   /** Nothing of the actor counts any more. */
   dropped(actor: ActorState): void;
   /** So many abandoned holds, the first, were told of. */
@@ -94,7 +94,7 @@ export function createMemoryState({
  */
 export function createMemoryQuotaStore(
   { clock, state, changes }: { clock: Clock; state?: MemoryState; changes?: Changes },
-  { leaseMs = store.leaseMs, maxCounters: max = store.maxCounters, ...options }: MemoryQuotaStoreOptions = {},
+  { leaseMs = store.leaseMs, maxCounters = store.maxCounters, ...options }: MemoryQuotaStoreOptions = {},
 ): QuotaStore {
   const { actors, settledIds, abandoned } = state ?? createMemoryState(options);
   // Leases are equally long, so the first added is always the next to end.
@@ -135,11 +135,12 @@ export function createMemoryQuotaStore(
     const seen = actor.holds.get(requestId);
     if (seen !== undefined) return seen.answer;
     if (settledIds.has(actor.name, requestId, now))
-      return { kind: "admitted", states: statesOf(actor.counters, rules, now, max) };
+      return { kind: "admitted", states: statesOf(actor.counters, rules, now, maxCounters) };
 
-    const shares = hold(actor.counters, rules, now, max);
-    if (shares === undefined) return refusalBy(rules, statesOf(actor.counters, rules, now, max), now) as Refused;
-    const answer = { kind: "admitted", states: statesOfShares(actor.counters, shares, now, max) } as const;
+    const shares = hold(actor.counters, rules, now, maxCounters);
+    if (shares === undefined)
+      return refusalBy(rules, statesOf(actor.counters, rules, now, maxCounters), now) as Refused;
+    const answer = { kind: "admitted", states: statesOfShares(actor.counters, shares, now, maxCounters) } as const;
     // Changes are written down, so the text is needed.
     const intent = changes === undefined ? call.intent : textOf(call.intent);
     add({ requestId, actor, answer, shares, intent }, now);
@@ -181,7 +182,7 @@ export function createMemoryQuotaStore(
     const { shares, actor } = found;
     end(found, used, now);
     changes?.settled(how, call);
-    return { kind: "settled", states: statesOfShares(actor.counters, shares, now, max) };
+    return { kind: "settled", states: statesOfShares(actor.counters, shares, now, maxCounters) };
   }
 
   /** How a request ended that was let in without this store. */
@@ -222,7 +223,7 @@ export function createMemoryQuotaStore(
     async usage(actor, rules) {
       const now = clock.now();
       catchUp(now);
-      return statesOf(actors.get(actor)?.counters, rules, now, max);
+      return statesOf(actors.get(actor)?.counters, rules, now, maxCounters);
     },
     async reset(actor, keys) {
       const now = clock.now();
@@ -230,7 +231,7 @@ export function createMemoryQuotaStore(
       const found = actors.get(actor);
       if (found === undefined) return {};
       const used = keys.map((key) => [key, closeWindow(found.counters, key, now)] as const);
-      changes?.reset(found);
+      changes?.reset(found, keys);
       return Object.fromEntries(used.filter((entry): entry is [string, number] => entry[1] !== undefined));
     },
     async close() {},

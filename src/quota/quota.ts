@@ -242,7 +242,7 @@ export function createQuota(parts: QuotaParts, options: QuotaOptions = {}): Quot
       return new Map(granted.map(({ feature, limits }) => [feature, report.states(limits, states)]));
     },
 
-    async reset(actor, feature, only = () => true, user = undefined) {
+    async reset(actor, feature, only = () => true, user) {
       const windows = (limitsOf(actor, feature, user) ?? []).filter(
         (limit) => limit.unit !== "in_flight" && only(limit),
       );

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, it } from "vitest";
-import type { Rule } from "../../src/quota/store.js";
+import { memberKey, type Rule } from "../../src/quota/store.js";
 import { describeQuotaStore, type MakeStore } from "../contract/quota-store.js";
 import { slots, testActor, units } from "../contract/quota-store-actor.js";
 import { describeQuotaStoreHistories } from "../contract/quota-store-histories.js";
@@ -54,6 +54,32 @@ describe("a quota store after a restart", () => {
       { used: 0, resetAt: undefined },
       { used: 20, resetAt: before[1]?.resetAt },
     ]);
+  });
+
+  it("has what each member used, in its own window or in that of all there is no room for", async () => {
+    await using journal = await journalStore({ maxCounters: 4 });
+    const actor = await actorOn(journal);
+    const of = (member: string) => units(10, { key: memberKey("users", member), amount: 3 });
+    const members = ["a", "b", "c"].map(of);
+    for (const rule of members) await actor.commit(await actor.hold([units(100), rule]), { [rule.key]: 2 });
+    const [first, second] = [await actor.hold([of("late")]), await actor.hold([of("later")])];
+    await journal.restart();
+    const used = async () => Promise.all([...members, of("late"), of("whoever")].map(actor.used));
+    expect(await used()).toEqual([2, 2, 2, 6, 6]);
+
+    await actor.commit(first, { "users@late": 1 });
+    await actor.refund(second);
+    await journal.store.reset(actor.actor, ["users@b"]);
+    await actor.hold([of("b")]);
+    await journal.restart();
+    expect(await used()).toEqual([2, 3, 2, 1, 1]);
+    expect(await journal.count("quota_members")).toBeLessThan(6);
+
+    await journal.advance(hour);
+    await actor.hold([units(100), of("a")]);
+    expect(await journal.count("quota_members")).toBe(1);
+    await journal.restart();
+    expect(await used()).toEqual([3, 0, 0, 0, 0]);
   });
 
   it("settles what is under way, and answers it as before", async () => {
