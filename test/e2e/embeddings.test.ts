@@ -92,8 +92,8 @@ describe("POST /v1/embeddings", () => {
       edge: "sourcegraph",
       model: ada,
       charged: true,
-      usage: { inputTokens: tokens, outputTokens: 0 },
     });
+    expect((await gw.event()).usage).toEqual({ inputTokens: tokens, outputTokens: 0 });
     expect((await used()) - before).toBe(tokens);
     expect(answer.headers.get("x-ratelimit-remaining")).toBe(String(100_000_000 - (await used())));
   });
@@ -116,6 +116,7 @@ describe("POST /v1/embeddings", () => {
     expect(call?.headers["sourcegraph-smega-inference-auth"]).toBe("key-of-the-embeddings-server");
     expect(call?.headers["authorization"]).toBeUndefined();
     expect(answer.headers.get("x-token-usage")).toBe("4");
+    expect((await gw.event()).usage).toEqual({ inputTokens: 4, outputTokens: 0, estimated: true });
     expect((await used()) - before).toBe(4);
   });
 
@@ -332,14 +333,14 @@ describe.each([
   const client = (as = token) => gw.client({ protocol, httpVersion, token: as }).embeddings;
 
   it.each([
-    [ada, 1536],
-    [mpnet, 768],
-    ["google/gemini-embedding-001", 3072],
-    ["fireworks/nomic-ai/nomic-embed-text-v1.5", 768],
-  ])("embeds by %s, as exactly as 32 bits are", async (model, dimensions) => {
+    [ada, 1536, false],
+    [mpnet, 768, true],
+    ["google/gemini-embedding-001", 3072, true],
+    ["fireworks/nomic-ai/nomic-embed-text-v1.5", 768, false],
+  ])("embeds by %s, as exactly as 32 bits are", async (model, dimensions, estimated) => {
     const before = await used();
     const answer = await client().embed({ model, inputs: ["one", "two words"] });
-    expect(answer).toMatchObject({ model, dimensions });
+    expect(answer).toMatchObject({ model, dimensions, usage: { estimated } });
     const one = await client().embed({ model, inputs: ["two words"] });
     expect(answer.embeddings.map(({ index }) => index)).toEqual([0, 1]);
     expect(answer.embeddings[1]?.values).toEqual(one.embeddings[0]?.values);
