@@ -113,7 +113,7 @@ describe("the demo's Enterprise Portal", () => {
     await using portal = await started();
     portal.fail(fault, { times: 1 });
 
-    expect(await codeOf(grpc(portal).listCodyGatewayAccesses({}, { timeoutMs: 300 }))).not.toBe("ok");
+    expect(await codeOf(grpc(portal).listCodyGatewayAccesses({}, { timeoutMs: 1_500 }))).not.toBe("ok");
     expect(await codeOf(grpc(portal).listCodyGatewayAccesses({}))).toBe("ok");
   });
 

@@ -69,6 +69,41 @@ async function offsetOf({ client }: RedisServer, field: string): Promise<number>
   return Number(found?.[1] ?? Number.NaN);
 }
 
+export interface RedisMonitor extends AsyncDisposable {
+  /** What the server was told to do since, by whoever: the words of each command. */
+  readonly commands: readonly (readonly string[])[];
+}
+
+/** Looks on. Over a connection of its own: the client's takes commands of others that come too soon for answers to its own. */
+export async function startMonitor({ port }: Pick<RedisServer, "port">): Promise<RedisMonitor> {
+  const commands: string[][] = [];
+  const socket = connect(port, "127.0.0.1").setEncoding("latin1");
+  socket.on("error", () => undefined);
+  let rest = "";
+  const looking = new Promise<void>((resolve) => {
+    socket.on("data", (text: string) => {
+      const lines = (rest + text).split("\r\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) {
+        if (line === "+OK") resolve();
+        else commands.push([...line.matchAll(/"((?:[^"\\]|\\.)*)"/g)].map(([, word = ""]) => unquoted(word)));
+      }
+    });
+  });
+  socket.write("MONITOR\r\n");
+  await looking;
+  return { commands, [Symbol.asyncDispose]: async () => void socket.destroy() };
+}
+
+/** A word of MONITOR: what is not printable stands there as `\x00`, by bytes. */
+function unquoted(word: string): string {
+  const plain: Readonly<Record<string, string>> = { n: "\n", r: "\r", t: "\t", a: "\x07", b: "\b" };
+  const bytes = word.replaceAll(/\\(?:x([0-9a-f]{2})|(.))/g, (_, hex?: string, other = "") =>
+    hex === undefined ? (plain[other] ?? other) : String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+  return Buffer.from(bytes, "latin1").toString("utf8");
+}
+
 export interface RedisCluster extends AsyncDisposable {
   readonly endpoint: string;
   readonly nodes: readonly RedisServer[];

@@ -14,7 +14,7 @@ import { demoToken, demoUuid } from "../../src/demo/subscriptions.js";
 import { adminOf, adminTokens, operatorToken, viewerToken } from "../helpers/admin.js";
 import { dataDir } from "../helpers/data-dir.js";
 import { type Fleet, type GatewayProcess, startFleet, tokenOf } from "../helpers/processes.js";
-import { type RedisServer, startDurableRedis, until } from "../helpers/redis.js";
+import { type RedisServer, startDurableRedis, startMonitor, until } from "../helpers/redis.js";
 
 const diagnostics = "canary-secret-of-the-diagnostics";
 const prompt = "canary-prompt-about-a-merger";
@@ -246,12 +246,12 @@ function expectNoSecret(left: readonly Left[], ends: DemoBackEnds): void {
 
 it("leaves no secret in Redis, in what is sent to it, its append-only file, logs, metrics, events or answers", async () => {
   await using redis = await startDurableRedis();
-  await using monitor = await monitorOf(redis);
+  await using monitor = await startMonitor(redis);
   await using ends = await startDemoBackEnds();
   await using fleet = await gatewayWith(ends, {}, redis.endpoint);
   const left = await run(fleet, ends);
   const stored = await everythingIn(redis);
-  const commands = monitor.commands.join("\n");
+  const commands = monitor.commands.map((words) => words.join(" ")).join("\n");
 
   expect(commands).toContain(demoUuid("unsynced"));
   expect(stored).toContain(demoUuid("customer"));
@@ -271,15 +271,6 @@ it("leaves no secret in the data directory", async () => {
   expect(files.map(({ text }) => text).join("")).toContain(demoUuid("customer"));
   expectNoSecret([...left, ...files], ends);
 });
-
-/** What is sent to the server, as it comes. */
-async function monitorOf({ client }: RedisServer): Promise<AsyncDisposable & { readonly commands: readonly string[] }> {
-  const commands: string[] = [];
-  const monitor = await client.duplicate().monitor();
-  monitor.on("error", () => undefined);
-  monitor.on("monitor", (_: string, args: readonly string[]) => commands.push(args.join(" ")));
-  return { commands, [Symbol.asyncDispose]: async () => monitor.disconnect() };
-}
 
 async function everythingIn({ client }: RedisServer): Promise<string> {
   const keys = await client.keys("*");
