@@ -24,9 +24,15 @@ beforeAll(async () => {
     tokens: [{ ref: `env:TOKEN_${id.toUpperCase()}` }],
     limits: { chat_completions: [{ limit: 10, per: "1h" }] },
   }));
-  const env = Object.fromEntries(actors.map(({ id }) => [`TOKEN_${id.toUpperCase()}`, tokenOf(id)]));
+  const shared = {
+    id: "shared",
+    tokens: [{ ref: "env:TOKEN_SHARED" }],
+    limits: { chat_completions: [{ limit: 10, per: "1h" }] },
+    perUserLimits: { chat_completions: [{ limit: 2, per: "1h" }] },
+  };
+  const env = Object.fromEntries([...actors, shared].map(({ id }) => [`TOKEN_${id.toUpperCase()}`, tokenOf(id)]));
   gw = await testGateway({
-    actors,
+    actors: [...actors, shared],
     env: { ...env, CODY_GATEWAY_ADMIN_TOKENS: adminTokens, SLACK: `${slack.url}/services/canary`, HOOK_SECRET: secret },
     file: {
       notifications: [
@@ -51,10 +57,10 @@ function tokenOf(id: string): string {
   return `token-of-the-actor-${id}`;
 }
 
-async function chat(bearer: string, url = gw.url): Promise<number> {
+async function chat(bearer: string, url = gw.url, headers: Record<string, string> = {}): Promise<number> {
   const answer = await fetch(`${url}/openai/v1/chat/completions`, {
     method: "POST",
-    headers: { authorization: `Bearer ${bearer}` },
+    headers: { ...headers, authorization: `Bearer ${bearer}` },
     body: JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "hi" }] }),
   });
   await answer.text();
@@ -69,6 +75,16 @@ const percentOf = ({ body }: Posted): string | undefined => /has used \*(\d+) %\
 const dataOf = ({ body }: Posted) => (JSON.parse(body) as { data: Record<string, unknown> }).data;
 
 describe("alerts", () => {
+  it("are about what the actor has, not about what one of its users has", async () => {
+    const ask = (user: string) => chat(tokenOf("shared"), gw.url, { "x-sourcegraph-actor-uid": user });
+    const got = [];
+    for (const user of ["a", "a", "a", "b", "b", "c"]) got.push(await ask(user));
+    expect(got).toEqual([200, 200, 429, 200, 200, 200]);
+    const [event] = await hook.received(1);
+    expect(dataOf(event as Posted)).toMatchObject({ limit: 10, used: 5 });
+    expect(hook.posted).toHaveLength(1);
+  });
+
   it("are sent when thresholds are passed, once each, to each in its form", async () => {
     await use("one", 12);
     const told = await slack.received(2);
