@@ -48,6 +48,28 @@ describe("cody-gateway admin", () => {
     expect(stdout + stderr).not.toContain(token);
   });
 
+  it("sets what each user may have, shows it, and where a user stands", async () => {
+    const chat = "chat_completions";
+    const set = await admin(
+      `override static/acme limits ${chat} --per-user 3/24h --per-user 20% --per-user-in-flight 2 --reason x`,
+    );
+    const text = "20% of all, 3 requests/1 d, 2 in flight for each user";
+    expect([set.code, set.stdout.includes(text)]).toEqual([0, true]);
+    expect((await admin("actor static/acme")).stdout).toMatch(new RegExp(`${chat} +${text} +override`));
+    expect((await admin("usage static/acme --user 42")).stdout).toMatch(/0 of 3 requests \/ 1 d by the user/);
+    expect((await admin(`explain static/acme --feature ${chat} --user 42`)).stdout).toContain(
+      "0 of 1 requests / 1 h by the user, asks for 1",
+    );
+    expect((await admin(`usage static/acme --user 42 --feature ${chat} --reset --reason x`)).stdout).toContain(
+      "was 0 of 3 requests / 1 d by the user",
+    );
+
+    await admin(`override static/acme limits ${chat} --per-user none --reason x`);
+    expect((await admin("override static/acme")).stdout).toContain("no limit of each user");
+    expect((await admin("usage static/acme --user 42")).stdout).not.toContain("by the user");
+    await admin("override static/acme --clear --reason x");
+  });
+
   it("explains a refusal with the limit's numbers", async () => {
     expect((await admin("explain static/acme --model openai/gpt-4o")).stdout).toMatch(
       /^static\/acme Acme Inc\nallowed\n/,
@@ -67,6 +89,19 @@ describe("cody-gateway admin", () => {
     ["override static/acme access maybe --reason x", 2, /expected access on or access off/],
     ["override static/acme access off", 2, /expected --reason/],
     ["override static/acme limits chat_completions lots --reason x", 2, /expected a limit such as 500\/24h/],
+    ["override static/acme limits chat_completions --per-user 0% --reason x", 2, /expected a share above 0% and up to/],
+    ["override static/acme limits chat_completions --per-user 1% --per-user 2% --reason x", 2, /expected one share/],
+    [
+      "override static/acme limits chat_completions --per-user none --per-user 5/1h --reason x",
+      2,
+      /expected --per-user none alone/,
+    ],
+    [
+      "override static/acme access on --per-user 5/1h --reason x",
+      2,
+      /--per-user and --per-user-in-flight go with limits/,
+    ],
+    ["usage static/acme --user a:b", 1, /expected the id of a user/],
     ["sync static", 1, /SYNC_NOT_SUPPORTED/],
   ])("says what is wrong with `%s`", async (args, code, message) => {
     const answer = await admin(args);
