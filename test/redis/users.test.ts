@@ -25,9 +25,10 @@ beforeAll(async () => {
         },
       ],
     },
-    env: { SHARED_TOKEN: tokenOf("shared") },
+    // Long: on a busy machine Redis is late, which is no matter here.
+    env: { SHARED_TOKEN: tokenOf("shared"), CODY_GATEWAY_REDIS_TIMEOUT: "10s" },
   });
-}, 240_000);
+});
 afterAll(async () => {
   await fleet[Symbol.asyncDispose]();
   await redis[Symbol.asyncDispose]();
@@ -49,4 +50,4 @@ it("let each user have exactly its own of two gateways, however much one of them
   expect(Object.fromEntries(seen)).toEqual(Object.fromEntries(names.map((name) => [`shared:${name}`, limit])));
   expect(answers.filter(({ status }) => status === 200)).toHaveLength(limit * names.length);
   expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([200, 429]));
-}, 60_000);
+});
