@@ -84,18 +84,35 @@ describe("an actor without access", () => {
   });
 });
 
+describe("a token of nobody", () => {
+  const everywhere: readonly Sent[] = [
+    ...ways,
+    overHttp("POST /v1/limits/refresh"),
+    overHttp("POST /v1/attribution"),
+    overRpc("RefreshLimits", (client) => client.limits.refreshLimits({})),
+    overRpc("SearchAttribution", (client) => client.attribution.searchAttribution({ snippet: "x", limit: 1 })),
+  ];
+
+  it.each(everywhere)("has an event by %s", async (_, edge, send) => {
+    const got = gw.event((event) => event.edge === edge && event.reason === "TOKEN_INVALID");
+    await send(strange);
+    expect(await got).toMatchObject({ ...refused, actor: { source: portal, id: "unknown" }, edge });
+  });
+});
+
 describe("a token", () => {
   it("7 Unauthorized: of nobody has an event each time, with why, and nothing of itself", async () => {
+    const nobody = `sgd_${"a".repeat(64)}`;
     const asked = `asked-${Date.now()}`;
     const replies = [];
     for (let time = 0; time < 3; time++)
-      replies.push(await wire.send("GET /v1/limits", [bearer(strange), `X-Request-ID: ${asked}`]));
+      replies.push(await wire.send("GET /v1/limits", [bearer(nobody), `X-Request-ID: ${asked}`]));
     await expect.poll(() => gw.events.length).toBe(3);
 
     for (const event of gw.events)
       expect(event).toMatchObject({
         ...refused,
-        actor: { source: portal, id: "unknown" },
+        actor: { source: "dotcom-user", id: "unknown" },
         reason: "TOKEN_INVALID",
         edge: "sourcegraph",
         denied: { why: JSON.parse(replies[0]?.body ?? "").error as string, times: 1 },
