@@ -1,9 +1,7 @@
 import { configDefaults, defineConfig } from "vitest/config";
 
-/** Files that start several processes, and wait for them for most of their time: two at a time, when the rest is done. */
-const several = ["test/redis/{canary,decisions,in-flight,killed}.test.ts", "test/**/redis-{cluster,processes}.test.ts"];
-/** Files that say how soon something must happen: one after another, when all else is done. */
-const alone = ["test/redis/{actors,store-away}.test.ts", "test/**/redis-{faults,network}.test.ts"];
+/** Files that keep several processes busy, or compare how long these take: two at a time, when the rest is done. */
+const several = ["test/redis/{decisions,in-flight,killed,store-away}.test.ts"];
 
 export default defineConfig({
   test: {
@@ -22,17 +20,14 @@ export default defineConfig({
         test: {
           name: "suite",
           include: ["test/**/*.test.ts"],
-          exclude: [...configDefaults.exclude, "test/soak/**", ...several, ...alone],
-          maxWorkers: 2,
+          exclude: [...configDefaults.exclude, "test/soak/**", ...several],
+          // Many wait for most of their time.
+          maxWorkers: 3,
         },
       },
       {
         extends: true,
         test: { name: "several", include: several, maxWorkers: 2, sequence: { groupOrder: 1 } },
-      },
-      {
-        extends: true,
-        test: { name: "alone", include: alone, maxWorkers: 1, sequence: { groupOrder: 2 } },
       },
     ],
   },
