@@ -23,7 +23,7 @@ function outputOf(text: string, times = 1): Output {
 
 function ended(usage: CountedUsage, output: Output | undefined, over: object = {}): Exchange {
   const times = { upstreamMs: 1, firstByteMs: 1 };
-  return { kind: "answered", streamError: false, status: 200, usage, output, ...times, ...over } as Exchange;
+  return { kind: "answered", streamError: false, status: 200, usage, output, ...times, ...over };
 }
 
 /** Has as many tokens for a text as it has characters. */
