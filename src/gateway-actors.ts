@@ -18,7 +18,6 @@ import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
-import { connectRedis } from "./lib/redis.js";
 import type { Quota } from "./quota/quota.js";
 import type { Metrics } from "./telemetry/metrics.js";
 
@@ -131,6 +130,8 @@ async function createActorStore(config: Config, parts: ActorsParts): Promise<Act
   const { redisEndpoint, redisPrefix } = config;
   if (database) return createDatabaseActorStore({ clock, database, log });
   if (redisEndpoint === undefined) return createMemoryActorStore({ clock });
+  // Takes time and memory at the start, for those who use it.
+  const { connectRedis } = await import("./lib/redis.js");
   const redis = connectRedis(redisEndpoint, "actors", { log });
   const messages = connectRedis(redisEndpoint, "messages", { log });
   const store = createRedisActorStore({ redis, messages, log }, { prefix: redisPrefix });

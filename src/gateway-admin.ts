@@ -14,7 +14,6 @@ import { maintenanceRoutes } from "./http/maintenance.js";
 import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
-import { connectRedis } from "./lib/redis.js";
 import { createRelayWatch, type RelayWatch } from "./relay-watch.js";
 import { createActivity } from "./usage/activity.js";
 import { createDatabaseTotals } from "./usage/database-totals.js";
@@ -106,6 +105,8 @@ async function createTotals(
     const store = database ? await createDatabaseTotals({ database, clock }) : createMemoryTotals();
     return { totals: createUsageTotals({ store, log }), close: async () => undefined };
   }
+  // Takes time and memory at the start, for those who use it.
+  const { connectRedis } = await import("./lib/redis.js");
   const redis = connectRedis(redisEndpoint, "totals", { log });
   const store = createRedisTotals({ redis }, { prefix: redisPrefix });
   return { totals: createUsageTotals({ store, log }), close: redis.close };

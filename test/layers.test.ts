@@ -43,6 +43,8 @@ interface Import {
   readonly file: string;
   readonly target: string;
   readonly typeOnly: boolean;
+  /** Only when it is come to: `await import(…)`. */
+  readonly dynamic: boolean;
 }
 
 const files = readdirSync(src, { recursive: true, encoding: "utf8" }).filter((name) => /\.[jt]s$/.test(name));
@@ -55,6 +57,7 @@ const imports: readonly Import[] = files.flatMap((file) => {
     file,
     target: from ?? dynamic ?? "",
     typeOnly: type !== undefined || namesOnlyTypes(whole),
+    dynamic: dynamic !== undefined,
   }));
 });
 
@@ -72,9 +75,14 @@ function layerOf(path: string): string {
   return first.replace(/(-[a-z-]+)?\.[jt]s$/, "");
 }
 
+/** The file of a relative import. */
+function fileOf({ file, target }: Pick<Import, "file" | "target">): string {
+  return relative(src, resolve(src, dirname(file), target)).replace(/\.js$/, ".ts");
+}
+
 function targetLayer({ file, target }: Import): string | undefined {
   if (!target.startsWith(".")) return undefined;
-  const path = relative(src, resolve(src, dirname(file), target)).replace(/\.js$/, ".ts");
+  const path = fileOf({ file, target });
   return path.startsWith("../gen/") ? "gen" : path.startsWith("..") ? path : layerOf(path);
 }
 
@@ -144,6 +152,19 @@ describe("layers", () => {
     );
     const back = [...edges].filter((edge) => edges.has(edge.split(" ").toReversed().join(" ")));
     expect(back).toEqual([]);
+  });
+
+  it("load the clients of Redis and Postgres, and engines, only where they are used: they take time and memory", () => {
+    const heavy = ["ioredis", "pg", "libsql", "re2js", "gpt-tokenizer"];
+    const loaded = new Set(["main.ts", "cli/serve.ts"]);
+    const reached: Import[] = [];
+    for (const file of loaded) {
+      const atOnce = imports.filter((each) => each.file === file && !each.typeOnly && !each.dynamic);
+      for (const { target } of atOnce) if (target.startsWith(".")) loaded.add(fileOf({ file, target }));
+      reached.push(...atOnce);
+    }
+    expect(loaded.size).toBeGreaterThan(200);
+    expect(reached.filter(({ target }) => heavy.includes(target.split("/")[0] ?? "")).map(say)).toEqual([]);
   });
 
   it("read the environment only in main.ts", () => {
