@@ -57,15 +57,20 @@ export async function leftStreams({ fleet, actor, streams, concurrency }: LeftSt
   for (const gateway of gateways)
     await until(async () => (await usageOf(gateway, actor).catch(() => undefined))?.inFlight === 0);
   // Each that came to the route is told of once, and what is counted is what is told of as charged.
-  await until(async () => (await sum("cody_gateway_requests_in_flight")) === 0);
-  const taken = (await ended()) - before;
   // An event may be delivered twice, under one id.
   const byId = async () => {
     const own = (await fleet.events()).filter((event) => event.actor.id === actor);
     return new Map(own.map((event) => [event.id, event]));
   };
-  await until(async () => (await byId()).size >= taken);
-  const events = await byId();
+  let taken = 0;
+  let events: Awaited<ReturnType<typeof byId>> = new Map();
+  await until(async () => {
+    taken = (await ended()) - before;
+    events = await byId();
+    // Nothing is under way, nor was meanwhile.
+    const quiet = (await sum("cody_gateway_requests_in_flight")) === 0 && (await ended()) - before === taken;
+    return quiet && events.size >= taken;
+  });
   expect(events.size).toBe(taken);
   const charged = [...events.values()].filter((event) => event.charged).length;
   await until(
