@@ -69,7 +69,7 @@ export function createReplicaMap<V>(entries: WideMap<Entry<V>> = new Map()): Rep
       const entry = entries.get(key);
       if (entry !== undefined) entry.telling = telling;
     },
-    delete: (key) => void entries.delete(key),
+    delete: (key) => entries.delete(key),
     keys: () => entries.keys(),
     *values() {
       for (const { value } of entries.values()) yield value;

@@ -50,7 +50,7 @@ const turns = mkdtempSync(join(tmpdir(), "cody-turns-"));
 afterAll(() => rmSync(turns, { recursive: true, force: true }));
 
 const envFor = (portal: DemoPortal) => ({
-  NODE_OPTIONS: `--import=${new URL("turn-meter.js", import.meta.url)}`,
+  NODE_OPTIONS: `--import=${new URL("turn-meter.js", import.meta.url).href}`,
   TURN_METER_FOLDER: turns,
   CODY_GATEWAY_ENTERPRISE_PORTAL_URL: portal.url,
   CODY_GATEWAY_SOURCES_SYNC_INTERVAL: "60m",
