@@ -82,7 +82,7 @@ beforeAll(async () => {
     return undefined;
   }, Number.POSITIVE_INFINITY);
   found = await tryAll();
-}, 120_000);
+});
 afterAll(async () => {
   vi.restoreAllMocks();
   await gw[Symbol.asyncDispose]();

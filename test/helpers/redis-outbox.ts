@@ -20,7 +20,7 @@ export interface OpenOutboxOptions extends RedisOutboxOptions {
 }
 
 /** Short leases: tests do not wait for long. A late answer is no fault. */
-const quick = { leaseMs: 500, pollMs: 20, timeoutMs: 10_000 };
+const quick = { leaseMs: 500, pollMs: 20, timeoutMs: 3_000 };
 
 /** Connects; does not wait for anything. */
 export function openOutbox(endpoint: string, { prefix, sinks = ["one"], ...options }: OpenOutboxOptions): OpenOutbox {

@@ -111,6 +111,8 @@ async function killOne(stage: Stage, plan: KilledGateways, round: number): Promi
   // Every third has a clock that is off by an hour and a half: what it holds ends by Redis' clock all the same.
   const next = stage.fleet.start(round % 3 === 0 ? await shiftedClock("+90m") : {}, { waits: false });
   const [doomed] = stage.alive as [GatewayProcess];
+  // At work, also on a machine that stood still just now.
+  await until(async () => stage.fleet.upstream.inFlight(busy) > plan.callers / 2);
   doomed.signal("SIGKILL");
   stage.alive = stage.alive.slice(1);
   await doomed.ended;
