@@ -6,6 +6,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
+import { Agent, fetch } from "undici";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import {
   Role,
@@ -145,13 +146,24 @@ beforeAll(async () => {
 afterAll(() => gw[Symbol.asyncDispose]());
 
 /** Reads as many bytes and leaves; what it has read. */
-async function readAndLeave({ id, protocol, bytes }: Leaving): Promise<Buffer> {
+async function readAndLeave(one: Leaving): Promise<Buffer> {
+  // A connection of its own: of those that others left, one may be on its way to its end.
+  const connection = new Agent();
+  try {
+    return await readAndLeaveOver(connection, one);
+  } finally {
+    await connection.destroy();
+  }
+}
+
+async function readAndLeaveOver(connection: Agent, { id, protocol, bytes }: Leaving): Promise<Buffer> {
   const leaving = new AbortController();
   const answer = await fetch(gw.url + protocol.path, {
     method: "POST",
     headers: { ...protocol.headers, authorization: `Bearer ${tokenOf(id)}` },
     body: protocol.body(`This is ${id}. [[chunks=${pieces} every=2]] [[stall after=${pieces}]]`),
     signal: leaving.signal,
+    dispatcher: connection,
   });
   expect(answer.status, id).toBe(200);
   const chunks: Buffer[] = [];
