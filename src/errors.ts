@@ -62,6 +62,9 @@ export interface RefusedActor {
   readonly id: string;
 }
 
+/** The id of whom a source does not know, in usage events. Analytics of the existing gateway know them so. */
+export const unknownActorId = "unknown";
+
 /** The caller did not show a token, or one that nobody knows. */
 export class UnauthenticatedError extends GatewayError {
   override readonly name = "UnauthenticatedError";

@@ -1,4 +1,4 @@
-import { UnauthenticatedError, UnavailableError } from "../errors.js";
+import { UnauthenticatedError, UnavailableError, unknownActorId } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { Actor, Feature } from "./actor.js";
 import type { Directory, Known } from "./directory.js";
@@ -118,7 +118,7 @@ function refusalOf(judged: Judgement, token: string | undefined): Unauthenticate
   if (judged.kind === "nobody") return nobody(judged.owned.source);
   if (judged.kind === "revoked") {
     const { source, known } = judged;
-    const refused = { source: source.name, id: known?.actor.id ?? unknownId };
+    const refused = { source: source.name, id: known?.actor.id ?? unknownActorId };
     return new UnauthenticatedError("TOKEN_INVALID", "access token is revoked", refused);
   }
   if (token === undefined)
@@ -126,11 +126,10 @@ function refusalOf(judged: Judgement, token: string | undefined): Unauthenticate
   return new UnauthenticatedError("TOKEN_INVALID", "token not from source: no source found for token");
 }
 
-/** What usage events call whom a source does not know, and who shows no token. Analytics know them so. */
-const unknownId = "unknown";
+/** What usage events call who shows no token. */
 const nobodyYet = { source: "anonymous", id: "anonymous" };
 
 function nobody({ name, denial = "access token denied: nobody has it" }: Source): UnauthenticatedError {
   const message = `${name}: failed to validate access token: ${denial}`;
-  return new UnauthenticatedError("TOKEN_INVALID", message, { source: name, id: unknownId });
+  return new UnauthenticatedError("TOKEN_INVALID", message, { source: name, id: unknownActorId });
 }

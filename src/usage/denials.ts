@@ -1,4 +1,4 @@
-import type { RefusedActor } from "../errors.js";
+import { type RefusedActor, unknownActorId } from "../errors.js";
 import { uniqueId } from "../lib/ids.js";
 import { noFeature, type UsageEvent } from "./event.js";
 
@@ -79,8 +79,8 @@ export function createDenialEvents(
     const key = `${edge} ${reason} ${refused.source}/${refused.id}`;
     const kind = kinds.get(key);
     if (kind) return kind;
-    if (kinds.size >= maxKinds && refused.id !== nobodyId)
-      return kindOf({ ...denial, refused: { source: refused.source, id: nobodyId } });
+    if (kinds.size >= maxKinds && refused.id !== unknownActorId)
+      return kindOf({ ...denial, refused: { source: refused.source, id: unknownActorId } });
     const opened = { refused, left: burst, last: denial, lastAt: 0, more: 0 };
     kinds.set(key, opened);
     timer ??= setInterval(tick, everyMs).unref();
@@ -106,8 +106,6 @@ export function createDenialEvents(
     },
   };
 }
-
-const nobodyId = "unknown";
 
 function eventOf(denial: Denial, told: { environment: string; at: number; times: number }): UsageEvent {
   const { requestId, traceId, edge, refused, reason, why, durationMs } = denial;
