@@ -1,6 +1,7 @@
 // Signs of life on streams that are silent for long, so that what stands between does not take them for dead: comments, which
 // readers of event streams pass over. https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { HttpResponse } from "./http.js";
 
 /** The signs of life of one stream. */
@@ -17,6 +18,11 @@ export interface Heartbeats {
   start(res: Pick<HttpResponse, "writableLength"> & { write(bytes: Buffer): unknown }): Heartbeat;
 }
 
+/** A stream that is looked after. */
+interface Beating extends Placed {
+  readonly beat: () => void;
+}
+
 const comment = Buffer.from(": keep-alive\n\n");
 const never: Heartbeat = { wrote() {}, stop() {} };
 
@@ -25,11 +31,11 @@ export function createHeartbeats({ everyMs }: { readonly everyMs: number }): Hea
   if (everyMs === 0) return { start: () => never };
   const tickMs = Math.min(1_000, Math.ceil(everyMs / 10));
   const silentTicks = Math.ceil(everyMs / tickMs);
-  const streams = new Set<() => void>();
+  const streams = createShortLivedSet<Beating>();
   let timer: NodeJS.Timeout | undefined;
 
   const tick = (): void => {
-    for (const beat of streams) beat();
+    for (const stream of streams) stream.beat();
     if (streams.size > 0) return;
     clearInterval(timer);
     timer = undefined;
@@ -40,14 +46,15 @@ export function createHeartbeats({ everyMs }: { readonly everyMs: number }): Hea
       let ticks = 0;
       // Its last four bytes. None yet: an event can begin.
       let tail = endOfEvent;
-      const beat = (): void => {
+      const stream: Beating = { place: -1, beat };
+      function beat(): void {
         ticks++;
         // A reader that is slow has something to read.
         if (ticks < silentTicks || !endsEvent(tail) || res.writableLength > 0) return;
         ticks = 0;
         res.write(comment);
-      };
-      streams.add(beat);
+      }
+      streams.add(stream);
       timer ??= setInterval(tick, tickMs).unref();
       return {
         wrote(chunk) {
@@ -55,7 +62,7 @@ export function createHeartbeats({ everyMs }: { readonly everyMs: number }): Hea
           for (let at = Math.max(0, chunk.length - 4); at < chunk.length; at++)
             tail = (tail << 8) | (chunk[at] as number);
         },
-        stop: () => void streams.delete(beat),
+        stop: () => void streams.delete(stream),
       };
     },
   };

@@ -40,6 +40,9 @@ export function createDueList<T extends Due>(): DueList<T> {
       else node.before.after = node.after;
       if (node.after === undefined) last = node.before as T | undefined;
       else node.after.before = node.before;
+      // Nodes that are over must not hold those that came after them: once one was old, all would live on with it.
+      node.before = undefined;
+      node.after = undefined;
       size--;
     },
   };

@@ -53,7 +53,7 @@ export const unlimitedHold: Hold = {
 /** The hold of a request that the store admitted. */
 export function createHold(parts: SettlementParts, admitted: Admitted, states: readonly LimitState[]): Hold {
   const { requestId, actor, limits, expectation } = admitted;
-  const live: LiveHold = { requestId, actor, reached: false };
+  const live: LiveHold = { requestId, actor, reached: false, place: -1 };
   let settling: Promise<void> | undefined;
   parts.renewals.add(live);
 

@@ -1,6 +1,7 @@
 // The quota's state as the database has it.
 
 import type { Database } from "../lib/database.js";
+import { createShortLivedMap } from "../lib/short-lived.js";
 import type { Counter, Share } from "./counters.js";
 import { type KnownRows, noRows } from "./journal-rows.js";
 import type { HoldRow, RequestRow, ShareRow, WindowRow } from "./journal-tables.js";
@@ -34,7 +35,7 @@ export async function restore(database: Database, state: MemoryState, now: numbe
 async function restoreActors({ database, state, known, actors, windows }: Restoring, now: number): Promise<void> {
   for await (const row of rowsOf(database, "quota_actors", "id, actor, windows")) {
     const { id, actor: name, windows: text } = row as { id: number; actor: string; windows: string };
-    const actor: ActorState = { name, counters: new Map(), holds: new Map() };
+    const actor: ActorState = { name, counters: new Map(), holds: createShortLivedMap() };
     for (const [serial, key, used, openedAt, endsAt] of JSON.parse(text) as WindowRow[]) {
       known.last.window = Math.max(known.last.window, serial);
       if (endsAt <= now) continue;

@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.js";
+import { createShortLivedMap, type ShortLivedMap } from "../lib/short-lived.js";
 import {
   type Counters,
   closeWindow,
@@ -35,7 +36,7 @@ export interface ActorState {
   readonly name: string;
   readonly counters: Counters;
   /** Live holds by request id. */
-  readonly holds: Map<string, HoldState>;
+  readonly holds: ShortLivedMap<string, HoldState>;
 }
 
 interface Admission {
@@ -131,7 +132,7 @@ export function createMemoryQuotaStore(
     if (now > call.deadlineAt) return late;
     catchUp(now);
     const { requestId, rules } = call;
-    const actor = actors.get(call.actor) ?? { name: call.actor, counters: new Map(), holds: new Map() };
+    const actor = actors.get(call.actor) ?? { name: call.actor, counters: new Map(), holds: createShortLivedMap<string, HoldState>() };
     const seen = actor.holds.get(requestId);
     if (seen !== undefined) return seen.answer;
     if (settledIds.has(actor.name, requestId, now))

@@ -1,7 +1,8 @@
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { QuotaStore, Renewal } from "./store.js";
 
 /** A live hold of this process. `reached` is set by its owner. */
-export type LiveHold = { -readonly [K in keyof Renewal]: Renewal[K] };
+export type LiveHold = { -readonly [K in keyof Renewal]: Renewal[K] } & Placed;
 
 /** Keeps the holds of this process alive. */
 export interface Renewals {
@@ -34,8 +35,8 @@ export function createRenewals(
   { store }: { store: Pick<QuotaStore, "renew"> },
   { renewMs = 10_000, retryMs = 1_000, reachedMs = 25 }: RenewalOptions = {},
 ): Renewals {
-  const live = new Set<LiveHold>();
-  const justReached = new Set<LiveHold>();
+  const live = createShortLivedSet<LiveHold>();
+  let justReached: LiveHold[] = [];
   let renewing = setTimeout(() => void renewAll(), renewMs).unref();
   let telling: NodeJS.Timeout | undefined;
   let closed = false;
@@ -45,7 +46,7 @@ export function createRenewals(
     try {
       for (let from = 0; from < holds.length; from += batchSize) {
         const batch = holds.slice(from, from + batchSize).filter((hold) => live.has(hold));
-        if (batch.length > 0) await store.renew(batch.map((hold) => ({ ...hold })));
+        if (batch.length > 0) await store.renew(batch.map(({ requestId, actor, reached }) => ({ requestId, actor, reached })));
       }
       return true;
     } catch {
@@ -60,8 +61,8 @@ export function createRenewals(
 
   async function tell(): Promise<void> {
     telling = undefined;
-    const holds = [...justReached];
-    justReached.clear();
+    const holds = justReached;
+    justReached = [];
     // What could not be told is told with the next renewal.
     await renew(holds);
   }
@@ -79,7 +80,7 @@ export function createRenewals(
     reached(hold) {
       if (hold.reached) return;
       hold.reached = true;
-      justReached.add(hold);
+      justReached.push(hold);
       telling ??= setTimeout(() => void tell(), reachedMs).unref();
     },
     close() {

@@ -4,6 +4,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { Socket } from "node:net";
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
 import { isHttp2, refuse } from "./answer.js";
 import type { RequestCall, ServerObserver } from "./call.js";
@@ -26,11 +27,15 @@ export interface Exchange extends RequestCall {
   readonly timedOut: boolean;
 }
 
-interface Watched extends Exchange {
+interface Watched extends Exchange, Placed {
   timedOut: boolean;
   /** Made by the first sweep that meets the exchange: most are over before. */
   progress: Progress | undefined;
 }
+
+const served = Symbol("exchange");
+/** An answer, and what it is the answer of. */
+type Answering = HttpResponse & { [served]?: Watched | undefined };
 
 /** What the sweep remembers of an exchange. All times are those of sweeps. */
 interface Progress {
@@ -68,7 +73,7 @@ export function createExchanges(
   limits: ServerLimits,
 ): Exchanges {
   const { clock } = parts;
-  const live = new Map<HttpResponse, Watched>();
+  const live = createShortLivedSet<Watched>();
   // When the last sweep was: what it did not meet began after it.
   let sweptAt = clock.swept;
 
@@ -86,7 +91,7 @@ export function createExchanges(
 
   // Shared by all responses, hence `this`.
   function onClose(this: HttpResponse): void {
-    const exchange = live.get(this);
+    const exchange = (this as Answering)[served];
     if (!exchange) return;
     if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
@@ -98,12 +103,13 @@ export function createExchanges(
   }
 
   function onDrain(this: HttpResponse): void {
-    const progress = live.get(this)?.progress;
+    const progress = (this as Answering)[served]?.progress;
     if (progress) progress.drained = true;
   }
 
   function end(exchange: Watched): void {
-    live.delete(exchange.res);
+    live.delete(exchange);
+    (exchange.res as Answering)[served] = undefined;
     parts.onEnd(exchange);
   }
 
@@ -183,8 +189,10 @@ export function createExchanges(
         queued,
         timedOut: false,
         progress: undefined,
+        place: -1,
       };
-      live.set(res, exchange);
+      live.add(exchange);
+      (res as Answering)[served] = exchange;
       res.on("close", onClose);
       if (session) res.on("drain", onDrain);
       return exchange;
@@ -192,7 +200,7 @@ export function createExchanges(
 
     sweep() {
       const now = clock.swept;
-      for (const exchange of live.values()) {
+      for (const exchange of live) {
         const progress = progressOf(exchange);
         progress.whole ||= bodyArrived(exchange.req, exchange.res);
         if (sweepEnd(exchange, progress)) continue;
@@ -205,7 +213,7 @@ export function createExchanges(
       sweptAt = now;
     },
 
-    [Symbol.iterator]: () => live.values(),
+    [Symbol.iterator]: () => live[Symbol.iterator](),
   };
 }
 

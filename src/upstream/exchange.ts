@@ -68,6 +68,7 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
 
   // What undici tells, and the watch: one object for both, there is one for each request.
   const handler: Dispatcher.DispatchHandler & Watched = {
+    place: -1,
     onRequestStart(started) {
       controller = started;
       if (ended) return started.abort(new Error("exchange over"));

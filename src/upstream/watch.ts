@@ -1,5 +1,7 @@
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
+
 /** Something with a time limit that is looked at now and then. */
-export interface Watched {
+export interface Watched extends Placed {
   /** Called every `tickMs` with the time on the watch's clock; acts when a limit has passed. */
   tick(nowMs: number): void;
 }
@@ -16,7 +18,7 @@ export interface Watch {
 }
 
 export function createWatch(tickMs = 50): Watch {
-  const all = new Set<Watched>();
+  const all = createShortLivedSet<Watched>();
   let timer: NodeJS.Timeout | undefined;
   let nowMs = 0;
 

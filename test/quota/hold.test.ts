@@ -102,7 +102,7 @@ function testRenewals() {
   const calls: (readonly Renewal[])[] = [];
   const renewals = createRenewals({ store: { renew: async (holds) => void calls.push(holds) } });
   const hold = (requestId: string): LiveHold => {
-    const made = { requestId, actor: "a", reached: false };
+    const made = { requestId, actor: "a", reached: false, place: -1 };
     renewals.add(made);
     return made;
   };
@@ -176,7 +176,7 @@ describe("renewals", () => {
     const answers: (() => void)[] = [];
     const renew = (): Promise<void> => new Promise((resolve) => void answers.push(resolve));
     const renewals = createRenewals({ store: { renew } });
-    const hold = { requestId: "a", actor: "a", reached: false };
+    const hold = { requestId: "a", actor: "a", reached: false, place: -1 };
     renewals.add(hold);
     await vi.advanceTimersByTimeAsync(10_000);
     renewals.reached(hold);
