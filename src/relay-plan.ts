@@ -69,13 +69,26 @@ type NativeTo = Pick<PlanParts, "request" | "route" | "others" | "provider" | "a
   readonly ask: NativeAsk;
 };
 
-function nativeTo({ ask, ...to }: NativeTo): Plan {
-  const { route, api } = to;
+function nativeTo({ request, ask, route, others, provider, api, asked, stream }: NativeTo): Plan {
   const { endUser, sourcegraph } = ask;
   const body = ask.body.with(api.rewrite(ask.body, { model: route.model, endUser, sourcegraph }));
   const unasked = api.unasked?.(ask.body);
   const batch = api.feature === "embeddings" ? batchOf(api, scanned(ask.body, body), undefined) : undefined;
-  return plan({ ...to, at: ask.called?.at, body, batch, unasked, given: ask.body, headers: ask.headers });
+  return plan({
+    request,
+    asked,
+    route,
+    others,
+    provider,
+    api,
+    at: ask.called?.at,
+    body,
+    given: ask.body,
+    unasked,
+    batch,
+    stream,
+    headers: ask.headers,
+  });
 }
 
 /** Those of the routes whose upstream takes the body as it is. */
@@ -212,22 +225,19 @@ function plan(parts: PlanParts): Plan {
       body,
       unasked: parts.unasked,
       headers: parts.headers,
-      ...times(request, stream),
+      // An answer that is no stream begins when it is whole.
+      endBy: byThen(request, stream ? request.timeoutMs : (request.timeoutMs ?? request.beginMs)),
+      beginBy: byThen(request, request.beginMs),
       hasOthers: parts.others.length > 0,
       repeated: false,
-      ...(parts.batch && { batch: parts.batch }),
+      batch: parts.batch,
     },
   };
 }
 
-/** When the caller's time is over. An answer that is no stream begins when it is whole. */
-function times(request: RelayRequest, stream: boolean): Pick<UpstreamRequest, "endBy" | "beginBy"> {
-  const { arrivedAt, timeoutMs, beginMs } = request;
-  const endMs = stream ? timeoutMs : (timeoutMs ?? beginMs);
-  return {
-    endBy: endMs === undefined ? undefined : arrivedAt + endMs,
-    beginBy: beginMs === undefined ? undefined : arrivedAt + beginMs,
-  };
+/** When so much of the caller's time is over. */
+function byThen({ arrivedAt }: RelayRequest, ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : arrivedAt + ms;
 }
 
 /** Throws when the caller's time is over: nobody waits for the answer any more. */

@@ -98,9 +98,7 @@ const fullRetryMs = 5_000;
  * began; then nothing was charged.
  */
 export async function relay(parts: RelayParts, received: ReceivedRequest, reply: RelayReply): Promise<void> {
-  // With the caller's id alone, a caller who sends one twice would be counted once.
-  const { environment } = parts;
-  const request = { ...received, id: `${received.id}.${uniqueId()}`, environment };
+  const request = onItsRoute(received, parts.environment);
   let plan: Plan | undefined;
   let hold: Hold | undefined;
   let event: UsageEvent | undefined;
@@ -149,6 +147,26 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
   }
 }
 
+// Laid out in one go, as all that is made for each request: an object that is put together from parts is a slow one, here and
+// wherever it goes.
+function onItsRoute(received: ReceivedRequest, environment: string): RelayRequest {
+  return {
+    // With the caller's id alone, a caller who sends one twice would be counted once.
+    id: `${received.id}.${uniqueId()}`,
+    traceId: received.traceId,
+    actor: received.actor,
+    endUser: received.endUser,
+    feature: received.feature,
+    edge: received.edge,
+    ask: received.ask,
+    timeoutMs: received.timeoutMs,
+    beginMs: received.beginMs,
+    arrivedAt: received.arrivedAt,
+    path: received.path,
+    environment,
+  };
+}
+
 /** A request counts once its caller received the beginning of a good answer; everything else is free. */
 function isCharged(exchange: Exchange): boolean {
   if (exchange.kind === "answered") return exchange.status !== undefined && exchange.status < 300;
@@ -168,7 +186,6 @@ function eventOf(
   const { upstreamMs = 0, firstByteMs } = exchange ?? {};
   const start = eventStart(request, plan);
   const { outcome, reason } = ending(exchange, failure);
-  // Laid out in one go: an object that is put together from parts is a slow one, here and wherever it goes.
   return {
     id: start.id,
     time: start.time,

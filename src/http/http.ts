@@ -17,7 +17,7 @@ export interface HttpCall {
   /** Path without the query. */
   readonly path: string;
   /** What stands in the path for the route's `{…}`, decoded. */
-  readonly inPath?: string;
+  readonly inPath: string | undefined;
   /** When it arrived, by `performance.now()`. */
   readonly arrivedAt: number;
 }

@@ -53,8 +53,7 @@ export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: H
       const arrivedAt = performance.now();
       const known = byPath.get(path);
       const matched = known ? undefined : patterns.find(({ matches }) => matches(path));
-      const inPath = matched?.textIn(path);
-      const call: HttpCall = { req, res, requestId, traceId, path, ...(inPath !== undefined && { inPath }), arrivedAt };
+      const call: HttpCall = { req, res, requestId, traceId, path, inPath: matched?.textIn(path), arrivedAt };
       const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);

@@ -88,6 +88,7 @@ function apiRoute(
         header(req, "x-sourcegraph-actor-uid"),
         header(req, "x-sourcegraph-actor-anonymous-uid"),
       );
+      const { timeoutMs, beginMs } = timesOf(req);
       await relay(
         parts.relay,
         {
@@ -108,7 +109,8 @@ function apiRoute(
             endUser: endUser?.id === undefined ? undefined : `${actor.id}:${endUser.id}`,
             sourcegraph: undefined,
           },
-          ...timesOf(req),
+          timeoutMs,
+          beginMs,
           arrivedAt: call.arrivedAt,
           path: call.path,
         },

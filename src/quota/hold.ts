@@ -91,12 +91,14 @@ export function createHold(parts: SettlementParts, admitted: Admitted, states: r
     commit(amounts, outcome) {
       if (settling === undefined) expectation?.learn(amounts);
       const used = usedByKey(limits, amounts);
-      const call = { requestId, actor, used, outcome: hold.told ? textOf(outcome) : "" };
-      return (settling ??= settle((deadlineAt) => parts.store.commit({ ...call, deadlineAt })));
+      const told = hold.told ? textOf(outcome) : "";
+      return (settling ??= settle((deadlineAt) =>
+        parts.store.commit({ requestId, actor, used, outcome: told, deadlineAt }),
+      ));
     },
     refund(outcome) {
-      const call = { requestId, actor, outcome: hold.told ? textOf(outcome) : "" };
-      return (settling ??= settle((deadlineAt) => parts.store.refund({ ...call, deadlineAt })));
+      const told = hold.told ? textOf(outcome) : "";
+      return (settling ??= settle((deadlineAt) => parts.store.refund({ requestId, actor, outcome: told, deadlineAt })));
     },
   };
   return hold;

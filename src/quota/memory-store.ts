@@ -132,7 +132,11 @@ export function createMemoryQuotaStore(
     if (now > call.deadlineAt) return late;
     catchUp(now);
     const { requestId, rules } = call;
-    const actor = actors.get(call.actor) ?? { name: call.actor, counters: new Map(), holds: createShortLivedMap<string, HoldState>() };
+    const actor = actors.get(call.actor) ?? {
+      name: call.actor,
+      counters: new Map(),
+      holds: createShortLivedMap<string, HoldState>(),
+    };
     const seen = actor.holds.get(requestId);
     if (seen !== undefined) return seen.answer;
     if (settledIds.has(actor.name, requestId, now))

@@ -46,7 +46,8 @@ export function createRenewals(
     try {
       for (let from = 0; from < holds.length; from += batchSize) {
         const batch = holds.slice(from, from + batchSize).filter((hold) => live.has(hold));
-        if (batch.length > 0) await store.renew(batch.map(({ requestId, actor, reached }) => ({ requestId, actor, reached })));
+        if (batch.length > 0)
+          await store.renew(batch.map(({ requestId, actor, reached }) => ({ requestId, actor, reached })));
       }
       return true;
     } catch {

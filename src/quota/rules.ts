@@ -70,7 +70,8 @@ function ofUser(rules: readonly LimitRule[], user: EndUser | undefined): readonl
 
 /** A limit as a rule of the store. `amount` is what a request holds. */
 export function toRule({ rule }: LimitRule, amount: number): Rule {
-  return rule.kind === "in_flight" || rule.amount === amount ? rule : { ...rule, amount };
+  if (rule.kind === "in_flight" || rule.amount === amount) return rule;
+  return { kind: rule.kind, key: rule.key, limit: rule.limit, windowMs: rule.windowMs, amount };
 }
 
 /** `own` are the actor's, `perUser` those that each of its users has. */

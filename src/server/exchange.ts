@@ -4,8 +4,8 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { Socket } from "node:net";
-import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import { isHttp2, refuse } from "./answer.js";
 import type { RequestCall, ServerObserver } from "./call.js";
 import { bodyTimeout } from "./guards.js";

@@ -9,7 +9,7 @@ import { createSseFilter } from "../providers/sse-filter.js";
 import { type Ending, outcomeOf, silence } from "./ending.js";
 import { type AnswerHeaders, passedHeaders } from "./header-policy.js";
 import { isOverload, passedStatus, refusalOf, retryHint, type Sent } from "./refusals.js";
-import type { Again, Exchange, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
+import type { Again, Exchange, Figures, Reply, UpstreamRequest, UpstreamTarget } from "./upstream.js";
 import type { Watch, Watched } from "./watch.js";
 
 /** Largest answer that is no stream; it is held whole, so that one that breaks off is never begun. */
@@ -130,7 +130,8 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
     health.tried(outcomeOf(ending, status, reached));
     const { usage } = meter;
     const said = usage.outputTokens === undefined ? output : undefined;
-    resolve({ ...ending, usage, output: said, status, upstreamMs, firstByteMs: begunAfterMs });
+    const figures = { usage, output: said, status, upstreamMs, firstByteMs: begunAfterMs };
+    resolve(exchangeOf(ending, figures));
   }
 
   function fail(error: UpstreamError, again?: Again): void {
@@ -225,6 +226,18 @@ export function openExchange(line: Line, request: UpstreamRequest, reply: Reply,
   }
 
   return { handler, done };
+}
+
+/** Laid out in one go: an object that is put together from parts is a slow one. */
+function exchangeOf(ending: Ending, { usage, output, status, upstreamMs, firstByteMs }: Figures): Exchange {
+  const { kind } = ending;
+  if (kind === "answered") {
+    return { kind, streamError: ending.streamError, usage, output, status, upstreamMs, firstByteMs };
+  }
+  const { started } = ending;
+  if (kind === "gone") return { kind, started, usage, output, status, upstreamMs, firstByteMs };
+  const { error, again, tried } = ending;
+  return { kind, started, error, again, tried, usage, output, status, upstreamMs, firstByteMs };
 }
 
 function meterEvents(meter: Meter, output: Output | undefined): SseScanner {

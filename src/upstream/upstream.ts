@@ -49,7 +49,7 @@ export interface UpstreamRequest {
   /** The same request was sent to this upstream before. */
   readonly repeated: boolean;
   /** For embeddings: what there is to divide and to count. */
-  readonly batch?: Batch;
+  readonly batch?: Batch | undefined;
 }
 
 /** An embeddings request as what it is made of. */
@@ -70,8 +70,8 @@ export interface Batch {
  */
 export type Again = "here" | "elsewhere" | undefined;
 
-/** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */
-export type Exchange = {
+/** What there is to say of every exchange. */
+export interface Figures {
   readonly usage: CountedUsage;
   /** What its answer said, where the upstream did not tell how many tokens that were. */
   readonly output?: Output | undefined;
@@ -81,27 +81,31 @@ export type Exchange = {
   readonly upstreamMs: number;
   /** Milliseconds from sending to the beginning of the answer; undefined when it did not begin. */
   readonly firstByteMs: number | undefined;
-} & (
-  | {
-      /** The whole answer was passed on; its status may be an error's. `streamError`: the provider reported an error inside the stream. */
-      readonly kind: "answered";
-      readonly streamError: boolean;
-    }
-  | {
-      /** The upstream failed. `started`: the answer had begun, so the caller must be told inside it. */
-      readonly kind: "failed";
-      readonly error: UpstreamError;
-      readonly started: boolean;
-      readonly again: Again;
-      /** False: it was not tried, the model is unavailable. */
-      readonly tried: boolean;
-    }
-  | {
-      /** The caller left; the upstream request was aborted. `started`: it had received the beginning of a 2xx answer. */
-      readonly kind: "gone";
-      readonly started: boolean;
-    }
-);
+}
+
+/** How an exchange with an upstream ended. Never a rejection: every ending is one of these. */
+export type Exchange = Figures &
+  (
+    | {
+        /** The whole answer was passed on; its status may be an error's. `streamError`: the provider reported an error inside the stream. */
+        readonly kind: "answered";
+        readonly streamError: boolean;
+      }
+    | {
+        /** The upstream failed. `started`: the answer had begun, so the caller must be told inside it. */
+        readonly kind: "failed";
+        readonly error: UpstreamError;
+        readonly started: boolean;
+        readonly again: Again;
+        /** False: it was not tried, the model is unavailable. */
+        readonly tried: boolean;
+      }
+    | {
+        /** The caller left; the upstream request was aborted. `started`: it had received the beginning of a 2xx answer. */
+        readonly kind: "gone";
+        readonly started: boolean;
+      }
+  );
 
 /** Limits in time of one exchange, in milliseconds. */
 export interface UpstreamTimeouts {
