@@ -4,16 +4,22 @@ import { endUserOf } from "../auth/end-user.js";
 import { actorOf } from "../auth/interceptor.js";
 import type { TypedCall } from "../relay-typed.js";
 
-/** What the route is told of every call, whatever it asks for. */
-export function callOf(feature: Feature, context: HandlerContext): Omit<TypedCall, "ask"> {
+/** What the route is told of a call. `askOf` says what it asks for. */
+export function callOf<A>(
+  feature: Feature,
+  context: HandlerContext,
+  askOf: (endUser: EndUser | undefined) => A,
+): Omit<TypedCall, "ask"> & { readonly ask: A } {
   const { requestHeader } = context;
+  const endUser = endUserIn(requestHeader);
   return {
     id: requestHeader.get("x-request-id") ?? "",
     traceId: requestHeader.get("x-trace") ?? "",
     actor: actorOf(context.values),
-    endUser: endUserIn(requestHeader),
+    endUser,
     feature,
     edge: "rpc",
+    ask: askOf(endUser),
     timeoutMs: context.timeoutMs(),
     arrivedAt: performance.now(),
     path: new URL(context.url).pathname,

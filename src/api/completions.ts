@@ -55,8 +55,9 @@ export function completions(parts: {
 
     async countTokens(req, context) {
       if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
-      const ask = { kind: "count", request: req.completion } as const;
-      return relayCount(parts.relay, { ...callOf(fromFeatureEnum(req.completion.feature), context), ask });
+      const request = req.completion;
+      const call = callOf(fromFeatureEnum(request.feature), context, () => ({ kind: "count", request }) as const);
+      return relayCount(parts.relay, call);
     },
 
     async listModels(req, context) {
@@ -80,6 +81,7 @@ export function completions(parts: {
 }
 
 function typedCall(request: CompleteRequest, context: HandlerContext, stream: boolean): TypedCall {
-  const call = callOf(fromFeatureEnum(request.feature), context);
-  return { ...call, ask: { kind: "typed", request, stream, endUser: call.endUser?.id ?? "" } };
+  return callOf(fromFeatureEnum(request.feature), context, (endUser) => {
+    return { kind: "typed", request, stream, endUser: endUser?.id ?? "" };
+  });
 }

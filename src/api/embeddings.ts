@@ -17,10 +17,9 @@ export function embeddings(parts: {
     async embed(req, context) {
       const purpose = req.inputType === EmbeddingInputType.QUERY ? "query" : "document";
       const request = { inputs: req.inputs, dimensions: req.dimensions, purpose } as const;
-      const { body, tokens, model, limits, counted } = await relayEmbed(parts.relay, {
-        ...callOf("embeddings", context),
-        ask: { kind: "embed", model: req.model, request, write: writeFloats },
-      });
+      const ask = { kind: "embed", model: req.model, request, write: writeFloats } as const;
+      const call = callOf("embeddings", context, () => ask);
+      const { body, tokens, model, limits, counted } = await relayEmbed(parts.relay, call);
       const dimensions = body.length / bytesPerNumber / req.inputs.length;
       return {
         embeddings: req.inputs.map((_, index) => ({ index, values: readFloats(body, index, dimensions) })),

@@ -1,6 +1,7 @@
 // A thread that answers questions one after another: for work that takes longer than others may be kept waiting.
 
 import { Worker } from "node:worker_threads";
+import { createShortLivedMap } from "./short-lived.js";
 
 export interface AskedThread<Question, Answer> {
   /** Undefined when there is no answer: the thread could not be started, ended, or took too long. */
@@ -26,6 +27,7 @@ export interface AskedThreadOptions {
 }
 
 interface Waiting<Answer> {
+  readonly number: number;
   resolve(answer: Answer | undefined): void;
   readonly timer: NodeJS.Timeout | undefined;
 }
@@ -36,7 +38,7 @@ export function createAskedThread<Question, Answer>(options: AskedThreadOptions)
   let worker: Worker | undefined;
   let idle: NodeJS.Timeout | undefined;
   let numbers = 0;
-  const waiting = new Map<number, Waiting<Answer>>();
+  const waiting = createShortLivedMap<number, Waiting<Answer>>();
 
   function settle(number: number, answer: Answer | undefined): void {
     const asked = waiting.get(number);
@@ -46,7 +48,7 @@ export function createAskedThread<Question, Answer>(options: AskedThreadOptions)
   }
 
   function settleAll(): void {
-    for (const number of waiting.keys()) settle(number, undefined);
+    for (const { number } of waiting.values()) settle(number, undefined);
   }
 
   function lost(gone: Worker): void {
@@ -90,7 +92,7 @@ export function createAskedThread<Question, Answer>(options: AskedThreadOptions)
       new Promise((resolve) => {
         const number = numbers++;
         const timer = timeoutMs === undefined ? undefined : setTimeout(giveUp, timeoutMs).unref();
-        waiting.set(number, { resolve, timer });
+        waiting.set(number, { number, resolve, timer });
         rest();
         worker ??= start();
         worker.postMessage({ number, question });

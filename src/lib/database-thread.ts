@@ -2,6 +2,7 @@
 
 import { Worker } from "node:worker_threads";
 import { SqlError } from "./database-errors.js";
+import { createShortLivedMap } from "./short-lived.js";
 
 /** What a statement's parameter or a column may be. Numbers are exact up to 2^53; `undefined` is no value: write null. */
 export type Value = string | number | null | Uint8Array;
@@ -26,14 +27,17 @@ export interface OpenOptions {
   readonly syncMs: number;
 }
 
-type Task =
+export type Task =
   | { readonly kind: "write"; readonly writes: readonly (readonly Statement[])[] }
   | { readonly kind: "read"; readonly statement: Statement }
   | { readonly kind: "migrate"; readonly part: string; readonly versions: readonly string[] }
   | { readonly kind: "probe" }
   | { readonly kind: "close" };
 
-export type Order = Task & { readonly number: number };
+export interface Order {
+  readonly number: number;
+  readonly task: Task;
+}
 
 export interface Answer {
   readonly failure?: Failure;
@@ -57,12 +61,19 @@ export interface Thread {
   close(): Promise<void>;
 }
 
+/** What was asked and has no answer yet. */
+interface Asked {
+  readonly number: number;
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+}
+
 /** Starts a thread that has the database open. `onTrouble`: what it meets when nobody asks, its own end too. */
 export async function startThread(options: OpenOptions, onTrouble: (error: SqlError) => void): Promise<Thread> {
   // Without what this process was told to load first: that is for this one.
   const settings = { workerData: options, execArgv: [] };
   const worker = new Worker(new URL("./database-worker.js", import.meta.url), settings);
-  const asked = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
+  const asked = createShortLivedMap<number, Asked>();
   let last = 0;
   let over: SqlError | undefined;
   let closing = false;
@@ -82,8 +93,10 @@ export async function startThread(options: OpenOptions, onTrouble: (error: SqlEr
     });
     worker.once("exit", () => {
       over = new SqlError("SQLITE_IOERR_THREAD", cause, true);
-      for (const { reject } of asked.values()) reject(over);
-      asked.clear();
+      for (const { number, reject } of asked.values()) {
+        asked.delete(number);
+        reject(over);
+      }
       resolve(over);
     });
   });
@@ -99,8 +112,8 @@ export async function startThread(options: OpenOptions, onTrouble: (error: SqlEr
     if (over !== undefined) throw over;
     const number = ++last;
     return new Promise<Answer>((resolve, reject) => {
-      asked.set(number, { resolve, reject });
-      worker.postMessage({ ...task, number } satisfies Order);
+      asked.set(number, { number, resolve, reject });
+      worker.postMessage({ number, task } satisfies Order);
     });
   }
 

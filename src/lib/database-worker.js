@@ -5,7 +5,7 @@ import { closeSync, fdatasync, fdatasyncSync, openSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import Sqlite from "libsql";
 
-/** @import { Answer, Failure, Order, OpenOptions, Statement, WorkerMessage } from "./database-thread.js" */
+/** @import { Answer, Failure, Order, OpenOptions, Statement, Task, WorkerMessage } from "./database-thread.js" */
 
 const { path, applicationId, syncMs } = /** @type {OpenOptions} */ (workerData);
 const port = /** @type {import("node:worker_threads").MessagePort} */ (parentPort);
@@ -26,9 +26,9 @@ const sync = createSync();
 
 try {
   sqlite = open();
-  port.on("message", (/** @type {Order} */ order) => {
-    send({ kind: "answer", number: order.number, answer: answerTo(order) });
-    if (order.kind === "close") port.close();
+  port.on("message", (/** @type {Order} */ { number, task }) => {
+    send({ kind: "answer", number, answer: answerTo(task) });
+    if (task.kind === "close") port.close();
   });
   send({ kind: "open" });
 } catch (error) {
@@ -65,29 +65,29 @@ function claim(database) {
 }
 
 /**
- * @param {Order} order
+ * @param {Task} task
  * @returns {Answer}
  */
-function answerTo(order) {
+function answerTo(task) {
   try {
-    return obey(order);
+    return obey(task);
   } catch (error) {
     return { failure: failureOf(error) };
   }
 }
 
 /**
- * @param {Order} order
+ * @param {Task} task
  * @returns {Answer}
  */
-function obey(order) {
-  switch (order.kind) {
+function obey(task) {
+  switch (task.kind) {
     case "write":
-      return { failures: write(order.writes) };
+      return { failures: write(task.writes) };
     case "read":
-      return { rows: /** @type {object[]} */ (prepare(order.statement).all(order.statement.params ?? [])) };
+      return { rows: /** @type {object[]} */ (prepare(task.statement).all(task.statement.params ?? [])) };
     case "migrate":
-      transact(() => migrate(order.part, order.versions));
+      transact(() => migrate(task.part, task.versions));
       break;
     case "probe":
       transact(() => run([{ sql: "insert or replace into probe values(1, zeroblob(?))", params: [probeBytes] }]));

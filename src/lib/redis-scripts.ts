@@ -2,6 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { type Breaker, createBreaker } from "./breaker.js";
+import type { Due } from "./due-list.js";
 import type { RedisConnection } from "./redis.js";
 import { createRemoteClock, type RemoteClock } from "./redis-clock.js";
 import { isNoScript, RedisAwayError, readRedisError } from "./redis-errors.js";
@@ -102,11 +103,13 @@ interface Lane {
   readonly loads: Map<string, number>;
 }
 
-interface Run {
+interface Run extends Due {
   readonly call: ScriptCall;
   readonly lane: Lane;
-  readonly settle: (answer: ScriptAnswer | undefined, error?: unknown) => void;
-  args: readonly string[];
+  readonly resolve: (answer: ScriptAnswer) => void;
+  readonly reject: (error: Error) => void;
+  /** What is sent: the script, the number of keys, the keys, the arguments. */
+  words: string[];
   sentAt: number;
   settled: boolean;
   attempts: number;
@@ -127,7 +130,7 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   const lanes = new Map<string, Lane>();
   let unsent: Run[] = [];
   const timeouts = createTimeouts<Run>(timeoutMs, (run) => {
-    run.settle(undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
+    settle(run, undefined, new RedisAwayError("timeout", "Redis did not answer in time"));
   });
 
   function laneOf(name: string): Lane {
@@ -169,30 +172,34 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       const run: Run = {
         call,
         lane,
-        args: call.args,
+        resolve,
+        reject,
+        words: nothing,
         sentAt: 0,
         settled: false,
         attempts: 0,
         loads: 0,
-        settle(answer, error) {
-          run.settled = true;
-          if (answer === undefined) reject(noteFailure(lane, error));
-          else {
-            noteAnswer(run, answer[1]);
-            resolve(answer);
-          }
-        },
+        dueAt: 0,
+        before: undefined,
+        after: undefined,
       };
       lane.inFlight++;
       if (unsent.push(run) === 1) setImmediate(sendAll);
     });
   }
 
+  function settle(run: Run, answer: ScriptAnswer | undefined, error?: unknown): void {
+    run.settled = true;
+    if (answer === undefined) return run.reject(noteFailure(run.lane, error));
+    noteAnswer(run, answer[1]);
+    run.resolve(answer);
+  }
+
   function sendAll(): void {
     const runs = unsent;
     unsent = [];
     for (const run of runs) {
-      if (run.call.firstArgs !== undefined) run.args = [...run.call.firstArgs(), ...run.call.args];
+      run.words = wordsOf(run.call);
       timeouts.add(run);
       send(run);
     }
@@ -224,13 +231,13 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
   }
 
   function send(run: Run): void {
-    const { lane, call, args } = run;
-    const { script, keys } = call;
+    const { lane, words } = run;
+    const { script } = run.call;
     const full = ++run.attempts === maxAttempts || (run.attempts > 1 && run.loads === loadsOf(lane, script));
     if (full) lane.loads.set(script.sha, loadsOf(lane, script) + 1);
     run.loads = loadsOf(lane, script);
     run.sentAt = performance.now();
-    const words = [full ? script.text : script.sha, String(keys.length), ...keys, ...args];
+    words[0] = full ? script.text : script.sha;
     redis.send(lane.name, full ? "eval" : "evalsha", words).then(
       (answer) => end(run, answer as ScriptAnswer),
       (error: unknown) => end(run, undefined, error),
@@ -241,7 +248,9 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
     // Nothing was run. Of many that learn this together, the first to send again brings the text for all.
     if (isNoScript(error) && run.attempts < maxAttempts && !run.settled) return send(run);
     run.lane.inFlight--;
-    if (!run.settled) run.settle(answer, error);
+    if (run.settled) return;
+    timeouts.remove(run);
+    settle(run, answer, error);
   }
 
   /** The servers that have our slots. */
@@ -295,6 +304,17 @@ export function createScriptRunner(parts: ScriptRunnerParts, options: ScriptRunn
       for (const { breaker } of lanes.values()) breaker.stop();
     },
   };
+}
+
+/** Of a run that was not sent yet. */
+const nothing: string[] = [];
+
+function wordsOf({ script, keys, firstArgs, args }: ScriptCall): string[] {
+  const words = [script.sha, String(keys.length)];
+  for (const key of keys) words.push(key);
+  if (firstArgs !== undefined) for (const arg of firstArgs()) words.push(arg);
+  for (const arg of args) words.push(arg);
+  return words;
 }
 
 function needsAsking({ answered, answeredAt, lastError }: Lane): boolean {

@@ -16,7 +16,7 @@ export interface ShortLivedSet<T extends Placed> extends Iterable<T> {
   has(member: T): boolean;
   /** Whether it was a member. */
   delete(member: T): boolean;
-  /** Members may be deleted meanwhile, the one at hand too; those added meanwhile are left out. */
+  /** Each member once. Those deleted meanwhile are not met any more, those added meanwhile are left out. */
   [Symbol.iterator](): Iterator<T>;
 }
 
@@ -42,12 +42,9 @@ export function createShortLivedSet<T extends Placed>(): ShortLivedSet<T> {
       member.place = -1;
       return true;
     },
-    // From the end: what takes the place of one that is deleted has been passed already.
+    // Of a copy: where one is deleted, another takes its place.
     *[Symbol.iterator]() {
-      for (let at = members.length - 1; at >= 0; at--) {
-        const member = members[at];
-        if (member !== undefined) yield member;
-      }
+      for (const member of members.slice()) if (members[member.place] === member) yield member;
     },
   };
 }

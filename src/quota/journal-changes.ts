@@ -106,9 +106,8 @@ export function createJournalChanges(
       changed(hold.actor);
     },
     ended(hold) {
-      const id = known.holds.get(hold);
-      if (id !== undefined) pending.ended.push(id);
-      known.holds.delete(hold);
+      if (hold.row !== 0) pending.ended.push(hold.row);
+      hold.row = 0;
       pending.added.delete(hold);
       pending.renewed.delete(hold);
       changedMembers(hold);
@@ -205,8 +204,8 @@ function createStatements(known: KnownRows): (pending: Pending, now: number) => 
  * What was not written and what came after it. Only of what still is: rows of what ended meanwhile are removed, whether they
  * were written or not.
  */
-function joined(before: Pending, after: Pending, { actors, holds }: KnownRows): Pending {
-  const live = (hold: HoldState): boolean => holds.has(hold);
+function joined(before: Pending, after: Pending, { actors }: KnownRows): Pending {
+  const live = ({ row }: HoldState): boolean => row !== 0;
   return {
     actors: new Set([...[...before.actors].filter((actor) => actors.has(actor)), ...after.actors]),
     members: new Map([...[...before.members].filter(([, { actor }]) => actors.has(actor)), ...after.members]),

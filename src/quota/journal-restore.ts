@@ -90,11 +90,11 @@ async function restoreHolds({ database, known, actors, windows }: Restoring): Pr
       shares: shares.map((share) => shareOf(share, actor, windows)),
       dueAt: dueAt as number,
       reached: reached === 1,
+      row: id as number,
       before: undefined,
       after: undefined,
     };
     actor.holds.set(requestId, hold);
-    known.holds.set(hold, id as number);
   }
 }
 

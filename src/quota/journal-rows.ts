@@ -6,12 +6,11 @@ import { type HoldRow, put, type RequestRow, type ShareRow, type WindowRow } fro
 import type { ActorState, HoldState } from "./memory-store.js";
 import { groupOf, type RuleState, textOf } from "./store.js";
 
-/** What is in the database, or under way to it. */
+/** What is in the database, or under way to it. Holds know their rows themselves. */
 export interface KnownRows {
   readonly actors: WeakMap<ActorState, number>;
   /** Windows have no rows of their own, but numbers, by which holds name them. */
   readonly windows: WeakMap<Counter, number>;
-  readonly holds: Map<HoldState, number>;
   /** Requests of settled holds, in the order they were written. */
   readonly settled: SettledRow[];
   /** Abandoned holds that wait to be told of: those with the highest ids. */
@@ -39,7 +38,6 @@ export function noRows(): KnownRows {
   return {
     actors: new WeakMap(),
     windows: new WeakMap(),
-    holds: new Map(),
     settled: [],
     waiting: 0,
     last: { actor: 0, window: 0, hold: 0, settled: 0, abandoned: 0 },
@@ -55,7 +53,7 @@ export interface RowWriter {
   settled(requests: readonly RequestRow[], at: number): Statement;
 }
 
-export function createRowWriter({ actors, windows, holds, settled, last }: KnownRows): RowWriter {
+export function createRowWriter({ actors, windows, settled, last }: KnownRows): RowWriter {
   function idOf(actor: ActorState): number {
     const id = actors.get(actor) ?? ++last.actor;
     actors.set(actor, id);
@@ -101,13 +99,11 @@ export function createRowWriter({ actors, windows, holds, settled, last }: Known
     holds: (added) =>
       put.holds(
         Array.from(added, (hold) => {
-          const id = holds.get(hold) ?? ++last.hold;
-          holds.set(hold, id);
-          return [id, idOf(hold.actor), holdRow(hold), hold.dueAt, hold.reached ? 1 : 0];
+          if (hold.row === 0) hold.row = ++last.hold;
+          return [hold.row, idOf(hold.actor), holdRow(hold), hold.dueAt, hold.reached ? 1 : 0];
         }),
       ),
-    leases: (renewed) =>
-      put.leases(Array.from(renewed, (hold) => [holds.get(hold) ?? 0, hold.dueAt, hold.reached ? 1 : 0])),
+    leases: (renewed) => put.leases(Array.from(renewed, ({ row, dueAt, reached }) => [row, dueAt, reached ? 1 : 0])),
     settled(requests, at) {
       const id = ++last.settled;
       settled.push({ id, at, size: requests.length });

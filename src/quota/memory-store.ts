@@ -1,4 +1,5 @@
 import type { Clock } from "../lib/clock.js";
+import { createDueList, type Due } from "../lib/due-list.js";
 import { createShortLivedMap, type ShortLivedMap } from "../lib/short-lived.js";
 import {
   type Counters,
@@ -10,7 +11,6 @@ import {
   statesOf,
   statesOfShares,
 } from "./counters.js";
-import { createDueList, type Due } from "./due-list.js";
 import { createSettledIds, type SettledIds } from "./settled-ids.js";
 import type { AbandonedHold, LazyText, QuotaStore, Reservation, ReserveCall, SettleCall, Settlement } from "./store.js";
 import * as store from "./store.js";
@@ -50,6 +50,8 @@ interface Admission {
 /** A live hold; `dueAt` is the end of its lease. */
 export interface HoldState extends Admission, Due {
   reached: boolean;
+  /** Where whoever keeps the changes has it; 0: nowhere. Its keeper's own. */
+  row: number;
 }
 
 /** All that a memory store knows. */
@@ -161,6 +163,7 @@ export function createMemoryQuotaStore(
       shares,
       intent,
       reached: false,
+      row: 0,
       dueAt,
       before: undefined,
       after: undefined,

@@ -96,8 +96,8 @@ export function createRedisQuotaStore(
     script: keyof typeof scripts,
     { shard, keys: names }: ActorKeys,
     args: readonly string[],
+    firstArgs = (): readonly string[] => [contact.heard(shard.slot)],
   ): ScriptCall {
-    const firstArgs = (): readonly string[] => [contact.heard(shard.slot)];
     return { script: scripts[script], slot: shard.slot, keys: names, args, firstArgs };
   }
 
@@ -109,7 +109,7 @@ export function createRedisQuotaStore(
     args: readonly string[],
   ): Promise<ScriptAnswer> {
     const firstArgs = () => [contact.heard(actor.shard.slot), deadline(actor, deadlineAt)];
-    const call = { ...callOf(script, actor, args), firstArgs };
+    const call = callOf(script, actor, args, firstArgs);
     const startedAt = performance.now();
     const answer = await run(call);
     // Nothing was done. Where that came soon, the server's clock is not where we thought it is: now we know.
@@ -150,7 +150,8 @@ export function createRedisQuotaStore(
     const { requestId, outcome } = call;
     const actor = keys.of(call.actor);
     const entry = JSON.stringify({ id: requestId, actor: call.actor });
-    const args = [told, actor.hash, requestId, entry, outcome, ...usedArgs(used)];
+    const args = [told, actor.hash, requestId, entry, outcome];
+    if (used !== undefined) addUsed(args, used);
     const script = used === undefined ? "refund" : "commit";
     const answer = await runBefore(call.deadlineAt, script, actor, args);
     if (answer[0] === Answer.late) return late;
@@ -254,14 +255,13 @@ function windowArg(rule: Rule): string {
   return rule.kind === "in_flight" ? "0" : String(rule.windowMs);
 }
 
-function usedArgs(used: SettleCall["used"] = {}): string[] {
-  const args: string[] = [];
+/** Adds to the arguments of a settlement what was used. */
+function addUsed(args: string[], used: SettleCall["used"]): void {
   for (const key of Object.keys(used)) {
     const units = used[key] ?? Number.NaN;
     // What is no amount is not told: then what was held is charged.
     if (units >= 0) args.push(key, String(Math.min(units, Number.MAX_SAFE_INTEGER)));
   }
-  return args;
 }
 
 /** Waits for all, also when one fails. */

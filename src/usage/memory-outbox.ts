@@ -15,9 +15,6 @@ export interface MemoryOutbox extends Outbox {
   parked(): readonly ParkedEvent[];
 }
 
-/** How many events are dropped at once after all have them: moving the rest up for each would cost too much. */
-const dropAtOnce = 1_024;
-
 /** An outbox in memory: a crash loses what was not delivered yet. */
 export function createMemoryOutbox(
   sinks: readonly string[],
@@ -39,7 +36,8 @@ export function createMemoryOutbox(
   function advance(sink: string, to: number): void {
     next.set(sink, Math.max(to, next.get(sink) ?? 0));
     const had = Math.min(...next.values());
-    if (had - first < dropAtOnce && had < end()) return;
+    // Moving the rest up each time would cost too much. Once it is no more than what goes, each event is moved once at most.
+    if (had - first < end() - had) return;
     events = events.slice(had - first);
     first = had;
   }

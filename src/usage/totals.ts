@@ -59,18 +59,28 @@ const flushMs = 1_000;
 /** Most different samples that wait while the store is away; further ones are left out. */
 const maxWaiting = 20_000;
 
+/** Samples alike, added up as they come. */
+type Sum = { -readonly [K in keyof UsageSample]: UsageSample[K] };
+
 export function createUsageTotals(parts: { readonly store: TotalsStore; readonly log: Log }): UsageTotals {
   const { store, log } = parts;
-  let waiting = new Map<string, UsageSample>();
+  let waiting = new Map<string, Sum>();
   let timer: NodeJS.Timeout | undefined;
   let flushing: Promise<void> | undefined;
 
   function gather(sample: UsageSample): void {
     const { actor, feature, model, window } = sample;
     const key = `${actor}\n${feature}\n${model}\n${window.openedAt}`;
-    const known = waiting.get(key);
-    if (known) waiting.set(key, { ...sample, ...addTotals(known, sample) });
-    else if (waiting.size < maxWaiting) waiting.set(key, sample);
+    const sum = waiting.get(key);
+    if (sum === undefined) {
+      if (waiting.size < maxWaiting) waiting.set(key, { ...sample });
+      return;
+    }
+    sum.window = window;
+    sum.requests += sample.requests;
+    sum.inputTokens += sample.inputTokens;
+    sum.outputTokens += sample.outputTokens;
+    sum.microdollars += sample.microdollars;
   }
 
   async function flush(): Promise<void> {

@@ -212,41 +212,43 @@ describe("errors of Redis", () => {
 });
 
 describe("timeouts", () => {
+  const item = (name: string) => ({ name, dueAt: 0, before: undefined, after: undefined });
+
   afterEach(() => vi.useRealTimers());
 
-  it("call back for what is not settled in time, in order", async () => {
+  it("call back for what is not removed in time, in order", async () => {
     vi.useFakeTimers();
     const ended: string[] = [];
-    const timeouts = createTimeouts<{ name: string; settled: boolean }>(100, ({ name }) => ended.push(name));
-    const items = ["a", "b", "c"].map((name) => ({ name, settled: false }));
-    for (const item of items) {
-      timeouts.add(item);
+    const timeouts = createTimeouts<ReturnType<typeof item>>(100, ({ name }) => ended.push(name));
+    const [a, b, c] = [item("a"), item("b"), item("c")];
+    for (const each of [a, b, c]) {
+      timeouts.add(each);
       await vi.advanceTimersByTimeAsync(40);
     }
     expect(ended).toEqual(["a"]);
-    Object.assign(items[1] ?? {}, { settled: true });
+    timeouts.remove(b);
     await vi.advanceTimersByTimeAsync(59);
     expect(ended).toEqual(["a"]);
     await vi.advanceTimersByTimeAsync(2);
     expect(ended).toEqual(["a", "c"]);
-    timeouts.add({ name: "d", settled: false });
+    timeouts.add(item("d"));
     await vi.advanceTimersByTimeAsync(101);
     expect(ended).toEqual(["a", "c", "d"]);
   });
 
   it("look at what came in first, when the process was busy", async () => {
-    const item = { settled: false };
+    const asked = item("asked");
     let ended = false;
-    const timeouts = createTimeouts<typeof item>(20, () => {
+    const timeouts = createTimeouts<typeof asked>(20, () => {
       ended = true;
     });
-    timeouts.add(item);
+    timeouts.add(asked);
     // An answer that came while the process was busy for twice the timeout: it is read after the timers.
     const busyUntil = performance.now() + 60;
     while (performance.now() < busyUntil);
     await new Promise<void>((resolve) => {
       setImmediate(() => {
-        item.settled = true;
+        timeouts.remove(asked);
         resolve();
       });
     });

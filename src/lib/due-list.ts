@@ -1,6 +1,6 @@
 /** Something to be looked at when its time comes. A node is in one list at most. */
 export interface Due {
-  /** ms since the epoch. */
+  /** ms, by the clock of whoever made it. */
   dueAt: number;
   /** Neighbours in the list; they are the list's own. */
   before: Due | undefined;
