@@ -8,5 +8,6 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: "forks",
     fileParallelism: false,
+    globalSetup: ["test/helpers/build-process-files.ts"],
   },
 });

@@ -2,9 +2,9 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import type { Order, Report, WorkerSettings } from "./actor-worker.js";
 import { diesWithUs } from "./dies-with-us.js";
+import { processFile } from "./process-files.js";
 
 export interface ActorProcess extends AsyncDisposable {
   /** What came of an order. Orders are given one after another. */
@@ -18,9 +18,7 @@ export interface ActorProcess extends AsyncDisposable {
 
 /** Resolves when it follows. */
 export async function startActorProcess(settings: WorkerSettings): Promise<ActorProcess> {
-  const child = fork(fileURLToPath(new URL("actor-worker.ts", import.meta.url)), [JSON.stringify(settings)], {
-    execArgv: ["--import", "tsx"],
-  });
+  const child = fork(processFile("actor-worker"), [JSON.stringify(settings)], { execArgv: [] });
   diesWithUs(child);
   const ended = once(child, "exit");
 

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Dispatcher, Pool } from "undici";
 import { createGatewayClient, type GatewayClient, type GatewayClientOptions } from "../../src/client.js";
@@ -13,6 +13,7 @@ import type { DemoUpstream, DemoUpstreamOptions } from "../../src/demo/upstream.
 import type { UsageEvent } from "../../src/usage/event.js";
 import { diesWithUs } from "./dies-with-us.js";
 import { freePort } from "./free-port.js";
+import { processFile } from "./process-files.js";
 import { until } from "./redis.js";
 import { testUpstream } from "./upstream.js";
 
@@ -79,8 +80,6 @@ export interface FleetOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly upstream?: DemoUpstreamOptions;
 }
-
-const main = resolve(import.meta.dirname, "../../dist/src/main.js");
 
 /** Most of a second where nothing else is going on. */
 const startsWithinMs = 120_000;
@@ -157,7 +156,10 @@ function configOf({ actors, file }: FleetOptions): object {
 }
 
 function startProcess(port: number, sink: string, env: Record<string, string>): GatewayProcess {
-  const child = spawn(process.execPath, [main, "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
+  const child = spawn(process.execPath, [processFile("gateway"), "serve"], {
+    env,
+    stdio: ["ignore", "ignore", "pipe"],
+  });
   diesWithUs(child);
   let log = "";
   child.stderr.on("data", (data: Buffer) => (log += data.toString()));

@@ -6,6 +6,7 @@ import type { Worker } from "node:worker_threads";
 import { describe, expect, it } from "vitest";
 import { type Database, openDatabase } from "../../src/lib/database.js";
 import { copyDatabase, dataDir, mayMount, readWal, smallDisk, writeWal } from "../helpers/data-dir.js";
+import { processFile } from "../helpers/process-files.js";
 import { untilWritable } from "../helpers/until-writable.js";
 
 const tables = ["create table numbers(n integer primary key, note text)"];
@@ -205,7 +206,7 @@ describe("a database after a sudden end", () => {
     await using dir = await dataDir();
     for (let round = 0; round < 2; round++) {
       const at = join(dir.path, String(round));
-      const child = fork(join(import.meta.dirname, "database-child.ts"), [at], { execArgv: ["--import", "tsx"] });
+      const child = fork(processFile("database-child"), [at], { execArgv: [] });
       const told: number[] = [];
       await new Promise<void>((resolve) => {
         child.on("message", (n: number) => told.push(n) >= 2_000 && resolve());

@@ -2,7 +2,6 @@
 
 import { fork } from "node:child_process";
 import { once } from "node:events";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { systemClock } from "../../src/lib/clock.js";
 import { type Database, openDatabase } from "../../src/lib/database.js";
@@ -11,6 +10,7 @@ import { slots, testActor, units } from "../contract/quota-store-actor.js";
 import { copyDatabase, dataDir, mayMount, readWal, smallDisk, writeWal } from "../helpers/data-dir.js";
 import { journalStore } from "../helpers/journal-store.js";
 import { silentLog } from "../helpers/log.js";
+import { processFile } from "../helpers/process-files.js";
 import { untilWritable } from "../helpers/until-writable.js";
 import type { ChildReport } from "./journal-child.js";
 
@@ -18,7 +18,7 @@ const unavailable = { name: "UnavailableError", reason: "QUOTA_STORE_UNAVAILABLE
 
 /** Runs requests in a process of its own and kills it in the middle; returns what it had been told by then. */
 async function killedUnderLoad(dir: string, reports: number): Promise<Record<ChildReport["kind"], Set<string>>> {
-  const child = fork(join(import.meta.dirname, "journal-child.ts"), [dir], { execArgv: ["--import", "tsx"] });
+  const child = fork(processFile("journal-child"), [dir], { execArgv: [] });
   const told = { admitted: new Set<string>(), committed: new Set<string>(), refunded: new Set<string>() };
   let count = 0;
   await new Promise<void>((resolve, reject) => {

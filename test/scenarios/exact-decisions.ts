@@ -5,12 +5,12 @@
 import { fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
 import { systemClock } from "../../src/lib/clock.js";
 import { createQuota } from "../../src/quota/quota.js";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
 import { diesWithUs } from "../helpers/dies-with-us.js";
+import { processFile } from "../helpers/process-files.js";
 import { type RedisServer, startRedis } from "../helpers/redis.js";
 import { openStore, patientMs } from "../helpers/redis-quota.js";
 import { type DecisionOrders, type DecisionReport, decisionActor } from "./decision-orders.js";
@@ -142,8 +142,8 @@ interface Worker {
 }
 
 function startWorker(orders: DecisionOrders): Worker {
-  const child = fork(fileURLToPath(new URL("decision-worker.ts", import.meta.url)), [JSON.stringify(orders)], {
-    execArgv: ["--import", "tsx", "--stack-trace-limit=0"],
+  const child = fork(processFile("decision-worker"), [JSON.stringify(orders)], {
+    execArgv: ["--stack-trace-limit=0"],
   });
   diesWithUs(child);
   const ended = once(child, "exit").then(([code]: unknown[]) => {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { maxOpenFiles, serverLimits } from "../../src/server/limits.js";
+import { processFile } from "../helpers/process-files.js";
 import { head, rawRequest } from "../helpers/raw-http.js";
 
 describe("the connection limit", () => {
@@ -38,8 +39,7 @@ afterEach(() => {
 
 /** Starts a listener that may have so many files open. */
 async function startChild(files: number, limits: object): Promise<{ port: number; pid: number }> {
-  const script = join(import.meta.dirname, "child.ts");
-  const command = `ulimit -n ${files}; exec "${process.execPath}" --import tsx "${script}" '${JSON.stringify(limits)}'`;
+  const command = `ulimit -n ${files}; exec "${process.execPath}" "${processFile("server-child")}" '${JSON.stringify(limits)}'`;
   const child = spawn("sh", ["-c", command], { stdio: ["ignore", "pipe", "inherit"] });
   children.push(child);
   const port = await new Promise<number>((resolve) => child.stdout.once("data", (text) => resolve(Number(text))));

@@ -3,9 +3,9 @@
 import { fork } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
 import { diesWithUs } from "../helpers/dies-with-us.js";
+import { processFile } from "../helpers/process-files.js";
 import type { RedisServer } from "../helpers/redis.js";
 import type { WorkerOrders, WorkerReport } from "./quota-worker.js";
 
@@ -22,9 +22,7 @@ export function fleetOrders(endpoint: string, overrides: Partial<WorkerOrders> =
 }
 
 export function startWorker(orders: WorkerOrders): Worker {
-  const child = fork(fileURLToPath(new URL("quota-worker.ts", import.meta.url)), [JSON.stringify(orders)], {
-    execArgv: ["--import", "tsx"],
-  });
+  const child = fork(processFile("quota-worker"), [JSON.stringify(orders)], { execArgv: [] });
   diesWithUs(child);
   let report: WorkerReport | undefined;
   child.once("message", (message) => {

@@ -3,7 +3,6 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { resolve } from "node:path";
 import { inspect } from "node:util";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../../../src/config.js";
@@ -11,6 +10,7 @@ import { type DemoBackEnds, startDemoBackEnds } from "../../../src/demo/back-end
 import { userToken } from "../../../src/demo/dotcom.js";
 import { demoToken, demoUuid } from "../../../src/demo/subscriptions.js";
 import { freePort } from "../../helpers/free-port.js";
+import { processFile } from "../../helpers/process-files.js";
 import { type RedisServer, startRedis, until } from "../../helpers/redis.js";
 
 /** What section 10 lists, with a value of its form, and another one. */
@@ -154,8 +154,7 @@ describe("10 the existing gateway's environment alone", () => {
     const env = { ...environment, ...ends.env, PORT: String(port), REDIS_ENDPOINT: redis.endpoint };
     expect(CODY_GATEWAY_ENTERPRISE_PORTAL_URL).toMatch(/^http:/);
     expect(Object.keys(env).filter((name) => !names.includes(name))).toEqual([]);
-    const main = resolve(import.meta.dirname, "../../../dist/src/main.js");
-    child = spawn(process.execPath, [main, "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
+    child = spawn(process.execPath, [processFile("gateway"), "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (data: Buffer) => (log += data.toString()));
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`the gateway ended: ${log}`);

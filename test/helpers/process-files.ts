@@ -1,0 +1,26 @@
+import { join } from "node:path";
+import { inject } from "vitest";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    /** The folder that `build-process-files.ts` made. */
+    processFiles: string;
+  }
+}
+
+/** What tests start as processes of their own. */
+export const processSources = {
+  /** The command line. The one that is shipped, file by file as the compiler left it, is started by test/cli and test/docs. */
+  gateway: "src/main.ts",
+  "actor-worker": "test/helpers/actor-worker.ts",
+  "database-child": "test/lib/database-child.ts",
+  "decision-worker": "test/scenarios/decision-worker.ts",
+  "journal-child": "test/quota/journal-child.ts",
+  "quota-worker": "test/soak/quota-worker.ts",
+  "server-child": "test/server/child.ts",
+} as const;
+
+/** The file to start. */
+export function processFile(name: keyof typeof processSources): string {
+  return join(inject("processFiles"), `${name}.js`);
+}
