@@ -61,7 +61,7 @@ export function createAccounting(parts: AccountingParts): Accounting {
       if (granted.has(event.reason)) onRefused?.(event.actor);
       watch.ended(event, end);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
-      else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, event);
+      else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, () => event);
       else log.info(withCause(event, failure), "request");
     },
     failed(surface, failed, error) {
@@ -72,7 +72,7 @@ export function createAccounting(parts: AccountingParts): Accounting {
       const reason = error instanceof GatewayError ? error.reason : "INVALID_REQUEST";
       const { edge, requestId, trace_id: traceId, durationMs } = failed;
       metrics.requestRefused(edge ?? surface, reason);
-      denials.denied(`${surface} ${reason}`, { ...failed, surface, reason });
+      denials.denied(`${surface} ${reason}`, () => ({ ...failed, surface, reason }));
       const refused = refusedActor(error);
       if (!refused || edge === undefined) return;
       events.denied({ requestId, traceId, edge, refused, reason, why: refused.why, durationMs });

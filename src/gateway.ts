@@ -124,7 +124,7 @@ async function startListener(
   port: number,
 ) {
   const { routes, rpc, audience, accounting, log, metrics } = parts;
-  const router = createRouter(routes, ({ error, ...fields }) => accounting.failed("http", fields, error));
+  const router = createRouter(routes, (failure, error) => accounting.failed("http", failure, error));
   const shutdown = new AbortController();
   const handler = createRpcHandler(
     { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },

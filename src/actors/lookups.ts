@@ -89,9 +89,10 @@ export function createLookups(parts: LookupsParts): Lookups {
     return new UnavailableError("SOURCE_UNAVAILABLE", "the token's source is asked too often", limitedRetryMs);
   }
 
-  function admit({ source, tokenHash }: OwnedToken): void {
-    if (failed.get(tokenHash) || watchOf(source.name).isPaused()) throw unavailable();
-    if (!permits.admit("cold")) throw limited(source);
+  /** Why the source is not asked; undefined: it may be. */
+  function refusalOf({ source, tokenHash }: OwnedToken): UnavailableError | undefined {
+    if (failed.get(tokenHash) || watchOf(source.name).isPaused()) return unavailable();
+    return permits.admit("cold") ? undefined : limited(source);
   }
 
   /** One call of the source, and its answer remembered. */
@@ -156,10 +157,11 @@ export function createLookups(parts: LookupsParts): Lookups {
   }
 
   return {
-    async ask(owned, isGood) {
+    ask(owned, isGood) {
       const { tokenHash } = owned;
       const what = `ask ${tokenHash}`;
-      if (!underWay.has(what)) admit(owned);
+      const refusal = underWay.has(what) ? undefined : refusalOf(owned);
+      if (refusal) return Promise.reject(refusal);
       const answer = (): Answer | undefined => {
         const known = directory.byToken(tokenHash);
         if (known) return isGood(known) ? { kind: "known", known } : undefined;

@@ -71,30 +71,36 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
   const refreshes = createRefreshes({ sources, directory, lookups, judge, now: store.now });
 
   /** What the source says, asked now. */
-  async function ask(owned: OwnedToken): Promise<Actor> {
-    if (!isReady()) throw new UnavailableError("SOURCE_UNAVAILABLE", "the gateway is starting", notReadyRetryMs);
-    const answer = await lookups.ask(owned, (known) => freshness.of(known, owned.tokenHash) !== "expired");
-    if (answer.kind === "nobody") throw nobody(owned.source);
-    return answer.known.actor;
+  function ask(owned: OwnedToken): Promise<Actor> {
+    if (!isReady()) return Promise.reject(notReady());
+    const isGood = (known: Known): boolean => freshness.of(known, owned.tokenHash) !== "expired";
+    return lookups.ask(owned, isGood).then((answer) => {
+      if (answer.kind === "nobody") throw nobody(owned.source);
+      return answer.known.actor;
+    });
+  }
+
+  /** What a local source says. */
+  async function askLocal(source: Source, token: string | undefined): Promise<Actor> {
+    const found = await source.lookup(token, never);
+    if (!found) throw refusalOf({ kind: "unowned" }, token);
+    return directory.effective(found.actor);
   }
 
   return {
     all: sources,
-    async find(token) {
+    find(token) {
       const judged = judge(token);
       if (judged.kind === "known") {
         const { owned, known, freshness: age } = judged;
         if (age === "expired") return ask(owned);
         if (age === "stale") lookups.refreshSoon(owned);
         else refreshes.comes(owned, known);
-        return known.actor;
+        return Promise.resolve(known.actor);
       }
-      if (judged.kind === "local") {
-        const found = await judged.source.lookup(token, never);
-        if (found) return directory.effective(found.actor);
-      }
+      if (judged.kind === "local") return askLocal(judged.source, token);
       if (judged.kind === "unheard") return ask(judged.owned);
-      throw refusalOf(judged, token);
+      return Promise.reject(refusalOf(judged, token));
     },
     isStale: (known) => freshness.of(known) !== "fresh",
     async refreshFor(token) {
@@ -111,6 +117,10 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
     },
     close: lookups.close,
   };
+}
+
+function notReady(): UnavailableError {
+  return new UnavailableError("SOURCE_UNAVAILABLE", "the gateway is starting", notReadyRetryMs);
 }
 
 /** Why nobody is found. The texts are those that existing clients know. */

@@ -65,6 +65,8 @@ export function query({ url = "" }: HttpRequest): URLSearchParams {
 
 /** Answers with a whole body. A text leaves in one piece with the headers; bytes do not. */
 export function send(res: HttpResponse, status: number, headers: Record<string, string>, body: string | Buffer): void {
-  (res as ServerResponse).writeHead(status, { ...headers, "content-length": String(Buffer.byteLength(body)) });
+  const all = ["content-length", String(Buffer.byteLength(body))];
+  for (const name in headers) all.push(name, headers[name] as string);
+  (res as ServerResponse).writeHead(status, all);
   (res as ServerResponse).end(body);
 }

@@ -21,7 +21,6 @@ export interface HttpFailure {
   readonly edge: HttpRoute["edge"];
   readonly status: number;
   readonly reason: string;
-  readonly error: unknown;
   readonly durationMs: number;
 }
 
@@ -30,23 +29,28 @@ export interface Router {
 }
 
 /** Finds the route by method and path, and answers for what it throws. `onFailed` is told of every request that failed. */
-export function createRouter(routes: readonly HttpRoute[], onFailed: (failure: HttpFailure) => void): Router {
+export function createRouter(
+  routes: readonly HttpRoute[],
+  onFailed: (failure: HttpFailure, error: unknown) => void,
+): Router {
   const byPath = new Map<string, HttpRoute[]>();
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
   const patterns = [...byPath].filter(([path]) => place.test(path)).map(toPattern);
 
   const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
-    onFailed({
-      requestId: call.requestId,
-      trace_id: call.traceId,
-      method: call.req.method ?? "",
-      route: route?.path,
-      edge: route?.edge,
-      status: told.status,
-      reason: told.reason,
+    onFailed(
+      {
+        requestId: call.requestId,
+        trace_id: call.traceId,
+        method: call.req.method ?? "",
+        route: route?.path,
+        edge: route?.edge,
+        status: told.status,
+        reason: told.reason,
+        durationMs: performance.now() - call.arrivedAt,
+      },
       error,
-      durationMs: performance.now() - call.arrivedAt,
-    });
+    );
 
   return {
     handle(req, res, { requestId, traceId, path }) {
@@ -105,9 +109,11 @@ function answerError(call: HttpCall, shape: ErrorShape, told: HttpError): void {
   if (res.destroyed || res.writableEnded) return;
   if (res.headersSent) return breakOff(call.res);
   const type = typeof shape.contentType === "string" ? shape.contentType : shape.contentType(told);
+  const headers: Record<string, string> = { "content-type": type };
+  for (const name in told.headers) headers[name] = told.headers[name] as string;
   // A body that was not read to its end would be taken for the next request.
-  const close = call.req.httpVersionMajor === 1 && isUnread(call.req) ? { connection: "close" } : {};
-  send(call.res, told.status, { "content-type": type, ...told.headers, ...close }, shape.body(told, call.requestId));
+  if (call.req.httpVersionMajor === 1 && isUnread(call.req)) headers["connection"] = "close";
+  send(call.res, told.status, headers, shape.body(told, call.requestId));
 }
 
 /** Whether there is a body that was not read to its end. */

@@ -4,9 +4,9 @@ import type { Log } from "../lib/log.js";
 export interface DenialLog {
   /**
    * A request was refused. `key` says which refusals are alike: the first is said at once, those of the next second as
-   * one line with their number.
+   * one line with their number. `fields` is asked for only what is said.
    */
-  denied(key: string, fields: object): void;
+  denied(key: string, fields: () => object): void;
   /** Says what was not said yet, and stops. */
   close(): void;
 }
@@ -18,14 +18,14 @@ const message = "request refused";
 
 export function createDenialLog(log: Pick<Log, "info">, options: { readonly windowMs?: number } = {}): DenialLog {
   const { windowMs = 1_000 } = options;
-  const open = new Map<string, { fields: object; more: number }>();
+  const open = new Map<string, { fields: () => object; more: number }>();
   let timer: NodeJS.Timeout | undefined;
 
   // A kind that was silent for a whole window is forgotten: its next refusal is said at once again.
   const tell = (): void => {
     for (const [key, entry] of open) {
       if (entry.more === 0) open.delete(key);
-      else log.info({ ...entry.fields, times: entry.more }, message);
+      else log.info({ ...entry.fields(), times: entry.more }, message);
       entry.more = 0;
     }
     if (open.size > 0) return;
@@ -44,7 +44,7 @@ export function createDenialLog(log: Pick<Log, "info">, options: { readonly wind
         return;
       }
       open.set(kind, { fields, more: 0 });
-      log.info(fields, message);
+      log.info(fields(), message);
       timer ??= setInterval(tell, windowMs).unref();
     },
     close() {

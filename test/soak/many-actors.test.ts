@@ -140,7 +140,7 @@ it("are listed once for four processes on Redis, and not again for their restart
 
 /** Requests with these tokens, or with none but made-up ones. */
 async function flood(gateway: GatewayProcess, forMs: number, tokens: readonly string[] = []): Promise<FloodResult> {
-  const settings: FloodSettings = { port: gateway.port, forMs, sockets: 8, depth: 2, tokens };
+  const settings: FloodSettings = { port: gateway.port, forMs, sockets: 32, depth: 2, tokens };
   const worker = fileURLToPath(new URL("flood-worker.ts", import.meta.url));
   const child = fork(worker, [JSON.stringify(settings)], { execArgv: ["--import", "tsx"] });
   const [result] = (await once(child, "message")) as [FloodResult];
@@ -192,7 +192,8 @@ it("are not shaken by a flood of strangers", async () => {
   // At most 10 a second, over all the time, the first second's burst included.
   expect(portal.calls.length).toBeLessThanOrEqual(610);
   expect(after - before).toBeLessThan(48);
-  expect(besideStrangers.p50).toBeLessThan(2 * besideKnown.p50);
-  expect(besideStrangers.p99).toBeLessThan(2 * besideKnown.p99);
+  expect(besideStrangers.p50).toBeLessThan(2 * alone.p50);
+  // What the machine does to three busy processes on two cores, it does beside those who are known, too.
+  expect(besideStrangers.p99).toBeLessThan(Math.max(2 * alone.p99, besideKnown.p99));
   await portal.close();
 });

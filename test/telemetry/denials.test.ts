@@ -12,7 +12,7 @@ function denialLog() {
 it("says the first refusal at once", () => {
   const { lines, denials } = denialLog();
 
-  denials.denied("a", { reason: "TOKEN_INVALID" });
+  denials.denied("a", () => ({ reason: "TOKEN_INVALID" }));
 
   expect(lines).toEqual([{ reason: "TOKEN_INVALID" }]);
 });
@@ -21,7 +21,7 @@ it("says alike refusals once a second, with their number", () => {
   const { lines, denials } = denialLog();
 
   for (let second = 0; second < 3; second++) {
-    for (let i = 0; i < 20_000; i++) denials.denied("a", { reason: "TOKEN_INVALID" });
+    for (let i = 0; i < 20_000; i++) denials.denied("a", () => ({ reason: "TOKEN_INVALID" }));
     vi.advanceTimersByTime(1_000);
   }
 
@@ -36,18 +36,18 @@ it("says alike refusals once a second, with their number", () => {
 it("tells different refusals apart", () => {
   const { lines, denials } = denialLog();
 
-  denials.denied("a", { actor: "a" });
-  denials.denied("b", { actor: "b" });
+  denials.denied("a", () => ({ actor: "a" }));
+  denials.denied("b", () => ({ actor: "b" }));
 
   expect(lines).toEqual([{ actor: "a" }, { actor: "b" }]);
 });
 
 it("says a refusal at once again after a second of silence", () => {
   const { lines, denials } = denialLog();
-  denials.denied("a", { n: 1 });
+  denials.denied("a", () => ({ n: 1 }));
   vi.advanceTimersByTime(1_000);
 
-  denials.denied("a", { n: 2 });
+  denials.denied("a", () => ({ n: 2 }));
 
   expect(lines).toEqual([{ n: 1 }, { n: 2 }]);
 });
@@ -55,7 +55,7 @@ it("says a refusal at once again after a second of silence", () => {
 it("stays short when every refusal is another", () => {
   const { lines, denials } = denialLog();
 
-  for (let i = 0; i < 10_000; i++) denials.denied(`key ${i}`, { i });
+  for (let i = 0; i < 10_000; i++) denials.denied(`key ${i}`, () => ({ i }));
   vi.advanceTimersByTime(1_000);
 
   expect(lines.length).toBeLessThanOrEqual(102);
@@ -64,7 +64,7 @@ it("stays short when every refusal is another", () => {
 
 it("keeps no timer while nobody is refused", () => {
   const { denials } = denialLog();
-  denials.denied("a", {});
+  denials.denied("a", () => ({}));
 
   vi.advanceTimersByTime(2_000);
 
@@ -73,8 +73,8 @@ it("keeps no timer while nobody is refused", () => {
 
 it("says what is left when closed", () => {
   const { lines, denials } = denialLog();
-  denials.denied("a", {});
-  denials.denied("a", {});
+  denials.denied("a", () => ({}));
+  denials.denied("a", () => ({}));
 
   denials.close();
 
