@@ -11,6 +11,8 @@ import { type ReceivedRequest, type RelayParts, type RelayReply, relay } from ".
 import type { CountAsk, TypedAsk } from "./relay-ask.js";
 import { typedApi } from "./relay-plan.js";
 
+export type { TypedEvent };
+
 /** A typed completion under way. */
 export interface TypedCall extends ReceivedRequest {
   readonly ask: TypedAsk | CountAsk;
@@ -53,7 +55,7 @@ export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ 
 export async function* relayStream(
   parts: RelayParts,
   call: TypedCall,
-): AsyncGenerator<{ event: TypedEvent; charged: Charged }> {
+): AsyncGenerator<{ event: TypedEvent; charged: () => Charged }> {
   const queue = createQueue<TypedEvent>(maxWaitingBytes, sizeOf);
   let decoder: TypedDecoder | undefined;
   // `finished` waits for the settlement, whose figures it carries.
@@ -99,7 +101,7 @@ export async function* relayStream(
     })
     .catch((error: unknown) => queue.fail(error));
 
-  for await (const event of queue) yield { event, charged: answer.charged() };
+  for await (const event of queue) yield { event, charged: answer.charged };
 }
 
 /** The API that the answer comes from. */

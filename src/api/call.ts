@@ -22,7 +22,7 @@ export function callOf<A>(
     ask: askOf(endUser),
     timeoutMs: context.timeoutMs(),
     arrivedAt: performance.now(),
-    path: new URL(context.url).pathname,
+    path: `/${context.service.typeName}/${context.method.name}`,
     signal: context.signal,
     isDeadline,
   };

@@ -5,6 +5,7 @@ import {
   type CompleteRequest,
   CompleteResponseSchema,
   type CompletionsService,
+  type StreamCompleteResponse,
   StreamCompleteResponseSchema,
 } from "../../gen/codygateway/v1/completions_pb.js";
 import { features } from "../actors/actor.js";
@@ -14,7 +15,7 @@ import type { Tokenizer } from "../models/tokenizer.js";
 import type { RelayParts } from "../relay.js";
 import { relayCount } from "../relay-count.js";
 import type { ModelDirectory } from "../relay-models.js";
-import { relayStream, relayWhole, type TypedCall } from "../relay-typed.js";
+import { relayStream, relayWhole, type TypedCall, type TypedEvent } from "../relay-typed.js";
 import { callOf } from "./call.js";
 import { chargedLimit, fromFeatureEnum, toFeatureEnum } from "./rate-limit.js";
 
@@ -40,14 +41,15 @@ export function completions(parts: {
       if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
       const call = typedCall(req.completion, context, true);
       for await (const { event, charged } of relayStream(parts.relay, call)) {
-        const message = create(StreamCompleteResponseSchema, { event });
+        const message = deltaOf(event) ?? create(StreamCompleteResponseSchema, { event });
         if (message.event.case === "started") {
           message.event.value.id ||= call.id;
-          message.event.value.model = charged.model;
+          message.event.value.model = charged().model;
         }
         if (message.event.case === "finished") {
-          if (charged.counted) message.event.value.usage = create(UsageSchema, charged.counted);
-          Object.assign(message.event.value, chargedLimit(charged.limits));
+          const { counted, limits } = charged();
+          if (counted) message.event.value.usage = create(UsageSchema, counted);
+          Object.assign(message.event.value, chargedLimit(limits));
         }
         yield message;
       }
@@ -78,6 +80,30 @@ export function completions(parts: {
       };
     },
   };
+}
+
+/**
+ * An event that is more of a part, as a message; undefined: it is another. Answers consist of hundreds of these: laid out in one
+ * go, they cost half of what `create` makes to make and to write.
+ */
+function deltaOf(event: TypedEvent): StreamCompleteResponse | undefined {
+  const $typeName = "codygateway.v1.StreamCompleteResponse";
+  if (event.case === "textDelta") {
+    const { index = 0, text = "" } = event.value;
+    const value = { $typeName: "codygateway.v1.StreamCompleteResponse.TextDelta", index, text } as const;
+    return { $typeName, event: { case: "textDelta", value } };
+  }
+  if (event.case === "thinkingDelta") {
+    const { index = 0, text = "" } = event.value;
+    const value = { $typeName: "codygateway.v1.StreamCompleteResponse.ThinkingDelta", index, text } as const;
+    return { $typeName, event: { case: "thinkingDelta", value } };
+  }
+  if (event.case === "toolInputDelta") {
+    const { index = 0, jsonFragment = "" } = event.value;
+    const value = { $typeName: "codygateway.v1.StreamCompleteResponse.ToolInputDelta", index, jsonFragment } as const;
+    return { $typeName, event: { case: "toolInputDelta", value } };
+  }
+  return undefined;
 }
 
 function typedCall(request: CompleteRequest, context: HandlerContext, stream: boolean): TypedCall {

@@ -43,7 +43,7 @@ export function createQueue<T>(max: number, sizeOf: (item: T) => number = () => 
         const batch = items;
         items = [];
         size = 0;
-        yield* batch;
+        for (const item of batch) yield item;
         if (items.length > 0) continue;
         // What is told may write at once, and register the next one.
         const told = resume;

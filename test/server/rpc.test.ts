@@ -94,24 +94,25 @@ function envelope(message: string): Buffer {
   return Buffer.concat([header, Buffer.from(message)]);
 }
 
-describe("an RPC", () => {
-  const transports: [string, (url: string) => Transport][] = [
-    ["Connect over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
-    [
-      "Connect JSON over HTTP/1.1",
-      (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false }),
-    ],
-    ["Connect over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2" })],
-    ["Connect GET", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useHttpGet: true })],
-    ["gRPC", (baseUrl) => createGrpcTransport({ baseUrl })],
-    ["gRPC-Web over HTTP/1.1", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })],
-    ["gRPC-Web over HTTP/2", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "2" })],
-    [
-      "gRPC, compressed",
-      (baseUrl) => createGrpcTransport({ baseUrl, sendCompression: compressionGzip, compressMinBytes: 1 }),
-    ],
-  ];
+/** How clients come. */
+const transports: [string, (url: string) => Transport][] = [
+  ["Connect over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
+  [
+    "Connect JSON over HTTP/1.1",
+    (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useBinaryFormat: false }),
+  ],
+  ["Connect over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2" })],
+  ["Connect GET", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1", useHttpGet: true })],
+  ["gRPC", (baseUrl) => createGrpcTransport({ baseUrl })],
+  ["gRPC-Web over HTTP/1.1", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })],
+  ["gRPC-Web over HTTP/2", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "2" })],
+  [
+    "gRPC, compressed",
+    (baseUrl) => createGrpcTransport({ baseUrl, sendCompression: compressionGzip, compressMinBytes: 1 }),
+  ],
+];
 
+describe("an RPC", () => {
   it.each(transports)("works over %s", async (_, transport) => {
     const { url } = await serveRpc();
     const client = createClient(CompletionsService, transport(url));
@@ -185,6 +186,37 @@ describe("an RPC", () => {
     };
     await expect(read()).rejects.toMatchObject({ code: Code.Unavailable });
   });
+
+  it("that comes after the hard stop ends as unavailable", async () => {
+    const { url, shutdown } = await serveRpc({
+      complete: async (_request, { signal }) => {
+        signal.throwIfAborted();
+        return {};
+      },
+    });
+    shutdown.abort(new Error("stop"));
+    const client = createClient(CompletionsService, createGrpcTransport({ baseUrl: url }));
+    await expect(client.complete({})).rejects.toMatchObject({ code: Code.Unavailable });
+  });
+
+  it.each(transports.filter(([name]) => name !== "Connect GET"))(
+    "hears that its caller left over %s",
+    async (_, transport) => {
+      const leaving = new AbortController();
+      const left = deferred<unknown>();
+      const { url } = await serveRpc({
+        async complete(_request, { signal }) {
+          signal.addEventListener("abort", () => left.resolve(signal.reason));
+          leaving.abort();
+          await left.promise;
+          return {};
+        },
+      });
+      const client = createClient(CompletionsService, transport(url));
+      await expect(client.complete({}, { signal: leaving.signal })).rejects.toMatchObject({ code: Code.Canceled });
+      expect(await left.promise).toMatchObject({ name: "AbortError" });
+    },
+  );
 
   it("adds no listener warnings, however many run", async () => {
     const warnings: Error[] = [];
