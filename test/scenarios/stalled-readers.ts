@@ -7,11 +7,14 @@ import { connect } from "node:net";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { expect } from "vitest";
 import { Role, StreamCompleteRequestSchema } from "../../gen/codygateway/v1/completions_pb.js";
+import type { DemoCall } from "../../src/demo/call.js";
 import { type GatewayProcess, startFleet, tokenOf, usageOf } from "../helpers/processes.js";
 import { until } from "../helpers/redis.js";
 
 /** Twenty megabytes: more than the buffers of two kernels take, as a rule. */
-const longAnswer = { chunks: 320, deltaBytes: 65_536 };
+const longAnswer = 320;
+/** Each event of it, made once: made anew each time, they would cost more than all else here. */
+const longEvent = eventOf({ content: "x".repeat(65_536) }, null);
 const stallMs = 5_000;
 /** What one of them may cost. */
 const maxBytesEach = 0.7 * 1024 * 1024;
@@ -31,9 +34,13 @@ export async function stalledReaders(count: number): Promise<StalledReaders> {
   await using fleet = await startFleet({
     actors: { slow: [{ limit: 1_000_000, per: "24h" }, { inFlight: count + 1 }] },
     env: { CODY_GATEWAY_WRITE_STALL_TIMEOUT: `${stallMs}ms` },
-    upstream: { behaviour: longAnswer },
   });
   const { upstream } = fleet;
+  upstream.script((call) => {
+    if (!call.body.includes(long)) return undefined;
+    void answerAtLength(call);
+    return { hold: true };
+  }, Number.POSITIVE_INFINITY);
   const [gateway] = fleet.gateways as [GatewayProcess];
   // What is made at first use is made now.
   await gateway.chat("slow", { stream: true, prompt: short });
@@ -75,6 +82,22 @@ export async function stalledReaders(count: number): Promise<StalledReaders> {
   return { readers: there, megabytesEach: (peak - before) / there / 1024 / 1024, allGoneMs };
 }
 
+/** As fast as it is taken. */
+async function answerAtLength(call: DemoCall): Promise<void> {
+  let over = false;
+  void call.over.then(() => (over = true));
+  for (let sent = 0; sent < longAnswer && !over; sent++) await call.send(longEvent);
+  await call.send(eventOf({}, "stop"));
+  await call.send("data: [DONE]\n\n");
+  call.end();
+}
+
+function eventOf(delta: object, reason: string | null): Buffer {
+  const choices = [{ index: 0, delta, finish_reason: reason }];
+  const chunk = { id: "chatcmpl-1", object: "chat.completion.chunk", created: 1_700_000_000, model: "gpt-4o", choices };
+  return Buffer.from(`data: ${JSON.stringify(chunk)}\n\n`);
+}
+
 /** Resident memory. */
 async function bytesOf({ pid }: GatewayProcess): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, "utf8");
@@ -82,6 +105,7 @@ async function bytesOf({ pid }: GatewayProcess): Promise<number> {
 }
 
 const short = "[[chunks=10 bytes=1000]]";
+const long = "what fills all buffers";
 const typed = (prompt: string) => ({
   completion: {
     model: "openai/gpt-4o",
@@ -101,9 +125,9 @@ interface Kind {
 
 const nativePath = "/openai/v1/chat/completions";
 const nativeBody = Buffer.from(
-  JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: "hello" }] }),
+  JSON.stringify({ model: "gpt-4o", stream: true, messages: [{ role: "user", content: long }] }),
 );
-const message = toBinary(StreamCompleteRequestSchema, create(StreamCompleteRequestSchema, typed("hello")));
+const message = toBinary(StreamCompleteRequestSchema, create(StreamCompleteRequestSchema, typed(long)));
 const envelope = Buffer.alloc(5);
 envelope.writeUInt32BE(message.length, 1);
 const typedPath = "/codygateway.v1.CompletionsService/StreamComplete";
