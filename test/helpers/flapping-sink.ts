@@ -15,7 +15,10 @@ export interface FlappingSink extends AsyncDisposable {
   readonly failures: number;
   up(): void;
   down(): void;
-  /** Goes down and up again and again, `everyMs` each; `up` and `down` end it. */
+  /**
+   * Goes down and up again and again, `everyMs` each, and down for longer where nothing came meanwhile that it could have
+   * failed at; `up` and `down` end it.
+   */
   flap(everyMs: number): void;
 }
 
@@ -79,7 +82,12 @@ export async function startFlappingSink(): Promise<FlappingSink> {
     down: () => set(false),
     flap(everyMs) {
       set(false);
-      timer = setInterval(() => (isUp = !isUp), everyMs);
+      let before = failures;
+      timer = setInterval(() => {
+        if (!isUp && failures === before) return;
+        isUp = !isUp;
+        before = failures;
+      }, everyMs);
     },
     async [Symbol.asyncDispose]() {
       clearInterval(timer);

@@ -69,6 +69,8 @@ export async function killedGateways(plan: KilledGateways): Promise<KilledGatewa
   await allOfItIsBack(stage);
   const { upstream } = fleet;
   await until(async () => upstream.inFlight() === 0);
+  // Who delivered may have been killed, and another one does not deliver before that is known.
+  await until(async () => sink.failures > 0);
   sink.up();
   await until(async () => untold(stage).length === 0, 60_000).catch(() => undefined);
   expect(untold(stage)).toEqual([]);
