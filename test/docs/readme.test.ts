@@ -37,7 +37,7 @@ let url: string;
 beforeAll(async () => {
   checkout = createCheckout();
   upstream = await testUpstream();
-  // As a reader without anything built. What is to be installed is there; the demo ends after its first completion.
+  // What is to be installed and built is there; the demo ends after its first completion.
   const script = block("sh", "npm run demo").replace("npm install", "true").replace("demo", "demo -- --once");
   once = await checkout.run(script, { PORT: String(await freePort()) });
   if (once.code !== 0) throw new Error(`the demo does not start:\n${once.stdout}${once.stderr}`);
@@ -61,11 +61,13 @@ function againstDemo(script: string): Promise<Ended> {
 
 async function runExample(file: string, code: string): Promise<Ended> {
   checkout.write(file, code.replaceAll(demoUrl, url));
-  return checkout.run(`npx tsx ${file}`);
+  return checkout.run(`node --import tsx ${file}`);
 }
 
 describe("README.md", () => {
   it("has a demo that builds, starts and streams a first completion", () => {
+    for (const name of ["demo", "start", "test"])
+      expect(packageJson.scripts[name]).toMatch(/^npm run --silent build && /);
     expect(once.stdout).toMatch(/listens on http:.*\n/);
     expect(once.stdout).toMatch(/charged to the limit chat_completions: 499 of 500 left/);
     expect(once.stdout).toMatch(/event: completed  acme /);
@@ -119,7 +121,7 @@ describe("README.md", () => {
 
   it("has examples whose types are right", async () => {
     const { code, stdout } = await checkout.run(
-      "npx tsc --ignoreConfig --noEmit --strict --target ES2023 --module NodeNext --skipLibCheck --types node readme-sdk.ts readme-client.ts",
+      "node_modules/.bin/tsc --ignoreConfig --noEmit --strict --target ES2023 --module NodeNext --skipLibCheck --types node readme-sdk.ts readme-client.ts",
     );
 
     expect({ code, stdout }).toEqual({ code: 0, stdout: "" });
