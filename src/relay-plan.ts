@@ -145,8 +145,21 @@ function typedTo(planner: Planner, request: RelayRequest, ask: TypedAsk, to: Pic
   // Whatever `provider_options` said: the end user is the gateway's to name.
   const endUser = `${request.actor.id}:${ask.endUser}`;
   const body = encoded.with(api.rewrite(encoded, { model: route.model, endUser, sourcegraph: undefined }));
-  const called = { asked: ask.request.model, given: encoded, stream: ask.stream };
-  return plan({ ...to, request, provider, api, at: undefined, body, unasked: undefined, ...called, headers: {} });
+  return plan({
+    request,
+    asked: ask.request.model,
+    route,
+    others: to.others,
+    provider,
+    api,
+    at: undefined,
+    body,
+    given: encoded,
+    unasked: undefined,
+    batch: undefined,
+    stream: ask.stream,
+    headers: {},
+  });
 }
 
 function typedRoute({ catalogue }: Planner, { model, input }: CompleteRequest, allowed: readonly string[]) {

@@ -2,7 +2,6 @@
 
 import type { Chat, CompleteRequest, ResponseFormat_JsonSchema } from "../../gen/codygateway/v1/completions_pb.js";
 import { InvalidRequestError } from "../errors.js";
-import { defined } from "./answers.js";
 
 /** The provider cannot do what this field asks for. */
 export function cannot(provider: string, field: string, detail?: string): InvalidRequestError {
@@ -45,7 +44,7 @@ export function withOptions(
 ): Record<string, unknown> {
   const options = Object.entries(request.providerOptions ?? {}).filter(([key]) => !dropped.includes(key));
   // Object.fromEntries and spreading define members, so that `__proto__` is a name like any other.
-  return defined({ ...fields, ...Object.fromEntries(options), ...own });
+  return { ...fields, ...Object.fromEntries(options), ...own };
 }
 
 /** A schema of an answer for APIs that have no other place for what it is for. */
