@@ -1,6 +1,7 @@
 // What a request asks for, where it goes and what it may cost: decided before anything is held or sent.
 
 import { FeatureNotGrantedError, InvalidRequestError, UpstreamError } from "./errors.js";
+import { isoTime } from "./lib/iso-time.js";
 import { type JsonObject, scanJsonObject } from "./lib/json.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
 import { microdollars } from "./models/prices.js";
@@ -296,7 +297,7 @@ export function eventStart(
   const ageMs = performance.now() - request.arrivedAt;
   return {
     id: request.id,
-    time: new Date(Date.now() - ageMs).toISOString(),
+    time: isoTime(Date.now() - ageMs),
     trace_id: request.traceId,
     environment: request.environment,
     actor: { id: request.actor.id, source: request.actor.source },

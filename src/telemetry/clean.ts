@@ -68,39 +68,56 @@ export function cleanMembers(fields: object): string {
 }
 
 function members(fields: object, depth: number): string {
+  const keys = depth === 1 ? topKeys : innerKeys;
   let text = "";
   let entries = 0;
   for (const name of Object.keys(fields)) {
     const value = (fields as Record<string, unknown>)[name];
     if (value === undefined || typeof value === "function" || name === "__proto__") continue;
     if (++entries > maxEntries) break;
-    const { inner, top, secret } = keyOf(name);
-    const hidden = secret && typeof value !== "number" && typeof value !== "boolean";
-    text += `${text === "" ? "" : ","}${depth === 1 ? top : inner}:${hidden ? redacted : json(value, depth)}`;
+    const key = keyOf(keys, name);
+    text += text === "" ? key.json : `,${key.json}`;
+    if (key.secret && typeof value !== "number" && typeof value !== "boolean") text += redacted;
+    else text += typeof value === "string" ? textOf(key, value) : json(value, depth);
   }
   return text;
 }
 
 interface Key {
-  /** The name as it may be written, as JSON. */
-  readonly inner: string;
-  /** The same at the top of a line, which has members of its own. */
-  readonly top: string;
+  /** The name as it may be written, as JSON, with its colon. */
+  readonly json: string;
   readonly secret: boolean;
+  /** The last short text of this name, and as it may be written: most are the same from line to line. */
+  lastText: string;
+  lastJson: string;
 }
 
-/** Names come from the code, so there are few of them; others could come from a caller, and are not kept. */
-const known = new Map<string, Key>();
+/**
+ * Names come from the code, so there are few of them; others could come from a caller, and are not kept. Those at the top of a
+ * line are apart: a line has members of its own.
+ */
+const topKeys = new Map<string, Key>();
+const innerKeys = new Map<string, Key>();
 const ofTheLine = new Set(["level", "time", "msg"]);
 
-function keyOf(name: string): Key {
-  let key = known.get(name);
+function keyOf(keys: Map<string, Key>, name: string): Key {
+  let key = keys.get(name);
   if (key === undefined) {
-    const inner = name.length <= 64 ? cleanJson(name) : '"[…]"';
-    key = { inner, top: ofTheLine.has(name) ? `"${name}_"` : inner, secret: secretField.test(name) };
-    if (known.size < 500) known.set(name, key);
+    const safe = name.length <= 64 ? cleanJson(name) : '"[…]"';
+    const json = keys === topKeys && ofTheLine.has(name) ? `"${name}_":` : `${safe}:`;
+    key = { json, secret: secretField.test(name), lastText: "", lastJson: '""' };
+    if (keys.size < 500) keys.set(name, key);
   }
   return key;
+}
+
+function textOf(key: Key, text: string): string {
+  if (text.length > 64) return cleanJson(text);
+  if (key.lastText !== text) {
+    key.lastJson = cleanJson(text);
+    key.lastText = text;
+  }
+  return key.lastJson;
 }
 
 function json(value: unknown, depth: number): string {

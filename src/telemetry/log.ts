@@ -1,3 +1,4 @@
+import { isoTime } from "../lib/iso-time.js";
 import type { Log } from "../lib/log.js";
 import { cleanJson, cleanMembers } from "./clean.js";
 import { createDestination, type LogDestination } from "./destination.js";
@@ -52,19 +53,6 @@ function createJsonLine(where: string) {
   return (level: Exclude<LogLevel, "silent">, fields: object, message: string): string => {
     const members = cleanMembers(fields);
     const said = `${members}${members === "" ? "" : ","}"msg":${cleanJson(message)}`;
-    return `{"level":"${level}","time":"${timeText()}",${"environment" in fields ? "" : where}${said}}\n`;
+    return `{"level":"${level}","time":"${isoTime(Date.now())}",${"environment" in fields ? "" : where}${said}}\n`;
   };
-}
-
-let timeMs = 0;
-let timeIso = "";
-
-/** Many lines are written within a millisecond. */
-function timeText(): string {
-  const now = Date.now();
-  if (now !== timeMs) {
-    timeMs = now;
-    timeIso = new Date(now).toISOString();
-  }
-  return timeIso;
 }

@@ -1,5 +1,6 @@
 import { type RefusedActor, unknownActorId } from "../errors.js";
 import { uniqueId } from "../lib/ids.js";
+import { isoTime } from "../lib/iso-time.js";
 import { noFeature, type UsageEvent } from "./event.js";
 
 /** A request whose caller was not let in. */
@@ -112,7 +113,7 @@ function eventOf(denial: Denial, told: { environment: string; at: number; times:
   return {
     // With the caller's id alone, a caller who sends one twice would be counted once.
     id: requestId === undefined ? uniqueId() : `${requestId}.${uniqueId()}`,
-    time: new Date(told.at - durationMs).toISOString(),
+    time: isoTime(told.at - durationMs),
     trace_id: traceId ?? "",
     environment: told.environment,
     actor: { id: refused.id, source: refused.source },
