@@ -7,6 +7,7 @@ import { dropNegatives, editNested, editString, member, optionalBoolean, optiona
 import { isPlainChunk } from "./openai-usage.js";
 import type { Edits, Rewrite } from "./provider.js";
 import type { DropsEvent } from "./sse-filter.js";
+import { CR, LF } from "./sse-lines.js";
 
 /** How a server differs from OpenAI's. */
 export interface BodyRules {
@@ -47,10 +48,15 @@ function includeUsage(body: JsonObject): unknown {
 }
 
 function isUsageChunk(event: Buffer): boolean {
-  const end = event.lastIndexOf(CLOSE_BRACE) + 1;
+  let end = event.length;
+  while (isLineEnd(event[end - 1])) end--;
   if (isPlainChunk(event, end) || !event.includes(usageName)) return false;
-  const chunk = parseObject(event.subarray(event.indexOf(OPEN_BRACE), end));
+  const chunk = parseObject(event.subarray(event.indexOf(OPEN_BRACE), event.lastIndexOf(CLOSE_BRACE) + 1));
   return isObject(chunk?.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
+}
+
+function isLineEnd(byte: number | undefined): boolean {
+  return byte === LF || byte === CR;
 }
 
 const usageName = Buffer.from('"usage"');

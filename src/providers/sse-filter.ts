@@ -1,5 +1,7 @@
 // Leaves events out of a stream of server-sent events; every other byte passes as it came.
 
+import { CR, isOneEvent, LF } from "./sse-lines.js";
+
 /** Decides by an event's bytes, from its first line to the empty one that ends it. */
 export type DropsEvent = (event: Buffer) => boolean;
 
@@ -13,8 +15,6 @@ export interface SseFilter {
 /** Events longer than this are passed on as they come: what is left out is short. */
 const maxHeldBytes = 64 * 1024;
 
-const LF = 0x0a;
-const CR = 0x0d;
 const none = Buffer.alloc(0);
 
 export function createSseFilter(drops: DropsEvent): SseFilter {
@@ -28,6 +28,8 @@ export function createSseFilter(drops: DropsEvent): SseFilter {
 
   return {
     push(chunk) {
+      const between = held.length === 0 && emptyLine && !passing;
+      if (between && isOneEvent(chunk)) return drops(chunk) ? none : chunk;
       const bytes = held.length > 0 ? Buffer.concat([held, chunk]) : chunk;
       // A CR at the end may be half of a line end.
       const limit = bytes.at(-1) === CR ? bytes.length - 1 : bytes.length;

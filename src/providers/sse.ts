@@ -1,5 +1,7 @@
 // Server-sent events as bytes, whatever the chunking: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
+import { CR, isOneEvent, LF } from "./sse-lines.js";
+
 /** Finds the events of one stream in its chunks. */
 export interface SseScanner {
   /** Looks at the next chunk; calls back for every event that it completes. */
@@ -8,8 +10,6 @@ export interface SseScanner {
   end(): void;
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
 const SPACE = 0x20;
 const COLON = 0x3a;
 const byteOrderMark = Buffer.from("\ufeff");
@@ -90,6 +90,11 @@ export function createSseScanner(
   return {
     push(chunk) {
       if (chunk.length === 0) return;
+      const between = begun && line.length === 0 && data === undefined && !collecting && !skipping && !afterCr;
+      if (between && isOneEvent(chunk)) {
+        endLine(chunk, 0, chunk.length - 2);
+        return dispatch();
+      }
       let at = 0;
       if (afterCr && chunk[0] === LF) at = 1;
       afterCr = false;
