@@ -6,6 +6,7 @@ import type { TLSSocket } from "node:tls";
 import { UnavailableError } from "../errors.js";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
 import type { Log } from "../lib/log.js";
+import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import { isHttp2 } from "./answer.js";
 import type { ServerObserver } from "./call.js";
 import { createDispatch, type Handlers, waiting } from "./dispatch.js";
@@ -49,6 +50,11 @@ export interface ListenerOptions {
   readonly limits?: Partial<ServerLimits>;
 }
 
+/** A connection. */
+interface Connected extends Placed {
+  readonly socket: Socket;
+}
+
 const silent: ServerObserver = { refused() {}, cut() {}, failed() {} };
 
 /** Makes a server that is not listening yet. Throws when the certificate cannot be used. */
@@ -59,7 +65,7 @@ export function createListener(
   const { log, observer = silent } = parts;
   const limits = serverLimits(options.limits);
   const hardStop = new AbortController();
-  const sockets = new Set<Socket>();
+  const sockets = createShortLivedSet<Connected>();
 
   const clock = createSweepClock(limits.sweepMs);
   const sessions = createSessions({ clock, observer }, limits);
@@ -94,8 +100,9 @@ export function createListener(
   }
 
   server.prependListener("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
+    const connected: Connected = { socket, place: -1 };
+    sockets.add(connected);
+    socket.once("close", () => sockets.delete(connected));
     if (certificate) handshakes.began(socket);
   });
   // Out of files, for one: accepting goes on when there are some again.
@@ -142,7 +149,7 @@ export function createListener(
 
   function destroy(): void {
     sessions.destroyAll();
-    for (const socket of sockets) socket.destroy();
+    for (const { socket } of sockets) socket.destroy();
     release();
   }
 

@@ -1,6 +1,7 @@
 // Tells HTTP/2 with prior knowledge from HTTP/1.1 on one plaintext port, by the first bytes.
 
 import type { Socket } from "node:net";
+import { createShortLivedMap } from "../lib/short-lived.js";
 import type { CutReason } from "./call.js";
 import type { SweepClock } from "./sweep-clock.js";
 
@@ -17,10 +18,16 @@ export interface Sniffer {
 }
 
 interface Undecided {
+  readonly socket: Socket;
+  /** How many came before. */
+  readonly number: number;
   readonly since: number;
   /** What was read so far: a true beginning of the preface. */
   head: Buffer | undefined;
 }
+
+const undecidedState = Symbol("undecided");
+type Sniffed = Socket & { [undecidedState]?: Undecided | undefined };
 
 /** Waits for first bytes. `onHttp1` and `onHttp2` get the socket with nothing read from it. */
 export function createSniffer(
@@ -33,10 +40,13 @@ export function createSniffer(
   limits: { readonly prefaceMs: number; readonly maxUndecided: number },
 ): Sniffer {
   // In order of arrival, so the oldest are first.
-  const undecided = new Map<Socket, Undecided>();
+  const undecided = createShortLivedMap<number, Undecided>();
+  let arrived = 0;
 
-  function forget(socket: Socket): void {
-    undecided.delete(socket);
+  function forget(socket: Sniffed): void {
+    const state = socket[undecidedState];
+    if (state) undecided.delete(state.number);
+    socket[undecidedState] = undefined;
     socket.off("readable", onReadable);
     socket.off("end", onLeave);
     socket.off("error", onLeave);
@@ -50,7 +60,7 @@ export function createSniffer(
   }
 
   function onReadable(this: Socket): void {
-    const state = undecided.get(this);
+    const state = (this as Sniffed)[undecidedState];
     const chunk = this.read() as Buffer | null;
     if (!state || !chunk) return;
     // The preface may come in pieces, and `P` begins POST, PUT and PATCH too: wait while it can still become either.
@@ -77,12 +87,14 @@ export function createSniffer(
     accept(socket) {
       if (undecided.size >= limits.maxUndecided) {
         // Who means to speak has spoken by now.
-        for (const oldest of undecided.keys()) {
+        for (const { socket: oldest } of undecided.values()) {
           cut(oldest, "undecided_limit");
           break;
         }
       }
-      undecided.set(socket, { since: parts.clock.now(), head: undefined });
+      const state = { socket, number: arrived++, since: parts.clock.now(), head: undefined };
+      undecided.set(state.number, state);
+      (socket as Sniffed)[undecidedState] = state;
       socket.on("readable", onReadable);
       socket.on("end", onLeave);
       socket.on("error", onLeave);
@@ -91,14 +103,14 @@ export function createSniffer(
 
     sweep() {
       const now = parts.clock.swept;
-      for (const [socket, { since }] of undecided) {
+      for (const { socket, since } of undecided.values()) {
         if (now - since < limits.prefaceMs) break;
         cut(socket, "preface_timeout");
       }
     },
 
     closeSilent() {
-      for (const [socket, { head }] of undecided) {
+      for (const { socket, head } of undecided.values()) {
         if (head) continue;
         forget(socket);
         socket.destroy();
