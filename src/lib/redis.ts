@@ -280,9 +280,16 @@ function textOf(answer: unknown): unknown {
 
 /** A command as the protocol has it: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
 function encode(name: string, args: readonly string[]): string {
-  let text = `*${args.length + 1}\r\n$${name.length}\r\n${name}\r\n`;
-  for (const arg of args) text += `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`;
-  return text;
+  let text = `*${args.length + 1}${before(name.length)}${name}`;
+  for (const arg of args) text += before(Buffer.byteLength(arg)) + arg;
+  return `${text}\r\n`;
+}
+
+/** What stands before an argument of so many bytes. Made once: of two pieces a text is joined at half the cost of five. */
+const known = Array.from({ length: 1_024 }, (_, bytes) => `\r\n$${bytes}\r\n`);
+
+function before(bytes: number): string {
+  return known[bytes] ?? `\r\n$${bytes}\r\n`;
 }
 
 /** Between two attempts to connect there is nothing to close, and nothing that tells of its end. */

@@ -27,7 +27,8 @@ export function createReport({ store, clock }: { store: Pick<QuotaStore, "now">;
     states(limits, states) {
       const ahead = aheadMs();
       const told: LimitState[] = [];
-      for (const [at, rule] of limits.entries()) {
+      for (let at = 0; at < limits.length; at++) {
+        const rule = limits[at] as LimitRule;
         // Stores answer in the order in which they were asked.
         const state = states[at]?.key === rule.key ? states[at] : states.find(({ key }) => key === rule.key);
         if (state === undefined) continue;
