@@ -12,7 +12,8 @@ export function createBacklogAlarm({ log, max }: { log: Pick<Log, "warn" | "info
   let said = 0;
   return {
     look(waiting) {
-      const reached = shares.filter((share) => waiting >= share * max).length;
+      let reached = 0;
+      while (reached < shares.length && waiting >= (shares[reached] as number) * max) reached++;
       if (reached > said) {
         said = reached;
         log.warn({ waiting, max }, "ever more usage events wait for a sink");

@@ -30,7 +30,7 @@ export function createMemoryOutbox(
 
   const end = (): number => first + events.length;
   const waitingFor = (sink: string): number => end() - (next.get(sink) ?? end());
-  const longest = (): number => Math.max(0, ...sinks.map(waitingFor));
+  const longest = (): number => sinks.reduce((most, sink) => Math.max(most, waitingFor(sink)), 0);
   const full = (): boolean => longest() >= maxWaiting;
 
   function advance(sink: string, to: number): void {

@@ -58,8 +58,18 @@ export function createOwnShards(parts: OwnShardsParts, { leaseMs }: { readonly l
   const assign = createAssignment(shards.length);
   let waitingElsewhere = 0;
 
-  const all = (): readonly OwnShard[] => [...own.values()].filter(({ goodUntil }) => performance.now() < goodUntil);
-  const waiting = (): number => all().reduce((sum, { length }) => sum + length, 0);
+  function all(): readonly OwnShard[] {
+    const now = performance.now();
+    return [...own.values()].filter(({ goodUntil }) => now < goodUntil);
+  }
+
+  // Asked at each request where requests are refused when too many wait.
+  function waiting(): number {
+    const now = performance.now();
+    let sum = 0;
+    for (const { length, goodUntil } of own.values()) if (now < goodUntil) sum += length;
+    return sum;
+  }
 
   function readerOf(shard: OutboxShard): string {
     return `${shard.outbox}:reader`;
