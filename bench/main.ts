@@ -37,7 +37,7 @@ Options:
   --max-foreign N     percent of a core that other processes may use in a measurement that counts (default 10)
   --no-repeat         let measurements count that others disturbed, as on a machine that is never calm: then only figures of
                       CPU time, and what they are to each other, say something
-  --gateway FILE      the gateway's entry point (default dist/src/main.js)
+  --gateway FILE      the gateway's entry point (default dist/bin/cody-gateway.js)
   --profile FOLDER    write where each Node party's time went, as FOLDER/<party>.txt; its figures are then worse
   --no-build          take what was built before
   --json, --markdown  print the results like this

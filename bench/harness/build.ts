@@ -10,7 +10,7 @@ export const root = join(import.meta.dirname, "../..");
 /** Where the bench's own programs are built. */
 export const buildFolder = join(root, "bench/.build");
 /** The gateway's entry point, as `npm run build` makes it. */
-export const gatewayEntry = join(root, "dist/src/main.js");
+export const gatewayEntry = join(root, "dist/bin/cody-gateway.js");
 
 /** Builds what the benchmarks bring themselves; the gateway must have been built before. */
 export function build(): void {

@@ -44,8 +44,8 @@ const chat = { messages: [{ role: "user", content: "Say hello" }] };
 
 function administration(url: string, token: string): string {
   return `export CODY_GATEWAY_URL=${url} CODY_GATEWAY_ADMIN_TOKEN=${token}
-node dist/src/main.js admin sources
-node dist/src/main.js admin sync`;
+node dist/bin/cody-gateway.js admin sources
+node dist/bin/cody-gateway.js admin sync`;
 }
 
 function openaiCurl(url: string, token: string): string {

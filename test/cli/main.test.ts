@@ -2,11 +2,9 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { resolve } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
+import { gatewayFile } from "../helpers/process-files.js";
 
-/** As it is shipped. */
-const main = resolve(import.meta.dirname, "../../dist/src/main.js");
 const children = new Set<ChildProcess>();
 afterEach(() => {
   for (const child of children) child.kill("SIGKILL");
@@ -14,7 +12,7 @@ afterEach(() => {
 
 /** Starts the gateway's command line with nothing in its environment but `env`. */
 function start(args: readonly string[], env: Record<string, string> = {}) {
-  const child = spawn(process.execPath, [main, ...args], { env, stdio: "pipe" });
+  const child = spawn(process.execPath, [gatewayFile, ...args], { env, stdio: "pipe" });
   children.add(child);
   const written = { stdout: "", stderr: "" };
   child.stdout.on("data", (data: Buffer) => (written.stdout += data.toString()));

@@ -40,7 +40,7 @@ describe("docs/administration.md", () => {
 
   it.each(commands)("%s", async (line) => {
     const [node, main, ...argv] = words(line);
-    expect([node, main]).toEqual(["node", "dist/src/main.js"]);
+    expect([node, main]).toEqual(["node", "dist/bin/cody-gateway.js"]);
     const { io, written } = fakeIo({ CODY_GATEWAY_URL: gateway.url, CODY_GATEWAY_ADMIN_TOKEN: operatorToken });
 
     expect({ code: await run(argv, io), complaint: written.stderr.includes("error:") }).toEqual({

@@ -43,7 +43,7 @@ beforeAll(async () => {
   if (once.code !== 0) throw new Error(`the demo does not start:\n${once.stdout}${once.stderr}`);
   const port = await freePort();
   url = `http://127.0.0.1:${port}`;
-  demo = checkout.start("exec node dist/src/main.js demo", { PORT: String(port) });
+  demo = checkout.start("exec node dist/bin/cody-gateway.js demo", { PORT: String(port) });
   told = await demo.wrote("Ctrl-C ends the demo.");
 });
 

@@ -1,7 +1,7 @@
-// Before the first test: what tests start as processes, each made one file. To read a gateway's thousand modules one by one
-// takes a core most of a second whenever one is started.
+// Before the first test: what tests start as processes beside the gateway, each made one file, as the gateway is. To read a
+// thousand modules one by one takes a core most of a second whenever one is started.
 
-import { cp, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { build } from "esbuild";
 import type { TestProject } from "vitest/node";
@@ -34,8 +34,6 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     banner: { js: `import { createRequire as ${own} } from "node:module";\nconst require = ${own}(import.meta.url);` },
     logLevel: "warning",
   });
-  // Where the gateway looks for its version.
-  await cp(join(root, "package.json"), join(folder, "package.json"));
   project.provide("processFiles", files);
   return () => rm(folder, { recursive: true, force: true });
 }

@@ -1,4 +1,4 @@
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { inject } from "vitest";
 
 declare module "vitest" {
@@ -8,10 +8,11 @@ declare module "vitest" {
   }
 }
 
-/** What tests start as processes of their own. */
+/** The command line, as it is shipped. */
+export const gatewayFile = resolve(import.meta.dirname, "../../dist/bin/cody-gateway.js");
+
+/** What else tests start as processes of their own. */
 export const processSources = {
-  /** The command line. The one that is shipped, file by file as the compiler left it, is started by test/cli and test/docs. */
-  gateway: "src/main.ts",
   "actor-worker": "test/helpers/actor-worker.ts",
   "database-child": "test/lib/database-child.ts",
   "decision-worker": "test/scenarios/decision-worker.ts",

@@ -13,7 +13,7 @@ import type { DemoUpstream, DemoUpstreamOptions } from "../../src/demo/upstream.
 import type { UsageEvent } from "../../src/usage/event.js";
 import { diesWithUs } from "./dies-with-us.js";
 import { freePort } from "./free-port.js";
-import { processFile } from "./process-files.js";
+import { gatewayFile } from "./process-files.js";
 import { until } from "./redis.js";
 import { testUpstream } from "./upstream.js";
 
@@ -156,7 +156,7 @@ function configOf({ actors, file }: FleetOptions): object {
 }
 
 function startProcess(port: number, sink: string, env: Record<string, string>): GatewayProcess {
-  const child = spawn(process.execPath, [processFile("gateway"), "serve"], {
+  const child = spawn(process.execPath, [gatewayFile, "serve"], {
     env,
     stdio: ["ignore", "ignore", "pipe"],
   });

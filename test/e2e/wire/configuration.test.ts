@@ -10,7 +10,7 @@ import { type DemoBackEnds, startDemoBackEnds } from "../../../src/demo/back-end
 import { userToken } from "../../../src/demo/dotcom.js";
 import { demoToken, demoUuid } from "../../../src/demo/subscriptions.js";
 import { freePort } from "../../helpers/free-port.js";
-import { processFile } from "../../helpers/process-files.js";
+import { gatewayFile } from "../../helpers/process-files.js";
 import { type RedisServer, startRedis, until } from "../../helpers/redis.js";
 
 /** What section 10 lists, with a value of its form, and another one. */
@@ -154,7 +154,7 @@ describe("10 the existing gateway's environment alone", () => {
     const env = { ...environment, ...ends.env, PORT: String(port), REDIS_ENDPOINT: redis.endpoint };
     expect(CODY_GATEWAY_ENTERPRISE_PORTAL_URL).toMatch(/^http:/);
     expect(Object.keys(env).filter((name) => !names.includes(name))).toEqual([]);
-    child = spawn(process.execPath, [processFile("gateway"), "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
+    child = spawn(process.execPath, [gatewayFile, "serve"], { env, stdio: ["ignore", "ignore", "pipe"] });
     child.stderr?.on("data", (data: Buffer) => (log += data.toString()));
     await until(async () => {
       if (child.exitCode !== null) throw new Error(`the gateway ended: ${log}`);
