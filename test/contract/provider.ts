@@ -173,7 +173,8 @@ function describeApi(provider: Provider, api: Api, recordings: readonly Recordin
 
   it.each(streams)("meters %s alike wherever it is cut", (_file, { bytes, expected }) => {
     const told = JSON.stringify(measureChunks(api, [bytes]));
-    const cuts = Array.from({ length: bytes.length + 1 }, (_, cut) => cut);
+    // At every byte, test/providers/cuts.test.ts cuts them; at every seventh, every place in an event has its turn in some.
+    const cuts = Array.from({ length: Math.ceil((bytes.length + 1) / 7) }, (_, index) => 7 * index);
     const measured = (cut: number) => measureChunks(api, [bytes.subarray(0, cut), bytes.subarray(cut)]);
     expect(cuts.filter((cut) => JSON.stringify(measured(cut)) !== told)).toEqual([]);
     expect(measureChunks(api, bytewise(bytes))).toEqual(metered(expected));

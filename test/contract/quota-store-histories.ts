@@ -47,7 +47,12 @@ const step = oneof(
 );
 type Step = typeof step extends { generate: (...args: never[]) => { value: infer T } } ? T : never;
 
-export function describeQuotaStoreHistories(name: string, makeStore: MakeStore, { together = false } = {}): void {
+/** `runs`: histories, where time is the test's own; fewer where it is the clock's. */
+export function describeQuotaStoreHistories(
+  name: string,
+  makeStore: MakeStore,
+  { together = false, runs = 300 } = {},
+): void {
   const describeTests = together ? describe.concurrent : describe;
   describeTests(`${name} through random histories`, () => {
     it("is what follows from everything that happened", async () => {
@@ -57,7 +62,7 @@ export function describeQuotaStoreHistories(name: string, makeStore: MakeStore, 
           for (const next of steps) await history.take(next);
           await history.end();
         }),
-        { numRuns: (await hasRealTime(makeStore)) ? 25 : 300 },
+        { numRuns: (await hasRealTime(makeStore)) ? 25 : runs },
       );
     });
 
