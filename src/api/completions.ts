@@ -84,7 +84,7 @@ export function completions(parts: {
 
 /**
  * An event that is more of a part, as a message; undefined: it is another. Answers consist of hundreds of these: laid out in one
- * go, they cost half of what `create` makes to make and to write.
+ * go, making and writing them costs a quarter to a half less than with `create`.
  */
 function deltaOf(event: TypedEvent): StreamCompleteResponse | undefined {
   const $typeName = "codygateway.v1.StreamCompleteResponse";
