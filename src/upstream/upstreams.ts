@@ -9,7 +9,7 @@ import type { Exchange, UpstreamRequest, Upstreams, UpstreamTarget } from "./ups
 import { createWatch } from "./watch.js";
 
 /** Most connections to one upstream: a stream occupies one for as long as it lasts. */
-const maxConnections = 8192;
+const maxConnections = 16_384;
 
 /** Sends requests to `targets`, each over a connection pool of its own. */
 export function createUpstreams(
