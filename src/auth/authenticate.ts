@@ -25,9 +25,9 @@ export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "re
   const strangers = createTurnstile({ perTurn: strangersPerTurn });
 
   // Handed on and not thrown again: where strangers come by the thousand, that is a tenth of the work.
-  const turnedAway = (error: unknown): Promise<never> => {
+  const turnedAway = (why: unknown): Promise<never> => {
     const turn = strangers.pass();
-    return turn ? turn.then(() => Promise.reject(error)) : Promise.reject(error);
+    return turn ? turn.then(() => Promise.reject(why)) : Promise.reject(why);
   };
   const granted = (actor: Actor): Actor => {
     if (actor.accessEnabled) return actor;

@@ -104,8 +104,8 @@ function keyOf(keys: Map<string, Key>, name: string): Key {
   let key = keys.get(name);
   if (key === undefined) {
     const safe = name.length <= 64 ? cleanJson(name) : '"[…]"';
-    const json = keys === topKeys && ofTheLine.has(name) ? `"${name}_":` : `${safe}:`;
-    key = { json, secret: secretField.test(name), lastText: "", lastJson: '""' };
+    const written = keys === topKeys && ofTheLine.has(name) ? `"${name}_":` : `${safe}:`;
+    key = { json: written, secret: secretField.test(name), lastText: "", lastJson: '""' };
     if (keys.size < 500) keys.set(name, key);
   }
   return key;
