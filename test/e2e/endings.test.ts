@@ -47,25 +47,27 @@ const calls = new Map<string, DemoCall>();
 const waiting = new Map<string, ((call: DemoCall) => void)[]>();
 
 beforeAll(async () => {
-  const actors = cells.map(({ id }) => ({
-    id,
-    tokens: [{ sha256: createHash("sha256").update(tokenOf(id)).digest("hex") }],
-    limits: { chat_completions: [{ limit: 5, per: "24h" }, { inFlight: 2 }] },
-    models: { chat_completions: ["*"] },
-  }));
+  const actorsOf = (some: readonly Cell[]) =>
+    some.map(({ id }) => ({
+      id,
+      tokens: [{ sha256: createHash("sha256").update(tokenOf(id)).digest("hex") }],
+      limits: { chat_completions: [{ limit: 5, per: "24h" }, { inFlight: 2 }] },
+      models: { chat_completions: ["*"] },
+    }));
+  const isRefused = ({ rule }: Cell): boolean => rule.upstream === "refused";
   const local = (baseUrl: string) => ({
     providers: [
       { name: "local", kind: "openai-compatible", baseUrl, keys: [{ ref: "env:OPENAI_API_KEY" }], models: ["demo-*"] },
     ],
   });
   gw = await testGateway({
-    actors,
+    actors: actorsOf(cells.filter((cell) => !isRefused(cell))),
     file: (upstream) => local(`${upstream.url}/v1`),
     env: { CODY_GATEWAY_FIREWORKS_ALLOWED_MODELS: "demo-*" },
   });
   const nowhere = "http://127.0.0.1:9";
   lonely = await testGateway({
-    actors,
+    actors: actorsOf(cells.filter(isRefused)),
     file: () => local(`${nowhere}/v1`),
     env: {
       CODY_GATEWAY_ANTHROPIC_BASE_URL: nowhere,
