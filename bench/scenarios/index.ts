@@ -2,6 +2,7 @@ import type { Scenario } from "../harness/scenario.js";
 import { b12 } from "./actors.js";
 import { byActors, byConnections } from "./growth.js";
 import { b1, b2, b3 } from "./json.js";
+import { b9, b14 } from "./long.js";
 import { b6 } from "./one.js";
 import { b11 } from "./quota.js";
 import { b13 } from "./start.js";
@@ -18,9 +19,11 @@ export const scenarios: readonly Scenario[] = [
   b6,
   b7,
   b8,
+  b9,
   b11,
   b12,
   b13,
+  b14,
   byConnections,
   byActors,
 ];
