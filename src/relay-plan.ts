@@ -5,7 +5,8 @@ import { isoTime } from "./lib/iso-time.js";
 import { type JsonObject, scanJsonObject } from "./lib/json.js";
 import type { Catalogue, Route } from "./models/catalogue.js";
 import { microdollars } from "./models/prices.js";
-import { estimateTokens } from "./models/tokens.js";
+import { estimateTokens, tokensOfSize } from "./models/tokens.js";
+import { textSizeOf } from "./providers/long-prompts.js";
 import { pathFor, upstreamPath } from "./providers/paths.js";
 import type { Api, ApiPath, Provider, Usage } from "./providers/provider.js";
 import type { CompleteRequest, TypedApi } from "./providers/typed.js";
@@ -277,11 +278,20 @@ function quotaRequest({ request, route, provider, api, body, given, stream }: Pl
     estimate() {
       // The body as it is sent: the estimate sees what the upstream sees.
       const sent = body === given?.bytes ? given : scanJsonObject(body);
-      return { promptTokens: estimateTokens(api.prompt(sent)), maxOutputTokens: api.read(sent, {}).maxOutputTokens };
+      return { promptTokens: promptTokens(api, sent), maxOutputTokens: api.read(sent, {}).maxOutputTokens };
     },
     price: (usage) => priceOf(route, usage),
     intent: () => JSON.stringify(eventStart(request, { route, provider, upstream: { stream } })),
   };
+}
+
+/** Prompts from this size on are estimated by their bytes: making texts of them would take most of what a request takes. */
+const longBytes = 16 * 1024;
+
+function promptTokens(api: Api, body: JsonObject): number {
+  const { bytes } = body;
+  if (bytes.length < longBytes || api.feature === "embeddings") return estimateTokens(api.prompt(body));
+  return tokensOfSize(textSizeOf(bytes));
 }
 
 /** What that usage costs, in microdollars; undefined when the model has no price. */

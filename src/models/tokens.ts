@@ -4,6 +4,10 @@
  */
 export function estimateTokens(text: string): number {
   const characters = text.length;
-  const furtherBytes = Buffer.byteLength(text) - characters;
-  return Math.ceil(characters / 4 + furtherBytes * 0.375);
+  return tokensOfSize({ characters, furtherBytes: Buffer.byteLength(text) - characters });
+}
+
+/** The same of a text of which only the size is known. */
+export function tokensOfSize(text: { readonly characters: number; readonly furtherBytes: number }): number {
+  return Math.ceil(text.characters / 4 + text.furtherBytes * 0.375);
 }

@@ -30,9 +30,16 @@ function readable(value: unknown): string {
 }
 
 /** What is given to tools and comes from them, where it has a form of its own. */
-const calls = new Set(["input", "functionCall", "functionResponse", "function_call", "function_response"]);
+export const calls: ReadonlySet<string> = new Set([
+  "input",
+  "functionCall",
+  "functionResponse",
+  "function_call",
+  "function_response",
+]);
 
-const wordless = new Set(
+/** Names of what is no text: kinds, ids, addresses, and bytes in base64. */
+export const wordless: ReadonlySet<string> = new Set(
   [
     ["type", "role", "id", "call_id", "tool_use_id", "tool_call_id", "item_id", "status", "detail", "cache_control"],
     ["media_type", "mimeType", "mime_type", "format", "url", "image_url", "file_url", "fileUri", "file_uri"],
