@@ -147,8 +147,10 @@ export async function relay(parts: RelayParts, received: ReceivedRequest, reply:
   }
 }
 
-// Laid out in one go, as all that is made for each request: an object that is put together from parts is a slow one, here and
-// wherever it goes.
+/**
+ * Laid out in one go, as all that is made for each request: an object that is put together from parts is a slow one, here and
+ * wherever it goes.
+ */
 function onItsRoute(received: ReceivedRequest, environment: string): RelayRequest {
   return {
     // With the caller's id alone, a caller who sends one twice would be counted once.
