@@ -5,6 +5,8 @@ import { type ActorStore, type Lease, maxRecords, type StoreListener, type Store
 
 export interface RestoreParts {
   readonly acquire: ActorStore["acquire"];
+  /** Whether the data has no name, as after Redis lost it. */
+  readonly isLost: () => Promise<boolean>;
   /** Has what is kept for good kept again. */
   readonly keepAgain: () => Promise<void>;
   /** Writes those of the records that are not there. Rejects when the lease is lost. */
@@ -16,7 +18,7 @@ export interface RestoreParts {
 }
 
 export interface Restore {
-  /** Writes again what the listener knows. False: somebody else is at it. */
+  /** Writes again what the listener knows, unless somebody else has by now. False: somebody else is at it. */
   restore(listener: StoreListener): Promise<boolean>;
   /** Names data that has no name. Undefined: it still has none. */
   name(): Promise<string | undefined>;
@@ -36,12 +38,17 @@ const graceMs = 2_000;
  * notice writes what it knows, and names the data anew. The others read it from there. Nothing of this is done when Redis has
  * lost a part, as a replica does that was promoted too early: what it has then counts.
  */
-export function createRestore({ acquire, keepAgain, fill, begin, onRestored }: RestoreParts): Restore {
+export function createRestore({ acquire, isLost, keepAgain, fill, begin, onRestored }: RestoreParts): Restore {
   let namelessSince: number | undefined;
   return {
     async restore(listener) {
       const lease = await acquire(restoreLease, { ttlMs, holder: String(process.pid) });
       if (lease === undefined) return false;
+      // Who had the lease before may have restored it since we saw that it was lost. What was removed after that stays removed.
+      if (!(await isLost())) {
+        await lease.release();
+        return true;
+      }
       // First: records are worth nothing to who hashes tokens with another key.
       await keepAgain();
       let written = 0;

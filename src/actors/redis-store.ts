@@ -52,6 +52,7 @@ export function createRedisActorStore(
   const { now, acquire, holder, take, keep, publish } = calls;
   const restore = createRestore({
     acquire,
+    isLost: async () => (await calls.records("read", ["", "0"]))[4] === "",
     keepAgain: calls.keepAgain,
     fill: async (records, lease) => void (await calls.put(records, lease, { onlyAbsent: true })),
     begin: (era, lease) => calls.begin(era, restoreLease, lease),

@@ -3,11 +3,17 @@ import { describe, expect, it } from "vitest";
 import { createDirectory } from "../../src/actors/directory.js";
 import type { Override } from "../../src/actors/override.js";
 import { actorRecord, overrideRecord, revocationRecord, syncRecord } from "../../src/actors/records.js";
+import { Answer } from "../../src/actors/scripts.js";
 import type { ActorStore, StoreRecord } from "../../src/actors/store.js";
 import { makeActor } from "../helpers/make-actor.js";
 import { type RedisServer, startCluster, startDurableRedis, startRedis, until } from "../helpers/redis.js";
 import { type OpenActorStore, openActorStore } from "../helpers/redis-actors.js";
 import { startTcpProxy } from "../helpers/tcp-proxy.js";
+
+/** An answer to `read`: what was followed is gone. */
+const gone = `*2\r\n:${Answer.gone}\r\n`;
+/** The end of one: no change ever, nothing due, no era. */
+const nameless = "$3\r\n0-0\r\n:0\r\n$0\r\n\r\n";
 
 const away = { name: "UnavailableError", reason: "ACTOR_STORE_UNAVAILABLE", retryAfterMs: expect.any(Number) };
 
@@ -365,6 +371,28 @@ describe("a Redis store of actors that lost everything", () => {
     await proxy.accept();
 
     await until(async () => one.directory.byToken("b") !== undefined && one.directory.byToken("a") === undefined);
+    expect(one.log.lines).toEqual([]);
+  });
+
+  it("takes another's word that came between its look and its lease", async () => {
+    await using server = await startRedis();
+    const prefix = `${randomUUID()}:`;
+    let hasSeenGone = false;
+    await using proxy = await startTcpProxy(server.port, (bytes) => {
+      // What it followed is gone, it hears; then, that the data has no name. Before it comes to act on that, it has.
+      if (hasSeenGone && bytes.includes(nameless)) void server.client.set(`${prefix}{actors}:era`, "another's");
+      hasSeenGone ||= bytes.includes(gone);
+    });
+    await using one = await startDirectory(proxy.endpoint, prefix);
+    await one.store.write([actorRecord({ told: told("removed"), tokenHashes: ["removed"] })]);
+    await until(async () => (await server.client.exists(`${prefix}{actors}:era`)) === 1);
+    await proxy.refuse();
+    await server.client.flushall();
+    await proxy.accept();
+
+    await until(async () => one.states.at(-1) === true && one.directory.byToken("removed") === undefined);
+    expect(await server.client.get(`${prefix}{actors}:era`)).toBe("another's");
+    expect(await server.client.exists(`${prefix}{actors}:records:actors`)).toBe(0);
     expect(one.log.lines).toEqual([]);
   });
 });
