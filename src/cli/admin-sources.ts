@@ -1,6 +1,7 @@
 import {
   ListSourcesResponseSchema,
   type Source,
+  SourceState,
   SourceStateSchema,
   type SyncCounts,
   SyncOutcome,
@@ -12,7 +13,7 @@ import {
 import { adminClient, printJson } from "./admin-client.js";
 import { duration, relative, word } from "./admin-format.js";
 import { repeatWhile } from "./admin-watch.js";
-import { readArgs } from "./args.js";
+import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, line } from "./io.js";
 import { bar, createProgress } from "./progress.js";
@@ -41,15 +42,19 @@ function sourcesTable(sources: readonly Source[]): string {
     source.name,
     source.kind,
     source.actorCount,
-    source.stateError === ""
-      ? word(SourceStateSchema, source.state)
-      : `${word(SourceStateSchema, source.state)}: ${source.stateError}`,
+    stateText(source),
     source.lastSync ? relative(source.lastSync.endTime) : "",
     source.runningSync ? `running, ${source.runningSync.seen} seen` : outcomeText(source.lastSync),
     relative(source.nextSyncTime),
     source.syncLockHolder,
   ]);
   return table(header, rows);
+}
+
+function stateText({ state, stateError }: Source): string {
+  if (state === SourceState.UNSPECIFIED) return "not asked yet";
+  const text = word(SourceStateSchema, state);
+  return stateError === "" ? text : `${text}: ${stateError}`;
 }
 
 function outcomeText(summary: SyncSummary | undefined): string {
@@ -68,6 +73,7 @@ export async function syncSources(args: readonly string[], io: Io): Promise<numb
   } as const;
   const usage = "cody-gateway admin sync [source] [--dry-run] [--allow-shrink --reason why] [--json]";
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
+  if (values["allow-shrink"] && values.reason === "") throw new UsageError("expected --reason with --allow-shrink");
   const request = {
     source: positionals[0] ?? "",
     dryRun: values["dry-run"],
