@@ -3,6 +3,7 @@
 import { features } from "./actors/actor.js";
 import { alertsOf } from "./config/alerts.js";
 import { backEndNotices, backEndsOf, checkBackEnds } from "./config/back-ends.js";
+import { bigQueryNotices, bigQueryOf, eventSinksOf } from "./config/bigquery.js";
 import { type EnvironmentReading, readEnvironment } from "./config/environment.js";
 import { readConfigFile } from "./config/file.js";
 import type { FileContent } from "./config/file-schema.js";
@@ -42,18 +43,20 @@ export function loadConfig(
     content.upstreams,
     reading.values.embeddingsModels,
   );
+  const bigQuery = bigQueryOf(reading.values, readFile);
   // A key or a file that could not be read may well be the provider that is missing.
   const missing = merged.length === 0 && file.content !== undefined && !reading.vendorKeySet;
   const problems = [
     ...(missing ? [noProvider] : []),
     ...reading.problems,
     ...checkTogether(reading.values),
+    ...bigQuery.problems,
     ...file.problems,
   ];
-  const notices = [...reading.notices, ...replaced];
+  const notices = [...reading.notices, ...replaced, ...bigQueryNotices(reading.values)];
   if (problems.length > 0) return { problems, notices };
 
-  const config = assemble(reading, content, merged);
+  const config = assemble(reading, content, { upstreams: merged, bigQuery: bigQuery.bigQuery });
   return { config: { ...config, notices: [...notices, ...openEnds(config)] } };
 }
 
@@ -97,7 +100,11 @@ function checkTogether(values: EnvironmentReading["values"]): Problem[] {
   return problems;
 }
 
-function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Config["upstreams"]): Config {
+function assemble(
+  reading: EnvironmentReading,
+  file: FileContent,
+  { upstreams, bigQuery }: Pick<Config, "upstreams"> & Pick<Config["events"], "bigQuery">,
+): Config {
   const { values } = reading;
   const { connectMs, firstByteMs, idleMs, totalMs, tlsCertFile, tlsKeyFile } = values;
   return {
@@ -139,11 +146,12 @@ function assemble(reading: EnvironmentReading, file: FileContent, upstreams: Con
     starcoder: { enterprisePercent: values.starcoderEnterprise, communityPercent: values.starcoderCommunity },
     flagging: flaggingOf(values, file.flagging),
     alerts: alertsOf(values, file.alerts),
-    eventSinks: values.eventSinks,
+    eventSinks: eventSinksOf(values),
     events: {
       maxWaiting: values.eventsMaxWaiting,
       whenFull: values.eventsWhenFull,
       httpHeaders: values.eventsHttpHeaders ?? {},
+      bigQuery,
     },
     log: { level: values.logLevel, format: values.logFormat },
     file: values.file,

@@ -8,8 +8,8 @@ import type { Introspect } from "./auth/admin.js";
 import type { Config } from "./config.js";
 import type { Clock } from "./lib/clock.js";
 import { createGraphqlClient, type GraphqlClient } from "./lib/graphql.js";
-import { createHttpCaller, type HttpCallerOptions } from "./lib/http-caller.js";
-import { createTokenSource, introspect } from "./lib/oauth.js";
+import { createHttpCaller, type HttpCaller, type HttpCallerOptions } from "./lib/http-caller.js";
+import { clientCredentials, createTokenSource, introspect, type TokenSource } from "./lib/oauth.js";
 import { type Attribution, createAttribution } from "./relay-attribution.js";
 
 export interface BackEndParts {
@@ -64,11 +64,8 @@ function enterprise(config: Config, parts: BackEndParts): Source | undefined {
   const options = { ...enterprisePortal, devLicensesOnly, burst, perUser, userAgent: userAgentOf(config, parts) };
   if (!sams) return createEnterpriseSource(parts, options);
   const caller = createHttpCaller(samsService);
-  const credentials = { ...sams, service: samsService, tokenUrl: `${sams.url}/oauth/token`, scopes: portalScopes };
-  const source = createEnterpriseSource(
-    { ...parts, tokens: createTokenSource({ ...parts, caller }, credentials) },
-    options,
-  );
+  const tokens = samsTokens(sams, { ...parts, caller }, portalScopes);
+  const source = createEnterpriseSource({ ...parts, tokens }, options);
   return {
     ...source,
     async close() {
@@ -88,13 +85,7 @@ export interface SamsIntrospection {
 export function samsIntrospection({ sams }: Config, parts: Pick<BackEndParts, "clock">): SamsIntrospection | undefined {
   if (!sams) return undefined;
   const caller = createHttpCaller(samsService);
-  const credentials = {
-    ...sams,
-    service: samsService,
-    tokenUrl: `${sams.url}/oauth/token`,
-    scopes: introspectionScopes,
-  };
-  const tokens = createTokenSource({ ...parts, caller }, credentials);
+  const tokens = samsTokens(sams, { ...parts, caller }, introspectionScopes);
   const options = { service: samsService, introspectUrl: `${sams.url}/oauth/introspect` };
   return {
     async introspect(token) {
@@ -105,6 +96,16 @@ export function samsIntrospection({ sams }: Config, parts: Pick<BackEndParts, "c
     },
     close: caller.close,
   };
+}
+
+/** The gateway's own tokens of the accounts service. */
+function samsTokens(
+  sams: NonNullable<Config["sams"]>,
+  { caller, clock }: { readonly caller: HttpCaller; readonly clock: Clock },
+  scopes: readonly string[],
+): TokenSource {
+  const ask = clientCredentials(caller, { ...sams, tokenUrl: `${sams.url}/oauth/token`, scopes });
+  return createTokenSource({ ask, clock }, { service: samsService });
 }
 
 /** How the gateway names itself to whomever it calls. */

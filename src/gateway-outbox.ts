@@ -1,8 +1,12 @@
 // Where usage events go, and where they wait for that: where limits are counted.
 
 import type { Config, EventSinkConfig } from "./config.js";
+import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
+import { googleTokens } from "./lib/google-token.js";
+import { createHttpCaller } from "./lib/http-caller.js";
 import type { Log } from "./lib/log.js";
+import { createTokenSource } from "./lib/oauth.js";
 import { createQuotaKeys } from "./quota/redis-keys.js";
 import { actorKey } from "./quota/rules.js";
 import { createDatabaseOutbox } from "./usage/database-outbox.js";
@@ -10,18 +14,44 @@ import { createMemoryOutbox } from "./usage/memory-outbox.js";
 import type { Outbox } from "./usage/outbox.js";
 import { createRedisOutbox } from "./usage/redis-outbox.js";
 import type { Sink } from "./usage/sink.js";
+import { createBigQuerySink } from "./usage/sinks/bigquery.js";
 import { createFileSink } from "./usage/sinks/file.js";
 import { createHttpSink } from "./usage/sinks/http.js";
 import { createStdoutSink } from "./usage/sinks/stdout.js";
 
 /** A sink as it is configured. */
-export async function createSink(sink: EventSinkConfig, { httpHeaders }: Config["events"]): Promise<Sink> {
+export async function createSink(
+  sink: EventSinkConfig,
+  { httpHeaders, bigQuery }: Pick<Config["events"], "httpHeaders" | "bigQuery">,
+  parts: { readonly clock: Clock },
+): Promise<Sink> {
   if (sink.kind === "stdout") return createStdoutSink();
   if (sink.kind === "file") return createFileSink(sink.path);
   if (sink.kind === "http") return createHttpSink(sink.url, { headers: httpHeaders });
+  if (sink.kind === "bigquery") return bigQuerySink(bigQuery, parts);
   // Takes time and memory at the start, for those who use it.
   const { createPostgresSink } = await import("./usage/sinks/postgres.js");
   return createPostgresSink(sink.url);
+}
+
+/** What its tokens are good for: to insert rows, and nothing else. */
+const bigQueryScope = "https://www.googleapis.com/auth/bigquery.insertdata";
+
+function bigQuerySink(bigQuery: Config["events"]["bigQuery"], { clock }: { readonly clock: Clock }): Sink {
+  if (bigQuery === undefined) throw new Error("there is no table of BigQuery");
+  const { credentials } = bigQuery;
+  if (credentials === undefined) return createBigQuerySink({ tokens: undefined }, bigQuery);
+  const service = "Google";
+  const caller = createHttpCaller(service, { connections: 1 });
+  const ask = googleTokens(caller, credentials, bigQueryScope);
+  const sink = createBigQuerySink({ tokens: createTokenSource({ ask, clock }, { service }) }, bigQuery);
+  return {
+    ...sink,
+    async close() {
+      await sink.close?.();
+      await caller.close();
+    },
+  };
 }
 
 /** For sinks with these keys. Create the quota store before: it makes what is read here. */

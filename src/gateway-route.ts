@@ -79,7 +79,8 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   metrics.gaugeOf("upstreamModelsUnavailable", upstreams.unavailableModels);
   metrics.gaugeOf("upstreamKeysResting", upstreams.restingKeys);
   const catalogues = createCatalogues(config, targets);
-  const sinks = parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events))));
+  const sinks =
+    parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events, { clock }))));
   const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const outbox = await createOutbox(config, parts, sinks.map(sinkKey));
   const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);

@@ -9,7 +9,8 @@ import {
   UpstreamError,
 } from "./errors.js";
 import { CallError } from "./lib/call-error.js";
-import { fieldsOf, type GraphqlClient } from "./lib/graphql.js";
+import { fieldsOf } from "./lib/fields.js";
+import type { GraphqlClient } from "./lib/graphql.js";
 
 /** What is looked for. */
 export interface AttributionQuery {

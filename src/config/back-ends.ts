@@ -135,7 +135,7 @@ function samsUrlOf({ samsApiUrl, samsUrl }: Values): string {
 }
 
 /** Whether what is sent there goes over a network as it is. */
-function isInClear(url: string): boolean {
+export function isInClear(url: string): boolean {
   const { protocol, hostname } = new URL(url);
   return protocol === "http:" && !/^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname);
 }

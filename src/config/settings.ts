@@ -3,7 +3,8 @@
 import type { z } from "zod";
 import { alerts } from "./alerts.js";
 import { backEnds } from "./back-ends.js";
-import * as sinks from "./event-sinks.js";
+import { bigQuery } from "./bigquery.js";
+import { events } from "./event-sinks.js";
 import { flagging } from "./flagging.js";
 import * as as from "./schemas.js";
 import { type Setting, secret, setting } from "./setting.js";
@@ -234,28 +235,7 @@ const upstreams = {
   ),
 };
 
-const telling = {
-  eventSinks: secret(
-    "CODY_GATEWAY_EVENTS_SINKS",
-    sinks.eventSinks.prefault("stdout"),
-    "Where usage events go, comma separated: `stdout` and `file:<path>` (JSON lines), `http://…` or `https://…` (CloudEvents in batches), `postgres://…` (one table); or `none`.",
-    { masked: sinks.maskSinks },
-  ),
-  eventsHttpHeaders: secret(
-    "CODY_GATEWAY_EVENTS_HTTP_HEADERS",
-    sinks.headers.optional(),
-    "Headers for the HTTP sinks, one `name: value` a line: `authorization: Bearer …`.",
-  ),
-  eventsMaxWaiting: setting(
-    "CODY_GATEWAY_EVENTS_MAX_WAITING",
-    as.integer(1_000, 1e9).optional(),
-    "Most events that may wait for sinks. Unset: 1,000,000 in Redis or the data directory, 100,000 in memory.",
-  ),
-  eventsWhenFull: setting(
-    "CODY_GATEWAY_EVENTS_WHEN_FULL",
-    as.whenFull.prefault("drop"),
-    "When so many wait: `drop` = the oldest are lost to sinks that are behind, counted and logged; `deny` = requests are refused with 503 until there is room.",
-  ),
+const logging = {
   logLevel: setting(
     "CODY_GATEWAY_LOG_LEVEL",
     as.logLevel.prefault("info"),
@@ -279,7 +259,9 @@ export const settings = {
   ...upstreams,
   ...flagging,
   ...alerts,
-  ...telling,
+  ...events,
+  ...bigQuery,
+  ...logging,
 };
 
 /** What the settings say. */
@@ -299,7 +281,8 @@ export const sections: readonly { readonly title: string; readonly settings: rea
   },
   { title: "Checks of prompts", settings: Object.values<Setting>(flagging) },
   { title: "Alerts", settings: Object.values<Setting>(alerts) },
-  { title: "Events and logs", settings: Object.values(telling) },
+  { title: "Events and logs", settings: [...Object.values<Setting>(events), ...Object.values(logging)] },
+  { title: "BigQuery", settings: Object.values<Setting>(bigQuery) },
 ];
 
 /** Variables that are accepted and have no effect. */
@@ -346,8 +329,8 @@ export const ignored: readonly Ignored[] = [
     why: "the …_SINGLE_TENANT_PERCENT settings say how much goes there",
   },
   {
-    names: [...gateway("BIGQUERY_*"), "GOOGLE_CLOUD_PROJECT"],
-    why: "the sink BigQuery is not available yet: see CODY_GATEWAY_EVENTS_SINKS",
+    names: gateway("BIGQUERY_EVENT_BUFFER_SIZE"),
+    why: "events wait where limits are counted, as many as CODY_GATEWAY_EVENTS_MAX_WAITING says",
   },
   {
     names: [...gateway("TRACE_POLICY", "OTEL_GCP_PROJECT_ID"), "OTEL_*"],

@@ -5,6 +5,7 @@ import type { Burst } from "../actors/burst.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import type { AdminToken } from "../auth/admin.js";
 import type { GuardPolicy } from "../guard/rules.js";
+import type { GoogleCredentials } from "../lib/google-token.js";
 import type { UpstreamKey } from "../upstream/keys.js";
 import type { SealingKey } from "./schemas.js";
 
@@ -91,6 +92,8 @@ export interface Config extends BackEndsConfig {
     readonly whenFull: "drop" | "deny";
     /** For the HTTP sinks; secret. */
     readonly httpHeaders: Readonly<Record<string, string>>;
+    /** Undefined: no event goes there. */
+    readonly bigQuery: BigQueryConfig | undefined;
   };
   readonly log: {
     readonly level: "debug" | "info" | "warn" | "error" | "silent";
@@ -222,9 +225,24 @@ export interface ModelPrices {
 
 export type EventSinkConfig =
   | { readonly kind: "stdout" }
+  /** The table of `events.bigQuery`. */
+  | { readonly kind: "bigquery" }
   | { readonly kind: "file"; readonly path: string }
   /** `url` may hold secrets. */
   | { readonly kind: "http" | "postgres"; readonly url: string };
+
+/** A table of BigQuery, and how it is written to. */
+export interface BigQueryConfig {
+  readonly project: string;
+  readonly dataset: string;
+  readonly table: string;
+  /** Where the API is, without a slash at its end. */
+  readonly baseUrl: string;
+  /** Undefined: it is called without a token. */
+  readonly credentials: GoogleCredentials | undefined;
+  /** Requests at the same time. */
+  readonly workers: number;
+}
 
 /** One thing that is wrong with the configuration. */
 export interface Problem {

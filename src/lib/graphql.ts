@@ -1,4 +1,5 @@
 import { CallError } from "./call-error.js";
+import { type Fields, fieldsOf } from "./fields.js";
 import type { HttpAnswer, HttpCaller } from "./http-caller.js";
 
 /** One operation of a GraphQL interface. */
@@ -13,9 +14,6 @@ export interface GraphqlAnswer {
   /** The code of each error, undefined where it has none that is a word. Texts are left out: they may repeat what was asked. */
   readonly errors: readonly (string | undefined)[];
 }
-
-/** The members of what may be an object. */
-export type Fields = Readonly<Record<string, unknown>>;
 
 /** Asks one GraphQL interface. */
 export interface GraphqlClient {
@@ -67,9 +65,4 @@ export function createGraphqlClient({ caller }: { caller: HttpCaller }, options:
 function codeOf(error: unknown): string | undefined {
   const { code } = fieldsOf(fieldsOf(error)["extensions"]);
   return typeof code === "string" && /^\w{1,60}$/.test(code) ? code : undefined;
-}
-
-/** The members of an object; of anything else none. */
-export function fieldsOf(json: unknown): Fields {
-  return typeof json === "object" && json !== null ? (json as Fields) : {};
 }

@@ -2,11 +2,10 @@ import { Agent, request } from "undici";
 import { CallError, callFailure } from "./call-error.js";
 import { readRetryAfterMs } from "./retry-after.js";
 
-/** A small request and its whole answer. */
+/** A small request. */
 export interface HttpCall {
   readonly url: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -19,10 +18,10 @@ export interface HttpAnswer {
   readonly retryAfterMs: number | undefined;
 }
 
-/** Posts to one service: within a time, with a bounded answer, following no redirect. */
+/** Calls one service: within a time, with a bounded answer, following no redirect. Throws `CallError` when there is no whole answer. */
 export interface HttpCaller {
-  /** Throws `CallError` when there is no whole answer. */
-  post(call: HttpCall): Promise<HttpAnswer>;
+  get(call: HttpCall): Promise<HttpAnswer>;
+  post(call: HttpCall & { readonly body: string }): Promise<HttpAnswer>;
   close(): Promise<void>;
 }
 
@@ -46,27 +45,34 @@ export function createHttpCaller(service: string, options: HttpCallerOptions = {
     keepAliveTimeout: 10_000,
   });
 
+  async function call(
+    method: "GET" | "POST",
+    { url, headers, signal }: HttpCall,
+    body: string | null,
+  ): Promise<HttpAnswer> {
+    const deadline = AbortSignal.timeout(timeoutMs);
+    try {
+      const answer = await request(url, {
+        method,
+        headers,
+        body,
+        signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
+        dispatcher: agent,
+      });
+      const retryAfter = [answer.headers["retry-after"]].flat()[0];
+      return {
+        status: answer.statusCode,
+        json: parse(await answer.body.text()),
+        retryAfterMs: readRetryAfterMs(retryAfter, Date.now()),
+      };
+    } catch (error) {
+      throw new CallError(service, callFailure(error).why);
+    }
+  }
+
   return {
-    async post({ url, headers, body, signal }) {
-      const deadline = AbortSignal.timeout(timeoutMs);
-      try {
-        const answer = await request(url, {
-          method: "POST",
-          headers,
-          body,
-          signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-          dispatcher: agent,
-        });
-        const retryAfter = [answer.headers["retry-after"]].flat()[0];
-        return {
-          status: answer.statusCode,
-          json: parse(await answer.body.text()),
-          retryAfterMs: readRetryAfterMs(retryAfter, Date.now()),
-        };
-      } catch (error) {
-        throw new CallError(service, callFailure(error).why);
-      }
-    },
+    get: (asked) => call("GET", asked, null),
+    post: (asked) => call("POST", asked, asked.body),
     close: () => agent.destroy(),
   };
 }

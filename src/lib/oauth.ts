@@ -1,8 +1,9 @@
-// The client's side of OAuth 2.0: tokens for client credentials (RFC 6749, 4.4), and what a token is worth (RFC 7662).
+// The client's side of OAuth 2.0: tokens, as for client credentials (RFC 6749, 4.4), and what a token is worth (RFC 7662).
 
 import { CallError } from "./call-error.js";
 import type { Clock } from "./clock.js";
-import type { HttpCaller } from "./http-caller.js";
+import { fieldsOf } from "./fields.js";
+import type { HttpAnswer, HttpCaller } from "./http-caller.js";
 
 /** Tokens with which the gateway shows who it is. */
 export interface TokenSource {
@@ -11,6 +12,9 @@ export interface TokenSource {
   /** It was not accepted: the next `get` does not return it. */
   refused(token: string): void;
 }
+
+/** Asks a service for a token, which it answers as RFC 6749, 5.1 has it. */
+export type AskForToken = (nowMs: number) => Promise<HttpAnswer>;
 
 export interface ClientCredentials {
   /** `https://accounts.example.com/oauth/token` */
@@ -35,13 +39,34 @@ const pauseMs = 1_000;
 /** Lifetime of tokens that do not say. */
 const unsaidLifetimeMs = 300_000;
 
-export function createTokenSource(
-  parts: { readonly caller: HttpCaller; readonly clock: Clock },
-  credentials: ClientCredentials & { readonly service: string },
-): TokenSource {
-  const { caller, clock } = parts;
-  const { service, tokenUrl, clientId, clientSecret, scopes } = credentials;
+/** Asks for tokens by the gateway's name and secret at the service. */
+export function clientCredentials(caller: HttpCaller, credentials: ClientCredentials): AskForToken {
+  const { tokenUrl, clientId, clientSecret, scopes } = credentials;
   const basic = Buffer.from(`${formEncoded(clientId)}:${formEncoded(clientSecret)}`).toString("base64");
+  const form = { grant_type: "client_credentials", scope: scopes.join(" ") };
+  return () => postForm(caller, tokenUrl, form, { authorization: `Basic ${basic}` });
+}
+
+/** Posts a form and takes JSON, as all of OAuth does. */
+export function postForm(
+  caller: HttpCaller,
+  url: string,
+  form: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string>> = {},
+): Promise<HttpAnswer> {
+  return caller.post({
+    url,
+    headers: { ...headers, "content-type": "application/x-www-form-urlencoded", accept: "application/json" },
+    body: new URLSearchParams(form).toString(),
+  });
+}
+
+/** `service` is what errors call it. */
+export function createTokenSource(
+  parts: { readonly ask: AskForToken; readonly clock: Clock },
+  { service }: { readonly service: string },
+): TokenSource {
+  const { ask, clock } = parts;
   let granted: Granted | undefined;
   let fetching: Promise<string> | undefined;
   let failed: { readonly error: unknown; readonly at: number } | undefined;
@@ -49,16 +74,7 @@ export function createTokenSource(
   async function fetchToken(): Promise<string> {
     const askedAt = clock.now();
     try {
-      const answer = await caller.post({
-        url: tokenUrl,
-        headers: {
-          authorization: `Basic ${basic}`,
-          "content-type": "application/x-www-form-urlencoded",
-          accept: "application/json",
-        },
-        body: new URLSearchParams({ grant_type: "client_credentials", scope: scopes.join(" ") }).toString(),
-      });
-      granted = readGrant(service, answer, askedAt);
+      granted = readGrant(service, await ask(askedAt), askedAt);
       failed = undefined;
       return granted.token;
     } catch (error) {
@@ -116,6 +132,18 @@ function readGrant(service: string, answer: { readonly status: number; readonly 
   };
 }
 
+/** What `ask` answers with a token in force: it is asked a second time when the first one was revoked before its time. */
+export async function askWithToken(
+  tokens: TokenSource,
+  ask: (token: string) => Promise<HttpAnswer>,
+): Promise<HttpAnswer> {
+  const token = await tokens.get();
+  const answer = await ask(token);
+  if (answer.status !== 401) return answer;
+  tokens.refused(token);
+  return ask(await tokens.get());
+}
+
 /** What a token is worth. */
 export type Introspection =
   | { readonly active: false }
@@ -136,24 +164,9 @@ export async function introspect(
 ): Promise<Introspection> {
   const { caller, tokens } = parts;
   const { service, introspectUrl } = options;
-  const ask = async (own: string) =>
-    caller.post({
-      url: introspectUrl,
-      headers: {
-        authorization: `Bearer ${own}`,
-        "content-type": "application/x-www-form-urlencoded",
-        accept: "application/json",
-      },
-      body: new URLSearchParams({ token }).toString(),
-    });
-  let own = await tokens.get();
-  let answer = await ask(own);
-  if (answer.status === 401) {
-    // The gateway's own token may have been revoked before its time.
-    tokens.refused(own);
-    own = await tokens.get();
-    answer = await ask(own);
-  }
+  const answer = await askWithToken(tokens, (own) =>
+    postForm(caller, introspectUrl, { token }, { authorization: `Bearer ${own}` }),
+  );
   if (answer.status !== 200)
     throw new CallError(service, `did not say what a token is worth (${answer.status})`, answer.status);
   const { active, scope, client_id: clientId, username, exp } = fieldsOf(answer.json);
@@ -166,10 +179,6 @@ export async function introspect(
     username: typeof username === "string" ? username : undefined,
     expiresAt: typeof exp === "number" && Number.isFinite(exp) ? exp * 1_000 : undefined,
   };
-}
-
-function fieldsOf(json: unknown): Readonly<Record<string, unknown>> {
-  return typeof json === "object" && json !== null ? (json as Readonly<Record<string, unknown>>) : {};
 }
 
 /** As RFC 6749, 2.3.1 wants ids and secrets before they are joined by a colon. */

@@ -1,13 +1,7 @@
 // Sending a batch to a sink that may refuse some of it for good.
 
 import type { UsageEvent } from "./event.js";
-import { EventsRefusedError, type Sink } from "./sink.js";
-
-/** An event that a sink refuses, and what it said. */
-export interface RefusedEvent {
-  readonly event: UsageEvent;
-  readonly why: string;
-}
+import { EventsRefusedError, type RefusedEvent, type Sink } from "./sink.js";
 
 export interface DeliveryOptions {
   /** Most events of one call of the sink. */
@@ -32,6 +26,8 @@ export async function deliver(
 ): Promise<readonly RefusedEvent[]> {
   let refused: RefusedEvent[] = [];
   let taken = 0;
+  /** The sink says which events it refuses. */
+  let named = false;
 
   /** The refusal, or undefined when the sink has them. */
   async function trySend(batch: readonly UsageEvent[]): Promise<EventsRefusedError | undefined> {
@@ -40,8 +36,10 @@ export async function deliver(
       taken += batch.length;
       return undefined;
     } catch (error) {
-      if (error instanceof EventsRefusedError) return error;
-      throw error;
+      if (!(error instanceof EventsRefusedError)) throw error;
+      named = error.refused !== undefined;
+      taken += error.refused === undefined ? 0 : batch.length - error.refused.length;
+      return error;
     }
   }
 
@@ -49,6 +47,10 @@ export async function deliver(
   async function isolate(batch: readonly UsageEvent[]): Promise<void> {
     const refusal = await trySend(batch);
     if (refusal === undefined) return;
+    if (refusal.refused !== undefined) {
+      refused.push(...refusal.refused);
+      return;
+    }
     const [event] = batch;
     if (event !== undefined && batch.length === 1) {
       refused.push({ event, why: refusal.message });
@@ -67,14 +69,21 @@ export async function deliver(
   for (let from = 0; from < events.length; from += batchSize) await isolate(events.slice(from, from + batchSize));
   if (taken === 0 && refused.length > 0) throw new EventsRefusedError(refused[0]?.why);
 
+  /** The events that are still refused. One by one, unless the sink says which of several it refuses. */
+  async function tryAgain(again: readonly RefusedEvent[]): Promise<RefusedEvent[]> {
+    const still: RefusedEvent[] = [];
+    const batches = named ? [again] : again.map((each) => [each]);
+    for (const batch of batches) {
+      const refusal = await trySend(batch.map(({ event }) => event));
+      if (refusal !== undefined)
+        still.push(...(refusal.refused ?? batch.map(({ event }) => ({ event, why: refusal.message }))));
+    }
+    return still;
+  }
+
   for (let tried = 1; tried < tries && refused.length > 0; tried++) {
     await pause(pauseMs * 2 ** (tried - 1));
-    const again = refused;
-    refused = [];
-    for (const { event } of again) {
-      const refusal = await trySend([event]);
-      if (refusal !== undefined) refused.push({ event, why: refusal.message });
-    }
+    refused = await tryAgain(refused);
   }
   return refused;
 }

@@ -39,7 +39,7 @@ export interface LedgerParts {
 }
 
 export interface LedgerOptions {
-  /** Most events of one delivery. */
+  /** Most events of one delivery, to sinks that do not say. */
   readonly batchSize: number;
   /** How long an event waits for others to be delivered with. */
   readonly batchMs: number;
@@ -75,7 +75,8 @@ export function createLedger(parts: LedgerParts, options: Partial<LedgerOptions>
   const lanes = parts.sinks.map((sink) => {
     const key = sinkKey(sink);
     const losses = createLossReport({ sink: sink.name, log, count });
-    return { key, losses, lane: createLane({ outbox, sink, key, log, count, random, onDelivered: look }, settings) };
+    const own = { ...settings, batchSize: sink.batchSize ?? settings.batchSize };
+    return { key, losses, lane: createLane({ outbox, sink, key, log, count, random, onDelivered: look }, own) };
   });
   outbox.listen({
     ready() {

@@ -1,9 +1,9 @@
-import { deliver, type RefusedEvent } from "./delivery.js";
+import { deliver } from "./delivery.js";
 import type { UsageEvent } from "./event.js";
 import type { LaneParts } from "./lane.js";
 import type { LedgerOptions } from "./ledger.js";
 import type { OutboxBatch } from "./outbox.js";
-import { EventsRefusedError, type Sink, SinkBusyError } from "./sink.js";
+import { EventsRefusedError, type RefusedEvent, type Sink, SinkBusyError } from "./sink.js";
 
 /** Gives batches to one sink, and knows how it does. */
 export interface Sender {

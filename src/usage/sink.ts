@@ -12,6 +12,8 @@ export interface Sink {
    * it. Printable, without secrets. Default: its name.
    */
   readonly key?: string;
+  /** Most events that it is given at once. Default: as many as the ledger likes. */
+  readonly batchSize?: number;
   /**
    * Delivers the batch, whole or not at all. Rejects with an `EventsRefusedError` when it will never take one of them; any
    * other rejection means "again later". Has its own limits in time: nothing else is sent before it settles.
@@ -20,9 +22,22 @@ export interface Sink {
   close?(): Promise<void>;
 }
 
+/** An event that a sink refuses, and what it said. */
+export interface RefusedEvent {
+  readonly event: UsageEvent;
+  readonly why: string;
+}
+
 /** The sink will not take at least one event of the batch, however often it is asked. The message says what it answered. */
 export class EventsRefusedError extends Error {
   override readonly name = "EventsRefusedError";
+  constructor(
+    message?: string,
+    /** Those that it refuses, where it says which they are: then it has all others of the batch. Else it has none. */
+    readonly refused?: readonly RefusedEvent[],
+  ) {
+    super(message);
+  }
 }
 
 /** The sink asks not to be tried again before `retryAfterMs`. */

@@ -1,5 +1,6 @@
 // What docs/operations.md says in tables, held against the code.
 
+import { resolve } from "node:path";
 import { Code } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { AttributionService } from "../../gen/codygateway/v1/attribution_pb.js";
@@ -13,7 +14,9 @@ import { toHttpError } from "../../src/http/errors.js";
 import { createQuotaKeys } from "../../src/quota/redis-keys.js";
 import { maxOpenFiles, serverLimits } from "../../src/server/limits.js";
 import { names } from "../../src/telemetry/names.js";
+import { bigQuerySchema, createTableCommand, rowOf } from "../../src/usage/sinks/bigquery-table.js";
 import { createTable } from "../../src/usage/sinks/postgres-table.js";
+import { makeEvent } from "../contract/sink.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { blocksOf, readText, tableBelow } from "./markdown.js";
 
@@ -53,8 +56,37 @@ describe("docs/operations.md", () => {
     expect(Object.keys(shown).toSorted()).toEqual(fields.filter((name) => !rare.includes(name ?? "")).toSorted());
   });
 
+  it("shows what makes the table in BigQuery, and has its schema as a file", async () => {
+    const table = { project: "my-project", dataset: "cody_gateway", table: "events" };
+    const shown = blocksOf(text).find((block) => block.text.includes("bq mk"));
+    expect(shown?.text.trim().split("\n").at(-1)).toBe(createTableCommand(table));
+
+    const told = tableBelow(text, "### BigQuery").flatMap(([names = ""]) => names.split(", "));
+    expect(told).toEqual(bigQuerySchema.map(({ name }) => name));
+    const file = resolve(import.meta.dirname, "../../docs/bigquery-schema.json");
+    await expect(`${JSON.stringify(bigQuerySchema, null, 2)}\n`).toMatchFileSnapshot(file);
+  });
+
+  it("lists the members of metadata that rows in BigQuery have", () => {
+    const event = makeEvent({
+      outcome: "refused",
+      reason: "QUOTA_EXCEEDED",
+      endUser: { id: "42", anonymousId: "7" },
+      flagged: { reasons: ["x"], blocked: false },
+      denied: { why: "no", times: 1 },
+    });
+    const rows = [event, makeEvent(), makeEvent({ feature: "embeddings" })].map(
+      (each) => (JSON.parse(rowOf(each)) as { json: { metadata: string } }).json.metadata,
+    );
+    const known = new Set(rows.flatMap((metadata) => Object.keys(JSON.parse(metadata) as object)));
+    const [, , told = ""] = /^\| `metadata` \|( what)? (.*)\|$/m.exec(text) ?? [];
+    const named = [...told.matchAll(/`(\w+)`/g)].map(([, name]) => name);
+
+    expect(named.toSorted()).toEqual([...known].toSorted());
+  });
+
   it("shows the table that the Postgres sink makes", () => {
-    const shown = blocksOf(text).find(({ language }) => language === "sql");
+    const shown = blocksOf(text).find(({ language, text: sql }) => language === "sql" && sql.startsWith("create"));
     expect(shown?.text.trim()).toBe(`${createTable};`);
   });
 

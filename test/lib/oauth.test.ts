@@ -1,7 +1,7 @@
 import { afterAll, beforeEach, describe, expect, it } from "vitest";
 import { createDemoSams } from "../../src/demo/sams.js";
 import { createHttpCaller } from "../../src/lib/http-caller.js";
-import { createTokenSource, introspect } from "../../src/lib/oauth.js";
+import { clientCredentials, createTokenSource, introspect } from "../../src/lib/oauth.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 
 const secret = "secret:with/odd characters+";
@@ -24,14 +24,13 @@ beforeEach(() => {
 });
 
 const credentials = () => ({
-  service: "SAMS",
   tokenUrl: `${sams.url}/oauth/token`,
   clientId: "gateway",
   clientSecret: secret,
   scopes: ["read", "openid"],
 });
 const tokens = (changed: Partial<ReturnType<typeof credentials>> = {}, by = caller) =>
-  createTokenSource({ caller: by, clock }, { ...credentials(), ...changed });
+  createTokenSource({ ask: clientCredentials(by, { ...credentials(), ...changed }), clock }, { service: "SAMS" });
 
 describe("a source of tokens", () => {
   it("gets one token for all that ask at the same time, and keeps it", async () => {

@@ -90,6 +90,67 @@ describe("a ledger with a sink that refuses events", () => {
   });
 });
 
+describe("a ledger with a sink that says which events it refuses", () => {
+  /** Takes all but those that `refuses`, for good. */
+  function namingSink(refuses: (id: string) => boolean) {
+    const made = makeSink("naming");
+    const asked: number[] = [];
+    const sink: Sink = {
+      ...made.sink,
+      batchSize: 500,
+      async send(batch) {
+        asked.push(batch.length);
+        if (made.state.behaviour === "fail") throw new Error("sink is away");
+        const taken = batch.filter(({ id }) => !refuses(id));
+        const others = batch.filter((event) => !taken.includes(event));
+        const refused = others.map((event) => ({ event, why: `no ${event.id}` }));
+        if (taken.length > 0) await made.sink.send(taken);
+        if (refused.length > 0) throw new EventsRefusedError("no", refused);
+      },
+    };
+    return { ...made, sink, asked };
+  }
+  const odd = (id: string) => id.startsWith("bad");
+
+  it("asks for none of the others again, and parks those with what was said of each", async () => {
+    const sink = namingSink(odd);
+    const { emit, counts, errors, ledger } = makeLedger([sink]);
+    emit(...range(0, 250), "bad 1", ...range(250, 400), "bad 2", ...range(400, 498));
+
+    await vi.advanceTimersByTimeAsync(200 + 250 + 500);
+
+    expect(sink.asked).toEqual([500, 2, 2]);
+    expect(sink.ids()).toEqual(range(0, 498).map(String));
+    expect(counts).toEqual({ "naming delivered": 498, "naming parked": 2 });
+    expect(errors().map((line) => /"why":"([^"]*)"/.exec(line)?.[1])).toEqual(["no bad 1", "no bad 2"]);
+    expect(ledger.backlog()).toBe(0);
+  });
+
+  it("does not park what is refused once and taken later", async () => {
+    let patience = 2;
+    const sink = namingSink((id) => odd(id) && patience-- > 0);
+    const { emit, counts } = makeLedger([sink]);
+    emit(1, "bad", 2);
+
+    await vi.advanceTimersByTimeAsync(2_000);
+
+    expect(sink.ids().toSorted()).toEqual(["1", "2", "bad"]);
+    expect(counts).toEqual({ "naming delivered": 3 });
+  });
+
+  it("parks nothing while the sink takes nothing at all", async () => {
+    const sink = namingSink(() => true);
+    const { emit, counts, lines } = makeLedger([sink]);
+    emit(...range(0, 50));
+
+    await vi.advanceTimersByTimeAsync(600_000);
+
+    expect(counts["naming parked"]).toBeUndefined();
+    expect(sink.asked.length).toBeLessThan(100);
+    expect(lines[0]).toContain("usage sink failed, will be tried again");
+  });
+});
+
 it("waits as long as a sink asks it to", async () => {
   const sink = makeSink();
   const { emit } = makeLedger([{ sink: { ...sink.sink, send: (batch) => busyOnce(batch) } }], { retryMs: 10 });

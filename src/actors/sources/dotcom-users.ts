@@ -1,6 +1,7 @@
 import { CallError } from "../../lib/call-error.js";
 import type { Clock } from "../../lib/clock.js";
-import { type Fields, fieldsOf, type GraphqlAnswer, type GraphqlClient } from "../../lib/graphql.js";
+import { type Fields, fieldsOf } from "../../lib/fields.js";
+import type { GraphqlAnswer, GraphqlClient } from "../../lib/graphql.js";
 import type { Actor, Feature, FeatureAccess, Unit } from "../actor.js";
 import type { Burst } from "../burst.js";
 import { type FoundActor, type Source, SourceError } from "../source.js";

@@ -6,7 +6,7 @@ import { createDemoPortal, type DemoPortal, type DemoPortalOptions } from "../..
 import { createDemoSams } from "../../../src/demo/sams.js";
 import { accessOf, demoSubscriptions, demoToken, demoUuid } from "../../../src/demo/subscriptions.js";
 import { createHttpCaller } from "../../../src/lib/http-caller.js";
-import { createTokenSource } from "../../../src/lib/oauth.js";
+import { clientCredentials, createTokenSource } from "../../../src/lib/oauth.js";
 import { describeSource } from "../../contract/source.js";
 import { fakeClock } from "../../helpers/fake-clock.js";
 
@@ -341,8 +341,8 @@ describe("with tokens of the accounts service", () => {
     await sams.listen();
     const caller = createHttpCaller("SAMS");
     open.push(sams, { [Symbol.asyncDispose]: () => caller.close() });
-    const credentials = { service: "SAMS", tokenUrl: `${sams.url}/oauth/token`, clientId: "gateway", scopes };
-    const tokens = createTokenSource({ caller, clock }, { ...credentials, clientSecret: given });
+    const credentials = { tokenUrl: `${sams.url}/oauth/token`, clientId: "gateway", clientSecret: given, scopes };
+    const tokens = createTokenSource({ ask: clientCredentials(caller, credentials), clock }, { service: "SAMS" });
     const portal = await portalWith({ scopesOf: sams.scopesOf });
     portal.set(demoSubscriptions(1));
     const options = { url: portal.url, protocol: "grpc", userAgent: "test", burst } as const;
