@@ -9,6 +9,7 @@ import { readConfigFile } from "./config/file.js";
 import type { FileContent } from "./config/file-schema.js";
 import { flaggingOf } from "./config/flagging.js";
 import type { Environment, ReadFile } from "./config/secrets.js";
+import { traceNotices, tracesOf } from "./config/traces.js";
 import type { Config, Loaded, Problem } from "./config/types.js";
 import { environmentUpstreams, mergeUpstreams } from "./config/upstreams.js";
 import { type Clock, systemClock } from "./lib/clock.js";
@@ -53,7 +54,12 @@ export function loadConfig(
     ...bigQuery.problems,
     ...file.problems,
   ];
-  const notices = [...reading.notices, ...replaced, ...bigQueryNotices(reading.values)];
+  const notices = [
+    ...reading.notices,
+    ...replaced,
+    ...bigQueryNotices(reading.values),
+    ...traceNotices(reading.values),
+  ];
   if (problems.length > 0) return { problems, notices };
 
   const config = assemble(reading, content, { upstreams: merged, bigQuery: bigQuery.bigQuery });
@@ -154,6 +160,7 @@ function assemble(
       bigQuery,
     },
     log: { level: values.logLevel, format: values.logFormat },
+    traces: tracesOf(values),
     file: values.file,
     notices: [],
   };

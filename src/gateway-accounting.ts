@@ -1,6 +1,7 @@
 // What becomes of a request's end: one event, one log line, the metrics. The same for both edges.
 
 import { AccessDisabledError, GatewayError, type RefusedActor, UnauthenticatedError } from "./errors.js";
+import type { Traces } from "./gateway-traces.js";
 import { saysCallerLeft } from "./lib/gone.js";
 import { JsonSyntaxError } from "./lib/json.js";
 import type { Log } from "./lib/log.js";
@@ -38,20 +39,28 @@ export interface AccountingParts {
   readonly onRefused?: (actor: { readonly source: string; readonly id: string }) => void;
   /** Told of each request, for those who look on. */
   readonly watch: RelayWatch;
+  /** Undefined: nothing is traced. */
+  readonly traces: Pick<Traces, "began" | "admitted" | "ended"> | undefined;
 }
 
 /** What a refusal may be out of date about. */
 const granted: ReadonlySet<string | undefined> = new Set(["QUOTA_EXCEEDED", "FEATURE_NOT_GRANTED"]);
 
 export function createAccounting(parts: AccountingParts): Accounting {
-  const { log, metrics, ledger, onRefused, watch, environment } = parts;
+  const { log, metrics, ledger, onRefused, watch, environment, traces } = parts;
   const denials = createDenialLog(log);
   const events = createDenialEvents({ environment, emit: ledger.emit, onJoined: metrics.eventJoined });
   const known = new WeakSet<object>();
 
   return {
-    began: ({ edge, feature }) => metrics.inFlight(edge, feature, 1),
-    admitted: watch.admitted,
+    began(request) {
+      metrics.inFlight(request.edge, request.feature, 1);
+      traces?.began(request);
+    },
+    admitted(request, plan, limits) {
+      watch.admitted(request, plan, limits);
+      traces?.admitted(request);
+    },
     emit(event, end) {
       const { failure, told } = end;
       if (isObject(failure)) known.add(failure);
@@ -60,6 +69,7 @@ export function createAccounting(parts: AccountingParts): Accounting {
       if (!told) ledger.emit(event);
       if (granted.has(event.reason)) onRefused?.(event.actor);
       watch.ended(event, end);
+      traces?.ended(event, end);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
       else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, () => event);
       else log.info(withCause(event, failure), "request");

@@ -14,6 +14,7 @@ import { createSyncs, type Syncs } from "./actors/sync.js";
 import { createTokenHasher, type TokenHasher } from "./actors/token.js";
 import type { Config } from "./config.js";
 import { configuredSources } from "./gateway-sources.js";
+import type { Traces } from "./gateway-traces.js";
 import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
@@ -44,6 +45,8 @@ export interface ActorsParts {
   readonly database: Database | undefined;
   readonly version: string;
   readonly quota: Pick<Quota, "forget" | "reset">;
+  /** Undefined: nothing is traced. */
+  readonly traces: Pick<Traces, "synced"> | undefined;
 }
 
 /** What has to be told once before the gateway is ready. */
@@ -51,7 +54,7 @@ const condition = "actors";
 
 /** Resolves once it is known what the store has, or that it is away: then the gateway is ready when that is made up for. */
 export async function createActors(config: Config, parts: ActorsParts): Promise<ActorsOfGateway> {
-  const { log, clock, metrics, readiness, quota, version } = parts;
+  const { log, clock, metrics, readiness, quota, version, traces } = parts;
   const store = await createActorStore(config, parts);
   const directory = createDirectory({ clock: { now: store.now }, log });
   const pepper = config.tokenPepper ?? makePepper();
@@ -77,7 +80,13 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
     { ...config.sources, syncIntervalMs: config.sources.syncIntervalMs },
   );
   const syncs = createSyncs(
-    { ...common, onEnded: (source, { outcome }) => metrics.syncEnded(source, outcome) },
+    {
+      ...common,
+      onEnded(source, summary) {
+        metrics.syncEnded(source, summary.outcome);
+        traces?.synced(source, summary);
+      },
+    },
     { intervalMs: config.sources.syncIntervalMs, shrinkGuard: config.sources.shrinkGuard },
   );
 

@@ -7,6 +7,7 @@ import { createChecks } from "./gateway-checks.js";
 import { createCatalogues } from "./gateway-models.js";
 import { createOutbox, createSink } from "./gateway-outbox.js";
 import { createStore } from "./gateway-store.js";
+import type { Traces } from "./gateway-traces.js";
 import { callLimits, replaceKeys, upstreamObserver, upstreamTargets } from "./gateway-upstreams.js";
 import { type Clock, systemClock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
@@ -45,6 +46,8 @@ export interface RouteOfRequests {
 }
 
 export interface RouteParts extends Pick<AccountingParts, "onRefused" | "watch"> {
+  /** Undefined: nothing is traced. */
+  readonly traces: Traces | undefined;
   readonly log: Log;
   readonly metrics: Metrics;
   readonly readiness: Readiness;
@@ -65,27 +68,29 @@ const flushMs = 5_000;
 
 /** Rejects with `ConfigError` when an upstream is of no kind that there is, and as `createStore` does. */
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
-  const { log, metrics, clock = systemClock } = parts;
+  const { log, metrics, traces, clock = systemClock } = parts;
   const targets = upstreamTargets(config, parts.providers ?? providers);
   const tokenizer = createTokenizer();
+  const sending = createUpstreams(
+    { targets, observer: upstreamObserver({ log, metrics }) },
+    { userAgent: userAgentOf(config, parts) },
+  );
   const upstreams = createBatches({
-    upstreams: createUpstreams(
-      { targets, observer: upstreamObserver({ log, metrics }) },
-      { userAgent: userAgentOf(config, parts) },
-    ),
+    upstreams: traces?.upstreams(sending, targets) ?? sending,
     tokenizer,
     limitsOf: callLimits(targets),
   });
   metrics.gaugeOf("upstreamModelsUnavailable", upstreams.unavailableModels);
   metrics.gaugeOf("upstreamKeysResting", upstreams.restingKeys);
   const catalogues = createCatalogues(config, targets);
-  const sinks =
+  const ends =
     parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events, { clock }))));
+  const sinks = traces ? ends.map(traces.sink) : ends;
   const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const outbox = await createOutbox(config, parts, sinks.map(sinkKey));
   const ledger = createLedger({ outbox, sinks, log, count: metrics.eventsHandled }, parts.ledger);
   metrics.gauge("ledgerBacklog", ledger.backlog);
-  const quota = createQuota(
+  const counting = createQuota(
     {
       store,
       clock,
@@ -97,6 +102,8 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
     },
     { storeFailure: config.quotaStoreFailure, renewMs: config.quotaLeaseMs / 3, sweepMs: config.quotaLeaseMs / 3 },
   );
+  // In memory it takes no time to speak of.
+  const quota = config.redisEndpoint === undefined ? counting : (traces?.quota(counting) ?? counting);
   const checks = await createChecks(config, { ...parts, clock, tokenizer });
   const accounting = createAccounting({ ...parts, ledger, environment: config.environment });
 

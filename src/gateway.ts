@@ -12,6 +12,7 @@ import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
 import { type Audience, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
+import { createTraces } from "./gateway-traces.js";
 import { diagnosticsRoutes, versionPath } from "./http/diagnostics.js";
 import type { HttpRoute } from "./http/http.js";
 import { createRouter } from "./http/router.js";
@@ -38,7 +39,8 @@ export interface Gateway {
   drain(options?: { readonly delayMs?: number; readonly timeoutMs?: number }): Promise<"clean" | "cut">;
 }
 
-export interface GatewayParts extends Omit<RouteParts, "metrics" | "readiness" | "database" | "onRefused" | "watch"> {
+export interface GatewayParts
+  extends Omit<RouteParts, "metrics" | "readiness" | "database" | "onRefused" | "watch" | "traces"> {
   /** Where several processes serve: how to ask all of them for their metrics, given how to render this one's. */
   readonly gather?: (own: () => Promise<string>) => () => Promise<readonly string[]>;
 }
@@ -53,6 +55,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     providers: (parts.providers ?? providers).map(({ kind }) => kind),
   });
 
+  const traces = await createTraces(config, { log, metrics, version });
   const database = await openData(config, log);
   // The route tells of requests before those who listen exist; no request comes before they do.
   const onRefused: RouteParts["onRefused"] = (actor) => sources.refused(actor);
@@ -60,8 +63,9 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     admitted: (...told) => administration.watch.admitted(...told),
     ended: (...told) => administration.watch.ended(...told),
   };
-  const route = await createRoute(config, { ...parts, metrics, readiness, database, onRefused, watch });
-  const actors = await createActors(config, { log, clock, metrics, readiness, database, version, quota: route.quota });
+  const route = await createRoute(config, { ...parts, metrics, traces, readiness, database, onRefused, watch });
+  const ofActors = { log, clock, metrics, traces, readiness, database, version, quota: route.quota };
+  const actors = await createActors(config, ofActors);
   const { sources, syncs } = actors;
   const notifier = await createAlerts(config, { log, clock, database, metrics });
   const administration = await createAdministration(config, { log, clock, actors, database, route, notifier });
@@ -83,7 +87,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const open = apart ? operators.filter(({ path }) => path === versionPath) : operators;
   const onFailed: RpcParts["onFailed"] = (error, call) => accounting.failed("rpc", call, error);
   const listen = (routes: readonly HttpRoute[], audience: Audience, port: number) =>
-    startListener({ routes, rpc: { ...edge, onFailed }, audience, accounting, log, metrics }, config, port);
+    startListener({ routes, rpc: { ...edge, onFailed }, audience, accounting, log, metrics, traces }, config, port);
 
   const routes = [...callerRoutes(edge, targets, config), ...open];
   const main = await listen(routes, apart ? "callers" : "both", config.port);
@@ -107,6 +111,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
       await route.close();
       await admin?.listener.close();
       await database?.close();
+      await traces?.close();
       return outcome;
     },
   };
@@ -114,7 +119,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
 
 /** One port with these HTTP routes, and the RPCs for these people. */
 async function startListener(
-  parts: Pick<RouteParts, "log" | "metrics"> & {
+  parts: Pick<RouteParts, "log" | "metrics" | "traces"> & {
     readonly routes: readonly HttpRoute[];
     readonly rpc: RpcParts;
     readonly audience: Audience;
@@ -123,7 +128,7 @@ async function startListener(
   config: Config,
   port: number,
 ) {
-  const { routes, rpc, audience, accounting, log, metrics } = parts;
+  const { routes, rpc, audience, accounting, log, metrics, traces } = parts;
   const router = createRouter(routes, (failure, error) => accounting.failed("http", failure, error));
   const shutdown = new AbortController();
   const handler = createRpcHandler(
@@ -131,7 +136,7 @@ async function startListener(
     { maxMessageBytes: config.maxMessageBytes },
   );
   const listener = createListener(
-    { ...handler, http: router.handle, log, observer: metrics.server },
+    { ...handler, http: router.handle, log, observer: metrics.server, tracer: traces?.tracer },
     { tls: config.tls, limits: { writeStallMs: config.writeStallMs } },
   );
   listener.hardStop.addEventListener("abort", () => shutdown.abort(listener.hardStop.reason), { once: true });

@@ -236,6 +236,7 @@ function plan(parts: PlanParts): Plan {
       api,
       path: upstreamPath(parts.at ?? pathFor(api, stream), route.model),
       model: route.model,
+      span: request.span,
       stream,
       body,
       unasked: parts.unasked,
@@ -271,6 +272,7 @@ export function isTimeOver({ endBy, beginBy }: UpstreamRequest): boolean {
 function quotaRequest({ request, route, provider, api, body, given, stream }: PlanParts): QuotaRequest {
   return {
     requestId: request.id,
+    span: request.span,
     actor: request.actor,
     endUser: request.endUser,
     feature: request.feature,

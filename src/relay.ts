@@ -3,6 +3,7 @@
 import type { Actor, Feature } from "./actors/actor.js";
 import { GatewayError, PromptBlockedError, type Reason, UnavailableError, type UpstreamError } from "./errors.js";
 import { uniqueId } from "./lib/ids.js";
+import type { Span } from "./lib/span.js";
 import type { Route } from "./models/catalogue.js";
 import type { Tokenizer } from "./models/tokenizer.js";
 import type { CountedUsage } from "./providers/provider.js";
@@ -23,6 +24,8 @@ export interface ReceivedRequest {
   readonly id: string;
   /** The trace it belongs to, 32 hex digits. */
   readonly traceId: string;
+  /** Undefined: nobody traces it. */
+  readonly span: Span | undefined;
   readonly actor: Actor;
   /** Which of the actor's users asks, where that was said. */
   readonly endUser: UsageEvent["endUser"];
@@ -156,6 +159,7 @@ function onItsRoute(received: ReceivedRequest, environment: string): RelayReques
     // With the caller's id alone, a caller who sends one twice would be counted once.
     id: `${received.id}.${uniqueId()}`,
     traceId: received.traceId,
+    span: received.span,
     actor: received.actor,
     endUser: received.endUser,
     feature: received.feature,

@@ -1,10 +1,11 @@
-import { UnauthenticatedError, UnavailableError, unknownActorId } from "../errors.js";
+import { GatewayError, UnauthenticatedError, UnavailableError, unknownActorId } from "../errors.js";
 import type { Log } from "../lib/log.js";
+import type { Span } from "../lib/span.js";
 import type { Actor, Feature } from "./actor.js";
 import type { Directory, Known } from "./directory.js";
 import { createFreshness, type FreshnessOptions } from "./freshness.js";
 import { createJudge, type Judgement } from "./judge.js";
-import { createLookups, type LookupOutcome, type OwnedToken } from "./lookups.js";
+import { type Answer, createLookups, type LookupOutcome, type Lookups, type OwnedToken } from "./lookups.js";
 import { createRefreshes, type Refreshed, type RefreshQuery } from "./refresh.js";
 import { createRemember } from "./remember.js";
 import type { Source } from "./source.js";
@@ -17,9 +18,9 @@ export interface Sources {
   readonly all: readonly Source[];
   /**
    * The actor `token` belongs to. Throws `UnauthenticatedError` when it belongs to nobody, `UnavailableError` when the
-   * source that owns it cannot say and nothing usable is known.
+   * source that owns it cannot say and nothing usable is known. `span` is told when the source has to be asked.
    */
-  find(token: string | undefined): Promise<Actor>;
+  find(token: string | undefined, span?: Span): Promise<Actor>;
   /** Whether the actor is older than it should be, and served all the same. */
   isStale(known: Known): boolean;
   /**
@@ -71,10 +72,11 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
   const refreshes = createRefreshes({ sources, directory, lookups, judge, now: store.now });
 
   /** What the source says, asked now. */
-  function ask(owned: OwnedToken): Promise<Actor> {
+  function ask(owned: OwnedToken, span: Span | undefined): Promise<Actor> {
     if (!isReady()) return Promise.reject(notReady());
     const isGood = (known: Known): boolean => freshness.of(known, owned.tokenHash) !== "expired";
-    return lookups.ask(owned, isGood).then((answer) => {
+    const asked = span ? askTraced(lookups, owned, isGood, span) : lookups.ask(owned, isGood);
+    return asked.then((answer) => {
       if (answer.kind === "nobody") throw nobody(owned.source);
       return answer.known.actor;
     });
@@ -89,17 +91,17 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
 
   return {
     all: sources,
-    find(token) {
+    find(token, span) {
       const judged = judge(token);
       if (judged.kind === "known") {
         const { owned, known, freshness: age } = judged;
-        if (age === "expired") return ask(owned);
+        if (age === "expired") return ask(owned, span);
         if (age === "stale") lookups.refreshSoon(owned);
         else refreshes.comes(owned, known);
         return Promise.resolve(known.actor);
       }
       if (judged.kind === "local") return askLocal(judged.source, token);
-      if (judged.kind === "unheard") return ask(judged.owned);
+      if (judged.kind === "unheard") return ask(judged.owned, span);
       return Promise.reject(refusalOf(judged, token));
     },
     isStale: (known) => freshness.of(known) !== "fresh",
@@ -117,6 +119,26 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
     },
     close: lookups.close,
   };
+}
+
+async function askTraced(
+  lookups: Pick<Lookups, "ask">,
+  owned: OwnedToken,
+  isGood: (known: Known) => boolean,
+  span: Span,
+): Promise<Answer> {
+  const part = span.child("source.lookup", "client");
+  part.set({ "cody_gateway.actor.source": owned.source.name });
+  try {
+    const answer = await lookups.ask(owned, isGood);
+    part.set({ "cody_gateway.outcome": answer.kind === "known" ? "found" : "nobody" });
+    return answer;
+  } catch (error) {
+    part.fail(error instanceof GatewayError ? error.reason : "INTERNAL");
+    throw error;
+  } finally {
+    part.end();
+  }
 }
 
 function notReady(): UnavailableError {

@@ -1,5 +1,6 @@
 import { Code, ConnectError, type HandlerContext } from "@connectrpc/connect";
 import type { EndUser, Feature } from "../actors/actor.js";
+import { callSpan } from "../auth/call-span.js";
 import { endUserOf } from "../auth/end-user.js";
 import { actorOf } from "../auth/interceptor.js";
 import type { TypedCall } from "../relay-typed.js";
@@ -15,6 +16,7 @@ export function callOf<A>(
   return {
     id: requestHeader.get("x-request-id") ?? "",
     traceId: requestHeader.get("x-trace") ?? "",
+    span: callSpan(context.values),
     actor: actorOf(context.values),
     endUser,
     feature,

@@ -7,6 +7,8 @@ import {
   QuotaFailureSchema,
   RetryInfoSchema,
 } from "../../gen/google/rpc/error_details_pb.js";
+import { Health } from "../../gen/grpc/health/v1/health_pb.js";
+import { callSpan } from "../auth/call-span.js";
 import {
   FeatureNotGrantedError,
   GatewayError,
@@ -24,6 +26,7 @@ import {
   UnavailableError,
   UpstreamError,
 } from "../errors.js";
+import type { Span } from "../lib/span.js";
 
 const codes: Readonly<Record<Reason, Code>> = {
   TOKEN_MISSING: Code.Unauthenticated,
@@ -157,6 +160,8 @@ export interface FailedCall {
 export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCall) => void): Interceptor {
   return (next) => async (req) => {
     const startedAt = performance.now();
+    const span = callSpan(req.contextValues);
+    if (span) describe(span, req);
     const requestId = req.header.get("x-request-id") ?? undefined;
     const map = (error: unknown): ConnectError => {
       const failure = failureOf(error);
@@ -164,7 +169,9 @@ export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCa
       const trace_id = req.header.get("x-trace") ?? undefined;
       const durationMs = performance.now() - startedAt;
       if (failure !== undefined) onFailed(failure, { requestId, trace_id, method, edge: "rpc", durationMs });
-      return toConnectError(error);
+      const told = toConnectError(error);
+      if (span) describeFailure(span, told, failure);
+      return told;
     };
     try {
       const res = await next(req);
@@ -174,6 +181,37 @@ export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCa
     }
   };
 }
+
+/** Health is asked all the time, and nobody waits for it. */
+function describe(span: Span, { service, method, requestMethod }: Parameters<ReturnType<Interceptor>>[0]): void {
+  if (service.typeName === Health.typeName) return span.discard();
+  const name = `${service.typeName}/${method.name}`;
+  span.rename(name);
+  span.set({
+    "http.route": `/${name}`,
+    "http.request.method": requestMethod,
+    "rpc.service": service.typeName,
+    "rpc.method": method.name,
+    "cody_gateway.edge": "rpc",
+  });
+}
+
+function describeFailure(span: Span, { code }: ConnectError, failure: unknown): void {
+  const word = Code[code].replaceAll(/(?<=[a-z])[A-Z]/g, "_$&").toLowerCase();
+  span.set({ "rpc.response.status_code": word });
+  if (failure instanceof GatewayError) span.set({ "cody_gateway.reason": failure.reason });
+  if (serverFaults.has(code)) span.fail(word);
+}
+
+/** What OpenTelemetry takes for the server's fault, and not for the caller's. */
+const serverFaults: ReadonlySet<Code> = new Set([
+  Code.Unknown,
+  Code.DeadlineExceeded,
+  Code.Unimplemented,
+  Code.Internal,
+  Code.Unavailable,
+  Code.DataLoss,
+]);
 
 /** What to tell of an error; undefined when it is the caller's own end. */
 function failureOf(error: unknown): unknown {

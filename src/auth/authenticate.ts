@@ -1,17 +1,18 @@
 import type { Actor } from "../actors/actor.js";
 import type { Sources } from "../actors/sources.js";
 import { AccessDisabledError } from "../errors.js";
+import type { Span } from "../lib/span.js";
 import { createTurnstile } from "../lib/turnstile.js";
 
 /** Turns a token into the actor it belongs to, for RPCs and HTTP alike. */
 export interface Authenticator {
   /**
    * Throws `UnauthenticatedError`, `AccessDisabledError`, or `UnavailableError` when the actor's source cannot say.
-   * `undefined` is a request without a token: the anonymous actor's, where there is one.
+   * `undefined` is a request without a token: the anonymous actor's, where there is one. `span` is told when a source is asked.
    */
-  authenticate(token: string | undefined): Promise<Actor>;
+  authenticate(token: string | undefined, span?: Span): Promise<Actor>;
   /** The same for what does not depend on access to models: an actor whose access is disabled is one all the same. */
-  identify(token: string | undefined): Promise<Actor>;
+  identify(token: string | undefined, span?: Span): Promise<Actor>;
 }
 
 /**
@@ -36,7 +37,7 @@ export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "re
   };
 
   return {
-    identify: (token) => sources.find(token).catch(turnedAway),
-    authenticate: (token) => sources.find(token).then(granted, turnedAway),
+    identify: (token, span) => sources.find(token, span).catch(turnedAway),
+    authenticate: (token, span) => sources.find(token, span).then(granted, turnedAway),
   };
 }

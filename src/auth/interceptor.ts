@@ -1,6 +1,7 @@
 import { type ContextValues, createContextKey, type Interceptor } from "@connectrpc/connect";
 import type { Actor } from "../actors/actor.js";
 import type { Authenticator } from "./authenticate.js";
+import { callSpan } from "./call-span.js";
 import { bearerToken } from "./credentials.js";
 
 const actorKey = createContextKey<Actor | undefined>(undefined, { description: "the calling actor" });
@@ -25,7 +26,8 @@ export function createAuthInterceptor(
       const token = bearerToken(req.header.get("authorization") ?? undefined);
       const { authenticator } = parts;
       const regardless = options.regardless?.has(req.service.typeName) ?? false;
-      const actor = await (regardless ? authenticator.identify(token) : authenticator.authenticate(token));
+      const find = regardless ? authenticator.identify : authenticator.authenticate;
+      const actor = await find(token, callSpan(req.contextValues));
       req.contextValues.set(actorKey, actor);
     }
     return next(req);

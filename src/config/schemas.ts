@@ -189,6 +189,10 @@ export const logFormat = parsed("json or pretty", (words) => {
   return /^(pretty|condensed)$/.test(words) ? ("pretty" as const) : undefined;
 });
 
+export const tracePolicy = parsed("all, selective or none", (word) =>
+  (["all", "selective", "none"] as const).find((policy) => policy === word),
+);
+
 export const whenFull = parsed("drop or deny", (word) => (word === "drop" || word === "deny" ? word : undefined));
 
 /** What stands between commas, without the white space around it. */

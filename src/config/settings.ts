@@ -8,6 +8,7 @@ import { events } from "./event-sinks.js";
 import { flagging } from "./flagging.js";
 import * as as from "./schemas.js";
 import { type Setting, secret, setting } from "./setting.js";
+import { traces } from "./traces.js";
 
 export type { Setting } from "./setting.js";
 
@@ -262,6 +263,7 @@ export const settings = {
   ...events,
   ...bigQuery,
   ...logging,
+  ...traces,
 };
 
 /** What the settings say. */
@@ -283,6 +285,7 @@ export const sections: readonly { readonly title: string; readonly settings: rea
   { title: "Alerts", settings: Object.values<Setting>(alerts) },
   { title: "Events and logs", settings: [...Object.values<Setting>(events), ...Object.values(logging)] },
   { title: "BigQuery", settings: Object.values<Setting>(bigQuery) },
+  { title: "Traces", settings: Object.values<Setting>(traces) },
 ];
 
 /** Variables that are accepted and have no effect. */
@@ -333,8 +336,16 @@ export const ignored: readonly Ignored[] = [
     why: "events wait where limits are counted, as many as CODY_GATEWAY_EVENTS_MAX_WAITING says",
   },
   {
-    names: [...gateway("TRACE_POLICY", "OTEL_GCP_PROJECT_ID"), "OTEL_*"],
-    why: "traces are not exported: their ids are in X-Trace, in the log and in events, and metrics are at /metrics",
+    names: gateway("OTEL_GCP_PROJECT_ID"),
+    why: "traces go to an OTLP endpoint (OTEL_EXPORTER_OTLP_ENDPOINT): a collector there passes them on to Google Cloud",
+  },
+  {
+    names: ["OTEL_PROPAGATORS"],
+    why: "a caller's trace is read from traceparent, and nothing of it is passed on",
+  },
+  {
+    names: ["OTEL_*"],
+    why: "of OpenTelemetry's settings those are read that docs/configuration.md lists: traces by OTLP over HTTP; metrics are at /metrics, logs on standard error",
   },
 ];
 

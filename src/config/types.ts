@@ -100,6 +100,8 @@ export interface Config extends BackEndsConfig {
     /** Undefined: `pretty` on a terminal, otherwise `json`. */
     readonly format: "json" | "pretty" | undefined;
   };
+  /** Undefined: no traces are exported. */
+  readonly traces: TracesConfig | undefined;
   /** The configuration file, when there is one. */
   readonly file: string | undefined;
   /** To be said at start: what was set and has no effect, and why; what is left open. */
@@ -242,6 +244,33 @@ export interface BigQueryConfig {
   readonly credentials: GoogleCredentials | undefined;
   /** Requests at the same time. */
   readonly workers: number;
+}
+
+/** Which requests are traced, and where traces go. */
+export interface TracesConfig {
+  /** All requests, or those that ask for it. */
+  readonly policy: "all" | "selective";
+  /** Share of them that is traced, 0 to 1. */
+  readonly share: number;
+  /** Receives OTLP over HTTP. May hold user and password. */
+  readonly url: string;
+  /** Sent there; secret. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** Time for one export. */
+  readonly timeoutMs: number;
+  readonly gzip: boolean;
+  /** What is said of this gateway, `service.name` among it. */
+  readonly resource: Readonly<Record<string, string>>;
+  readonly queue: {
+    /** How long spans wait to be exported together. */
+    readonly delayMs: number;
+    /** How long an export that fails is tried again. */
+    readonly exportMs: number;
+    /** Most spans that wait. */
+    readonly maxWaiting: number;
+    /** Most spans of one export. */
+    readonly batchSize: number;
+  };
 }
 
 /** One thing that is wrong with the configuration. */

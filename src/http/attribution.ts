@@ -26,7 +26,7 @@ export function attributionRoute({ attribution, authenticator }: AttributionPart
     errors: sourcegraphErrors,
     tell,
     async handle(call) {
-      const actor = await authenticator.identify(tokenOf(call));
+      const actor = await authenticator.identify(tokenOf(call), call.span);
       const query = await readQuery(call);
       const gone = goneSignal(call);
       const found = await unlessGone(gone, attribution.search(actor, query, gone));

@@ -40,6 +40,7 @@ function embedRoute(parts: EmbeddingsParts, options: { readonly maxBodyBytes: nu
       const embedCall: EmbedCall = {
         id: call.requestId,
         traceId: call.traceId,
+        span: call.span,
         actor,
         endUser: userOf(call),
         feature: "embeddings",

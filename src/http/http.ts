@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Http2ServerRequest, Http2ServerResponse } from "node:http2";
+import type { Span } from "../lib/span.js";
 
 /** A request on either HTTP version. */
 export type HttpRequest = IncomingMessage | Http2ServerRequest;
@@ -14,6 +15,8 @@ export interface HttpCall {
   readonly res: HttpResponse;
   readonly requestId: string;
   readonly traceId: string;
+  /** Undefined: nobody traces it. */
+  readonly span: Span | undefined;
   /** Path without the query. */
   readonly path: string;
   /** What stands in the path for the route's `{…}`, decoded. */

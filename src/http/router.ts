@@ -1,4 +1,5 @@
 import type { ServerResponse } from "node:http";
+import type { Span } from "../lib/span.js";
 import { toHttpError } from "./errors.js";
 import {
   type ErrorShape,
@@ -25,7 +26,7 @@ export interface HttpFailure {
 }
 
 export interface Router {
-  handle(req: HttpRequest, res: HttpResponse, call: Pick<HttpCall, "requestId" | "traceId" | "path">): void;
+  handle(req: HttpRequest, res: HttpResponse, call: Pick<HttpCall, "requestId" | "traceId" | "span" | "path">): void;
 }
 
 /** Finds the route by method and path, and answers for what it throws. `onFailed` is told of every request that failed. */
@@ -37,7 +38,8 @@ export function createRouter(
   for (const route of routes) byPath.set(route.path, [...(byPath.get(route.path) ?? []), route]);
   const patterns = [...byPath].filter(([path]) => place.test(path)).map(toPattern);
 
-  const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void =>
+  const failed = (call: HttpCall, route: HttpRoute | undefined, told: HttpError, error?: unknown): void => {
+    call.span?.set({ "cody_gateway.reason": told.reason });
     onFailed(
       {
         requestId: call.requestId,
@@ -51,13 +53,14 @@ export function createRouter(
       },
       error,
     );
+  };
 
   return {
-    handle(req, res, { requestId, traceId, path }) {
+    handle(req, res, { requestId, traceId, span, path }) {
       const arrivedAt = performance.now();
       const known = byPath.get(path);
       const matched = known ? undefined : patterns.find(({ matches }) => matches(path));
-      const call: HttpCall = { req, res, requestId, traceId, path, inPath: matched?.textIn(path), arrivedAt };
+      const call: HttpCall = { req, res, requestId, traceId, span, path, inPath: matched?.textIn(path), arrivedAt };
       const found = known ?? matched?.routes;
       if (!found) {
         failed(call, undefined, notFound);
@@ -65,6 +68,7 @@ export function createRouter(
           ? send(res, 404, {}, "")
           : send(res, 404, { "content-type": "text/plain; charset=utf-8" }, "404 page not found\n");
       }
+      if (span && found[0]) describe(span, found[0], req.method);
       const method = req.method === "HEAD" ? "GET" : req.method;
       const route = found.find((each) => each.method === method);
       if (!route) {
@@ -79,6 +83,13 @@ export function createRouter(
       });
     },
   };
+}
+
+/** Health and diagnostics are asked all the time, and nobody waits for them. */
+function describe(span: Span, { path, edge }: HttpRoute, method: string | undefined): void {
+  if (edge === undefined) return span.discard();
+  span.rename(`${method} ${path}`);
+  span.set({ "http.route": path, "cody_gateway.edge": edge });
 }
 
 const place = /\{[a-z]+\}/;

@@ -94,6 +94,7 @@ function apiRoute(
         {
           id: call.requestId,
           traceId: call.traceId,
+          span: call.span,
           actor,
           endUser,
           feature,
@@ -141,11 +142,11 @@ function pick(here: readonly [Called, ...Called[]], req: HttpCall["req"]): Calle
   return here.find(fits) ?? here[0];
 }
 
-function callerOf(authenticator: Authenticator, surface: SdkSurface, { req }: HttpCall): Promise<Actor> {
+function callerOf(authenticator: Authenticator, surface: SdkSurface, { req, span }: HttpCall): Promise<Actor> {
   const { keyHeader, keyParameter } = surface;
   const inHeader = keyHeader === "authorization" ? undefined : header(req, keyHeader)?.trim();
   const key = inHeader || (keyParameter === undefined ? undefined : query(req).get(keyParameter)?.trim());
-  return authenticator.authenticate(key || bearerToken(header(req, "authorization")));
+  return authenticator.authenticate(key || bearerToken(header(req, "authorization")), span);
 }
 
 function featureOf(value: string | undefined, api: SdkApi): Feature {

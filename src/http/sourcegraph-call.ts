@@ -9,7 +9,7 @@ import { isGone } from "./reply.js";
 
 /** Who calls. Throws as `Authenticator.authenticate` does. */
 export function callerOf(authenticator: Pick<Authenticator, "authenticate">, call: HttpCall): Promise<Actor> {
-  return authenticator.authenticate(tokenOf(call));
+  return authenticator.authenticate(tokenOf(call), call.span);
 }
 
 /** The caller's token; undefined: it has none. */

@@ -71,6 +71,7 @@ function completionsRoute(parts: SourcegraphParts, route: SourcegraphRoute, opti
         {
           id: call.requestId,
           traceId: call.traceId,
+          span: call.span,
           actor,
           endUser,
           feature,

@@ -1,6 +1,7 @@
 import { type Actor, type EndUser, type Feature, features, type Unit } from "../actors/actor.js";
 import { GatewayError, type Reason, UnavailableError } from "../errors.js";
 import type { Clock } from "../lib/clock.js";
+import type { Span } from "../lib/span.js";
 import { createAdmission } from "./admission.js";
 import { createBlindCounts, type StoreFailure } from "./blind.js";
 import { createDemand, createEstimates } from "./estimates.js";
@@ -54,6 +55,8 @@ export interface Estimate {
 export interface QuotaRequest {
   /** Unique for the request. */
   readonly requestId: string;
+  /** Undefined: nobody traces the request. */
+  readonly span?: Span | undefined;
   readonly actor: Actor;
   /** Which of the actor's users asks; undefined: that was not said. */
   readonly endUser?: EndUser | undefined;

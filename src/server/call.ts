@@ -1,6 +1,7 @@
 // What the server hands to those who serve requests, and what it tells those who watch it.
 
 import type { HttpRequest, HttpResponse } from "../http/http.js";
+import type { Span } from "../lib/span.js";
 
 /** What the server knows of a request, beside the request. */
 export interface RequestCall {
@@ -8,6 +9,8 @@ export interface RequestCall {
   readonly requestId: string;
   /** The trace it belongs to: the one of its `traceparent`, else a new one. Also in its header `x-trace` and the answer's. */
   readonly traceId: string;
+  /** Told of what becomes of it; ended by the server. Undefined: nobody traces it. */
+  readonly span: Span | undefined;
   readonly protocol: "h1" | "h2";
   /** The request target without its query: begins with one slash, has no dot segments and no encoded separators. */
   readonly path: string;

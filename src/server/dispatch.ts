@@ -5,15 +5,16 @@ import type { Socket } from "node:net";
 import type { HttpRequest, HttpResponse } from "../http/http.js";
 import { saysCallerLeft } from "../lib/gone.js";
 import type { Log } from "../lib/log.js";
+import type { Span } from "../lib/span.js";
 import { answerFailure, closeAfter, isGone, isHttp2, isLastAnswered, refuse } from "./answer.js";
 import type { RequestHandler, ServerObserver } from "./call.js";
 import type { Exchange, Exchanges } from "./exchange.js";
-import { checkHead } from "./guards.js";
+import { checkHead, isKnownMethod } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
 import type { NamedResponse } from "./named-response.js";
 import { requestIdOf } from "./request-id.js";
 import type { Session, Sessions } from "./session.js";
-import { traceOf } from "./trace.js";
+import { type RequestTracer, spanOf, traceOf } from "./trace.js";
 
 /** Who serves what. */
 export interface Handlers {
@@ -33,10 +34,17 @@ export interface Dispatch {
 
 /** Puts guards and boundary in front of the handlers. */
 export function createDispatch(
-  parts: { handlers: Handlers; exchanges: Exchanges; sessions: Sessions; log: Log; observer: ServerObserver },
+  parts: {
+    handlers: Handlers;
+    exchanges: Exchanges;
+    sessions: Sessions;
+    log: Log;
+    observer: ServerObserver;
+    tracer: RequestTracer | undefined;
+  },
   limits: ServerLimits,
 ): Dispatch {
-  const { handlers, exchanges, sessions, log, observer } = parts;
+  const { handlers, exchanges, sessions, log, observer, tracer } = parts;
   let closing = false;
 
   function failed(exchange: Exchange, error: unknown): void {
@@ -78,7 +86,8 @@ export function createDispatch(
 
     const { headers } = req;
     const requestId = requestIdOf(headers["x-request-id"]);
-    const { traceId, spanId } = traceOf(headers.traceparent);
+    const trace = traceOf(headers.traceparent);
+    const { traceId, spanId } = trace;
     headers["x-request-id"] = requestId;
     headers["x-trace"] = traceId;
     if (isHttp2(res)) {
@@ -91,7 +100,9 @@ export function createDispatch(
     const query = url.indexOf("?");
     const path = query < 0 ? url : url.slice(0, query);
     const protocol = session ? "h2" : "h1";
-    const exchange = exchanges.open({ req, res, socket, requestId, traceId, protocol, path, session, queued });
+    const span = tracer && spanOf(tracer, headers, trace);
+    if (span) describe(span, req, requestId);
+    const exchange = exchanges.open({ req, res, socket, requestId, traceId, span, protocol, path, session, queued });
 
     const rpc = handlers.isRpc(path);
     const refusal = checkHead(req, limits.maxHeaders, rpc);
@@ -127,6 +138,17 @@ export function waiting(socket: Socket, change: number): number {
   const count = (queues.get(socket) ?? 0) + change;
   queues.set(socket, count);
   return count;
+}
+
+/** What is known at once. Neither path nor query: callers may have put anything there, tokens too. */
+function describe(span: Span, { method = "", httpVersion }: HttpRequest, requestId: string): void {
+  const known = isKnownMethod(method) ? method : "_OTHER";
+  span.rename(known);
+  span.set({
+    "http.request.method": known,
+    "network.protocol.version": httpVersion.replace(/\.0$/, ""),
+    "cody_gateway.request_id": requestId,
+  });
 }
 
 function name(res: NamedResponse, requestId: string, traceId: string, spanId: string): void {

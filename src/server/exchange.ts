@@ -12,6 +12,7 @@ import { bodyTimeout } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
 import type { Session } from "./session.js";
 import type { SweepClock } from "./sweep-clock.js";
+import { endSpan } from "./trace.js";
 
 /** One request and its answer. */
 export interface Exchange extends RequestCall {
@@ -93,6 +94,7 @@ export function createExchanges(
   function onClose(this: HttpResponse): void {
     const exchange = (this as Answering)[served];
     if (!exchange) return;
+    if (exchange.span) endSpan(exchange.span, this);
     if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
       progressOf(exchange).lingersSince ??= clock.swept;
@@ -176,13 +178,14 @@ export function createExchanges(
       return live.size;
     },
 
-    open({ req, res, socket, requestId, traceId, protocol, path, session, queued }) {
+    open({ req, res, socket, requestId, traceId, span, protocol, path, session, queued }) {
       const exchange: Watched = {
         req,
         res,
         socket,
         requestId,
         traceId,
+        span,
         protocol,
         path,
         session,

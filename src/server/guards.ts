@@ -65,6 +65,11 @@ export const methodNotAllowed: Refusal = refusals.method;
 // The methods that a route may know of; which ones it does, the router says.
 const methods: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]);
 
+/** Whether there may be a route for it. */
+export function isKnownMethod(method: string): boolean {
+  return methods.has(method);
+}
+
 /**
  * Headers of which there must be one at most, each with its bit. Node takes the first of two in silence, joins others with a comma;
  * whoever stands in front may have taken the second.

@@ -20,6 +20,7 @@ import { createSessions } from "./session.js";
 import { createSniffer } from "./sniff.js";
 import { createSweepClock } from "./sweep-clock.js";
 import { type CertificateFiles, readCertificate, watchCertificate } from "./tls.js";
+import type { RequestTracer } from "./trace.js";
 
 /** A server on one port. */
 export interface Listener {
@@ -59,10 +60,10 @@ const silent: ServerObserver = { refused() {}, cut() {}, failed() {} };
 
 /** Makes a server that is not listening yet. Throws when the certificate cannot be used. */
 export function createListener(
-  parts: Handlers & { log: Log; observer?: ServerObserver },
+  parts: Handlers & { log: Log; observer?: ServerObserver; tracer?: RequestTracer | undefined },
   options: ListenerOptions = {},
 ): Listener {
-  const { log, observer = silent } = parts;
+  const { log, observer = silent, tracer } = parts;
   const limits = serverLimits(options.limits);
   const hardStop = new AbortController();
   const sockets = createShortLivedSet<Connected>();
@@ -80,7 +81,7 @@ export function createListener(
     },
     limits,
   );
-  const dispatch = createDispatch({ handlers: parts, exchanges, sessions, log, observer }, limits);
+  const dispatch = createDispatch({ handlers: parts, exchanges, sessions, log, observer, tracer }, limits);
   const onRequest = (req: HttpRequest, res: HttpResponse): void => dispatch(req, res);
   const http2 = createHttp2({ onRequest, observer, sessions }, limits);
   const certificate = options.tls && readCertificate(options.tls);

@@ -4,6 +4,7 @@
 import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
 import { createAsyncIterable, type UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
+import { tracedBy } from "../auth/call-span.js";
 import type { HttpResponse } from "../http/http.js";
 import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { Handlers } from "./dispatch.js";
@@ -46,10 +47,11 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
   return {
     isRpc: (path) => methods.has(path),
 
-    rpc(req, res, { path }) {
+    rpc(req, res, { path, span }) {
       const method = methods.get(path);
       if (!method) throw new Error("no such RPC");
-      return method(universalRequestOf(req, calls.open(res), maxBytes))
+      const request = universalRequestOf(req, calls.open(res), maxBytes);
+      return method(span ? { ...request, contextValues: tracedBy(span) } : request)
         .then(tellOversize)
         .then((response) => universalResponseToNodeResponse(response, res));
     },

@@ -24,6 +24,8 @@ export interface Metrics {
   eventJoined(reason: string): void;
   /** Counts what became of an alert. */
   alertHandled(channel: string, result: "sent" | "retried" | "lost"): void;
+  /** Counts what became of spans. */
+  spansHandled(result: "exported" | "dropped", count: number): void;
   /** What the server does on its own. */
   readonly server: {
     refused(reason: string): void;
@@ -98,6 +100,7 @@ export function createMetrics(options: {
   const events = createCounter(names.events);
   const joined = createCounter(names.eventsJoined);
   const alerts = createCounter(names.alerts);
+  const spans = createCounter(names.spans);
   const refusals = createCounter(names.refusals);
   const cuts = createCounter(names.cuts);
   const handlerFailures = createCounter(names.handlerFailures);
@@ -155,6 +158,7 @@ export function createMetrics(options: {
     eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
     eventJoined: (reason) => joined.at(word(reason)).add(1),
     alertHandled: (channel, result) => alerts.at(channel, result).add(1),
+    spansHandled: (result, count) => spans.at(result).add(count),
     server: {
       refused: (reason) => refusals.at(reason).add(1),
       cut: (reason) => cuts.at(reason).add(1),
@@ -177,7 +181,19 @@ export function createMetrics(options: {
         inFlight,
         decisions,
       ];
-      const counted = [...ofRequests, lookups, syncs, events, joined, alerts, refusals, cuts, handlerFailures, info];
+      const counted = [
+        ...ofRequests,
+        lookups,
+        syncs,
+        events,
+        joined,
+        alerts,
+        spans,
+        refusals,
+        cuts,
+        handlerFailures,
+        info,
+      ];
       const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
       return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");
     },

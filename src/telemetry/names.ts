@@ -99,6 +99,11 @@ export const names = {
     help: "Alerts by channel: sent, retried after a failure, or lost.",
     labels: ["channel", "result"],
   },
+  spans: {
+    name: `${prefix}spans_total`,
+    help: "Spans of traces: exported, or dropped because too many wait or their receiver fails.",
+    labels: ["result"],
+  },
   refusals: {
     name: `${prefix}server_refusals_total`,
     help: "Requests that the server refused before anything of the gateway saw them.",

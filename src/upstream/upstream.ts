@@ -1,5 +1,6 @@
 import type { UpstreamError } from "../errors.js";
 import type { JsonObject } from "../lib/json.js";
+import type { Span } from "../lib/span.js";
 import type { EmbeddingsApi, NativeVectors } from "../providers/embeddings.js";
 import type { Output } from "../providers/output.js";
 import type { Api, CountedUsage, Provider } from "../providers/provider.js";
@@ -34,6 +35,8 @@ export interface UpstreamRequest {
   readonly path: string;
   /** The upstream's own model name. */
   readonly model: string;
+  /** Of the request that this one is for; undefined: nobody traces it. */
+  readonly span: Span | undefined;
   readonly stream: boolean;
   readonly body: Buffer;
   /** Events of the answer that are not passed on (`Api.unasked`). */
