@@ -71,7 +71,7 @@ export function createAccounting(parts: AccountingParts): Accounting {
       watch.ended(event, end);
       traces?.ended(event, end);
       if (event.reason === "INTERNAL") log.error({ ...event, err: failure }, "request failed");
-      else if (event.outcome === "refused") denials.denied(`${event.actor.id} ${event.reason}`, () => event);
+      else if (event.outcome === "refused") denials.denied(alikeOf(event), () => event);
       else log.info(withCause(event, failure), "request");
     },
     failed(surface, failed, error) {
@@ -92,6 +92,11 @@ export function createAccounting(parts: AccountingParts): Accounting {
       events.close();
     },
   };
+}
+
+/** Refusals that are one line of the log: who, and why. A limit of one user says nothing of the actor's own. */
+function alikeOf({ actor, reason, limit }: UsageEvent): string {
+  return `${actor.id} ${reason} ${limit?.of}`;
 }
 
 /** Whom a source did not let in; undefined when the error is none of that kind. */

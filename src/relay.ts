@@ -14,7 +14,7 @@ import { type Checks, check } from "./relay-check.js";
 import { type ApiPath, checkTime, eventStart, type Plan, type Planner, planOf } from "./relay-plan.js";
 import { amounts, withUsage } from "./relay-usage.js";
 import type { Exchange, Reply, Upstreams } from "./upstream/upstream.js";
-import type { FlaggedEvent, UsageEvent } from "./usage/event.js";
+import { type FlaggedEvent, limitEvent, type UsageEvent } from "./usage/event.js";
 
 export type { ApiPath };
 
@@ -215,6 +215,7 @@ function eventOf(
     durationMs: toMicroseconds(durationMs),
     upstreamMs: toMicroseconds(upstreamMs),
     firstByteMs: firstByteMs === undefined ? undefined : toMicroseconds(durationMs - upstreamMs + firstByteMs),
+    limit: limitEvent(failure),
     flagged,
   };
 }

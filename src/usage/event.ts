@@ -1,3 +1,4 @@
+import { QuotaExceededError, TooManyInFlightError } from "../errors.js";
 import type { CountedUsage } from "../providers/provider.js";
 
 /** How a request ended. `refused`: by the gateway, before anything was sent; `client_gone`: the caller left. */
@@ -48,10 +49,26 @@ export interface UsageEvent {
   readonly upstreamMs: number;
   /** Milliseconds from the request's arrival to the first byte of the answer, when there was one. */
   readonly firstByteMs?: number | undefined;
+  /** Of requests that were refused over a limit, which one; else absent. */
+  readonly limit?: LimitEvent | undefined;
   /** What the checks of prompts found; absent when nothing, or when there are none. */
   readonly flagged?: FlaggedEvent | undefined;
   /** Of requests whose caller was not let in; else absent. */
   readonly denied?: DeniedEvent | undefined;
+}
+
+/** A limit as it stood when it refused a request. */
+export interface LimitEvent {
+  /** Whose it is: the actor's, or that of the one of its users who asked. */
+  readonly of: "actor" | "user";
+  /** `requests`, `tokens`, `microdollars` or `in_flight`. */
+  readonly unit: string;
+  readonly limit: number;
+  readonly used: number;
+  /** Length of the window; absent for requests in flight. */
+  readonly windowMs?: number | undefined;
+  /** Patterns of the models it is for; absent: all. */
+  readonly models?: readonly string[] | undefined;
 }
 
 /** Why a caller was not let in. Nothing of the token is in it. */
@@ -97,6 +114,13 @@ export type EventStart = Pick<
 
 /** In place of a feature, of a request that was refused before it was known what it is for. */
 export const noFeature = "none";
+
+/** What the event of a request that failed so says of the limit that refused it. */
+export function limitEvent(failure: unknown): LimitEvent | undefined {
+  if (!(failure instanceof QuotaExceededError || failure instanceof TooManyInFlightError)) return undefined;
+  const { perUser, unit, limit, used, windowMs, models } = failure.limit;
+  return { of: perUser ? "user" : "actor", unit, limit, used, windowMs, models };
+}
 
 /** The event of a request whose process died: what is known of it is its start, which stood in its hold. */
 export function abandonedEvent(start: EventStart, charged: boolean): UsageEvent {

@@ -52,7 +52,7 @@ describe("docs/operations.md", () => {
 
     expect(told.toSorted()).toEqual(fields.toSorted());
     // All but the reason, which a completed request does not have, and what few have.
-    const rare = ["reason", "flagged", "denied"];
+    const rare = ["reason", "limit", "flagged", "denied"];
     expect(Object.keys(shown).toSorted()).toEqual(fields.filter((name) => !rare.includes(name ?? "")).toSorted());
   });
 
@@ -72,6 +72,7 @@ describe("docs/operations.md", () => {
       outcome: "refused",
       reason: "QUOTA_EXCEEDED",
       endUser: { id: "42", anonymousId: "7" },
+      limit: { of: "user", unit: "requests", limit: 5, used: 5, windowMs: 1_000 },
       flagged: { reasons: ["x"], blocked: false },
       denied: { why: "no", times: 1 },
     });

@@ -7,19 +7,23 @@ import { ErrorReason, Feature } from "../../gen/codygateway/v1/common_pb.js";
 import { ErrorInfoSchema, QuotaFailureSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { type DemoBackEnds, startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { demoToken, demoUuid } from "../../src/demo/subscriptions.js";
+import type { UsageEvent } from "../../src/usage/event.js";
 import { adminOf, adminTokens } from "../helpers/admin.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
+import { recordingLog } from "../helpers/log.js";
 
 const secret = "secret-of-the-diagnostics";
 const day = 86_400;
 const portal = "dotcom-product-subscriptions";
 const chatFeature = Feature.CHAT_COMPLETIONS;
+const log = recordingLog();
 let subscriptions = 0;
 let ends: DemoBackEnds;
 let gw: TestGateway;
 beforeAll(async () => {
   ends = await startDemoBackEnds();
   gw = await testGateway({
+    log,
     actor: {
       limits: { chat_completions: [{ inFlight: 4 }], code_completions: [] },
       perUserLimits: { chat_completions: [{ percentage: "50%" }] },
@@ -87,6 +91,7 @@ describe("one user of a subscription", () => {
     );
     const event = await gw.event(({ outcome }) => outcome === "refused");
     expect(event).toMatchObject({ reason: "QUOTA_EXCEEDED", endUser: { id: "greedy" }, charged: false });
+    expect(event.limit).toEqual({ of: "user", unit: "requests", limit: 2, used: 2, windowMs: day * 1_000 });
   });
 
   it("is nobody, together with all others of whom nothing is said", async () => {
@@ -106,6 +111,23 @@ describe("one user of a subscription", () => {
     const refused = await chat("made-up-too");
     expect(await refused.text()).toMatch(/^you have exceeded the rate limit of 10 requests\. /);
     expect(refused.headers.get("ratelimit")).toMatch(/^"chat_completions";r=0;/);
+    const event = await gw.event(({ endUser }) => endUser?.id === "made-up-too");
+    expect(event.limit).toEqual({ of: "actor", unit: "requests", limit: 10, used: 10, windowMs: day * 1_000 });
+  });
+
+  it("is told apart from the subscription in the log, also when both are refused at once", async () => {
+    const { chat, id } = await subscription();
+    await statuses(Array.from({ length: 7 }, (_, at) => chat(`${at}`)));
+    for (const user of ["greedy", "greedy", "greedy", "modest", "another"]) await chat(user);
+    const limits = log.lines
+      .filter(({ message }) => message === "request refused")
+      .map(({ fields }) => fields as UsageEvent)
+      .filter(({ actor }) => actor.id === id)
+      .map(({ limit }) => [limit?.of, limit?.limit]);
+    expect(limits).toEqual([
+      ["user", 2],
+      ["actor", 10],
+    ]);
   });
 
   it("is told of its own by /v1/limits, beside what clients know", async () => {

@@ -111,6 +111,7 @@ function metadataOf(event: UsageEvent): object {
     reason: denied?.why,
     error: overLimit.has(reason) ? reason : undefined,
     cause: causes[reason],
+    limit: event.limit?.limit,
     ...(flagged && { flagged: true, flagging_result: flaggingOf(flagged) }),
     event,
   };
