@@ -7,7 +7,7 @@ import { type Setting, secret, setting } from "./setting.js";
 import type { TracesConfig } from "./types.js";
 
 /** The value of a variable; of one that cannot be read the default, and what was expected. */
-interface Read<T> {
+export interface Read<T> {
   readonly value: T;
   readonly expected?: string;
 }
