@@ -1,4 +1,3 @@
-import { setFlagsFromString } from "node:v8";
 import {
   type Config,
   ConfigError,
@@ -13,6 +12,7 @@ import { upstreamKinds } from "../gateway-upstreams.js";
 import { DatabaseUnusableError } from "../lib/database-errors.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
+import { boundHeapGrowth } from "./heap.js";
 import { complain, type Io, type ProcessLog } from "./io.js";
 import { untilStopped } from "./lifecycle.js";
 import { refuseConfig } from "./problems.js";
@@ -33,7 +33,6 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
     const gather = isWorker() ? { gather: gatherFromWorkers } : {};
     const gateway = await startGateway(config, { log, version: io.version, ...gather });
     const { url, adminUrl } = gateway;
-    keepHeapSmall();
     log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
     return await serve({ gateway, config, load, log, io });
   } catch (error) {
@@ -46,14 +45,6 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   }
 }
 
-/**
- * Has garbage collected in full when the heap is half as large again as what was in use the last time. By itself V8 waits for
- * several times that on a large machine: each sync of a hundred thousand actors then leaves 50 MB behind, up to half a gigabyte.
- */
-function keepHeapSmall(): void {
-  setFlagsFromString("--heap-growing-percent=50");
-}
-
 async function serve(parts: {
   gateway: Gateway;
   config: Config;
@@ -63,6 +54,7 @@ async function serve(parts: {
 }): Promise<number> {
   const { gateway, config, load, log, io } = parts;
   const { file } = config;
+  const heap = boundHeapGrowth();
   const watch = watchConfig({
     load,
     watch: file === undefined ? undefined : (onChange) => io.watchFile(file, onChange),
@@ -73,6 +65,7 @@ async function serve(parts: {
     return await untilStopped({ gateway, log, io, onHangup: () => watch.reload() });
   } finally {
     watch.close();
+    heap.stop();
   }
 }
 
