@@ -23,7 +23,7 @@ export interface Metrics {
   /** Counts a refused request that has no usage event of its own: one event stands for several. */
   eventJoined(reason: string): void;
   /** Counts what became of an alert. */
-  alertHandled(channel: string, result: "sent" | "retried" | "lost"): void;
+  alertHandled(channel: string, result: "sent" | "retried" | "given_up" | "lost"): void;
   /** Counts what became of spans. */
   spansHandled(result: "exported" | "dropped", count: number): void;
   /** What the server does on its own. */

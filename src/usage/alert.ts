@@ -57,15 +57,28 @@ export class AlertRefusedError extends Error {
   override readonly name = "AlertRefusedError";
 }
 
+/** A threshold that somebody is to tell of. */
+export interface Claim {
+  /** The limit, and the channel to be told. */
+  readonly key: string;
+  readonly threshold: number;
+  /** When the window ends, and nobody is to be told of it any more. */
+  readonly until: Date;
+}
+
 /**
  * Which thresholds were told of, for all processes: `test/contract/alert-claims.ts` is what each must do. Throws what it likes
  * when it cannot be asked.
  */
 export interface AlertClaims {
   /**
-   * Whether this threshold is higher than those that were claimed under the key; then it is claimed, until `until`. Of any
-   * number of processes that ask, one is told yes.
+   * `told`: it was told of, or a higher one of its key. `yours`: who asks is to tell of it, and nobody else for `leaseMs`. Else
+   * somebody is at it, or at a higher one, and may have failed by then. Of any number that ask at once, one is told `yours`.
    */
-  claim(key: string, threshold: number, until: Date): Promise<boolean>;
+  claim(claim: Claim, leaseMs: number): Promise<"told" | "yours" | { readonly askAgainAt: Date }>;
+  /** It was told of: nobody is to do so again. */
+  told(claim: Claim): Promise<void>;
+  /** It was not: who asks after `pauseMs` is to do so. */
+  release(claim: Claim, pauseMs: number): Promise<void>;
   close(): Promise<void>;
 }

@@ -15,7 +15,7 @@ interface Row {
   readonly until: number;
 }
 
-/** Claims of one process, which a restart finds again. Throws `DatabaseUnusableError`. */
+/** Claims of one process. A restart finds again what was told of, not who was at it: nobody is. Throws `DatabaseUnusableError`. */
 export async function createDatabaseClaims(parts: {
   readonly clock: Clock;
   /** It does not close it. */
@@ -27,23 +27,23 @@ export async function createDatabaseClaims(parts: {
   const rows = await database.read<Row>("SELECT key, threshold, until FROM alert_claims WHERE until > ?", [
     clock.now(),
   ]);
-  for (const { key, threshold, until } of rows) await memory.claim(key, threshold, new Date(until));
+  for (const { key, threshold, until } of rows) await memory.told({ key, threshold, until: new Date(until) });
   return {
-    async claim(key, threshold, until) {
-      const claimed = await memory.claim(key, threshold, until);
-      if (!claimed) return false;
+    ...memory,
+    async told(claim) {
+      await memory.told(claim);
+      const { key, threshold, until } = claim;
       // While the disk takes nothing, alerts go on; a restart may then repeat one.
       await database
         .write([
           { sql: "DELETE FROM alert_claims WHERE until <= ?", params: [clock.now()] },
           {
-            sql: "INSERT OR REPLACE INTO alert_claims (key, threshold, until) VALUES (?, ?, ?)",
+            sql: `INSERT INTO alert_claims (key, threshold, until) VALUES (?, ?, ?)
+              ON CONFLICT DO UPDATE SET threshold = max(threshold, excluded.threshold), until = excluded.until`,
             params: [key, threshold, until.getTime()],
           },
         ])
         .catch(() => undefined);
-      return true;
     },
-    close: async () => undefined,
   };
 }

@@ -1,9 +1,11 @@
 // Alerts when actors have used most of a limit: once for each threshold and window, whichever process sees it, and never in the
 // way of a request.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Clock } from "../lib/clock.js";
 import { uniqueId } from "../lib/ids.js";
-import type { Alert, AlertChannel, AlertClaims, AlertRule, ReachedLimit } from "./alert.js";
+import { within } from "../lib/within.js";
+import type { Alert, AlertChannel, AlertClaims, AlertRule, Claim, ReachedLimit } from "./alert.js";
 import { createDelivery, type DeliveryOptions, type DeliveryParts } from "./notify-delivery.js";
 
 /** What became of a test alert. */
@@ -18,7 +20,7 @@ export interface Notifier {
   observed(actor: Alert["actor"], limits: readonly ReachedLimit[]): void;
   /** Sends an alert to every channel, once, and says what became of it. */
   test(): Promise<readonly TestResult[]>;
-  /** What waits is not sent any more. */
+  /** What waits is left to other processes, or to a later start. */
   close(): Promise<void>;
 }
 
@@ -32,6 +34,19 @@ export interface NotifierParts extends DeliveryParts {
 const maxRemembered = 20_000;
 /** After the store of claims could not be asked, it is asked again so much later. */
 const claimRetryMs = 5_000;
+/** How often it is told that an alert was sent, until it takes it. */
+const settleTries = 12;
+/** How long others wait for an alert whose process may have died: more than one may wait here and take to be sent. */
+const leaseMs = 300_000;
+/** How long after a failure nobody tries to tell of the same threshold. */
+const pauseMs = 60_000;
+/** How long the end waits until others may tell of what was not told. */
+const closeMs = 1_000;
+
+export interface NotifierOptions extends DeliveryOptions {
+  /** Time between attempts to tell the store of claims that an alert was sent. Default 5 s. */
+  readonly settleMs?: number;
+}
 
 interface Remembered {
   readonly threshold: number;
@@ -39,8 +54,9 @@ interface Remembered {
 }
 
 /** Undefined where nobody wants to know anything. */
-export function createNotifier(parts: NotifierParts, options: DeliveryOptions = {}): Notifier | undefined {
+export function createNotifier(parts: NotifierParts, options: NotifierOptions = {}): Notifier | undefined {
   const { rules, claims, clock, log } = parts;
+  const { settleMs = 5_000 } = options;
   if (rules.length === 0) return undefined;
   const delivery = createDelivery(
     parts,
@@ -48,6 +64,8 @@ export function createNotifier(parts: NotifierParts, options: DeliveryOptions = 
     options,
   );
   const remembered = new Map<string, Remembered>();
+  const underWay = new Set<Promise<void>>();
+  const closing = new AbortController();
   const sources = new Set(rules.flatMap((rule) => rule.sources));
   const lowest = Math.min(...rules.flatMap(({ thresholds }) => thresholds));
 
@@ -72,15 +90,47 @@ export function createNotifier(parts: NotifierParts, options: DeliveryOptions = 
     if (known && known.until > now && known.threshold >= threshold) return;
     // Until the store has said who tells of it, nobody here asks again.
     remember(key, threshold, reached.resetAt.getTime());
-    claims.claim(key, threshold, reached.resetAt).then(
-      (claimed) => {
-        if (claimed) delivery.add(rule.channel, { ...alertOf(actor, reached, percent, threshold), test: false });
-      },
-      (error: unknown) => {
-        log.warn({ err: error, channel: rule.channel.name }, "alert could not be claimed, will be tried again");
-        remember(key, threshold, now + claimRetryMs);
-      },
-    );
+    const telling = tell(rule.channel, { key, threshold, until: reached.resetAt }, () => ({
+      ...alertOf(actor, reached, percent, threshold),
+      test: false,
+    })).finally(() => underWay.delete(telling));
+    underWay.add(telling);
+  }
+
+  /** Sees that it is told of by this process or another. Never rejects. */
+  async function tell(channel: AlertChannel, claim: Claim, alert: () => Alert): Promise<void> {
+    const { key, threshold } = claim;
+    const askAgainAt = (at: number): void => {
+      // A higher one may have been come to meanwhile.
+      if (remembered.get(key)?.threshold === threshold) remember(key, threshold, at);
+    };
+    let answer: Awaited<ReturnType<AlertClaims["claim"]>>;
+    try {
+      answer = await claims.claim(claim, leaseMs);
+    } catch (error) {
+      log.warn({ err: error, channel: channel.name }, "alert could not be claimed, will be tried again");
+      return askAgainAt(clock.now() + claimRetryMs);
+    }
+    if (answer === "told") return;
+    if (answer !== "yours") return askAgainAt(answer.askAgainAt.getTime());
+    const fate = await delivery.send(channel, alert());
+    if (fate !== "given_up") return settle(claim);
+    const waitMs = closing.signal.aborted ? 0 : pauseMs;
+    askAgainAt(clock.now() + waitMs);
+    // Where that fails, the claim ends by itself.
+    await claims.release(claim, waitMs).catch(() => undefined);
+  }
+
+  /** It was told of: all others are to know, or the threshold would be told of again when the claim ends. */
+  async function settle(claim: Claim): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await claims.told(claim);
+      } catch {
+        if (tries === settleTries || closing.signal.aborted) return;
+        await sleep(settleMs, undefined, { ref: false, signal: closing.signal }).catch(() => undefined);
+      }
+    }
   }
 
   function alertOf(actor: Alert["actor"], reached: ReachedLimit, percent: number, threshold: number) {
@@ -113,7 +163,9 @@ export function createNotifier(parts: NotifierParts, options: DeliveryOptions = 
       );
     },
     async close() {
+      closing.abort();
       await delivery.close();
+      await within(closeMs, () => Promise.all(underWay)).catch(() => undefined);
       await claims.close();
     },
   };

@@ -26,17 +26,21 @@ describe("on disk", () => {
     return { claims, now: clock.now, after: async (ms) => clock.advanceMs(ms) };
   });
 
-  it("is there again after a restart", async () => {
+  it("knows after a restart what was told of, and gives what was not to the next one", async () => {
     await using other = await dataDir();
     const until = new Date(Date.now() + 60_000);
     const first = await openDatabase(other.path);
-    await (await createDatabaseClaims({ clock: systemClock, database: first })).claim("a", 95, until);
+    const before = await createDatabaseClaims({ clock: systemClock, database: first });
+    await before.claim({ key: "a", threshold: 95, until }, 60_000);
+    await before.told({ key: "a", threshold: 95, until });
+    await before.told({ key: "a", threshold: 90, until });
+    await before.claim({ key: "a", threshold: 100, until }, 60_000);
     await first.close();
     const second = await openDatabase(other.path);
     const claims = await createDatabaseClaims({ clock: systemClock, database: second });
 
-    expect(await claims.claim("a", 95, until)).toBe(false);
-    expect(await claims.claim("a", 100, until)).toBe(true);
+    expect(await claims.claim({ key: "a", threshold: 95, until }, 60_000)).toBe("told");
+    expect(await claims.claim({ key: "a", threshold: 100, until }, 60_000)).toBe("yours");
     await second.close();
   });
 });
@@ -53,14 +57,20 @@ describe("on Redis", () => {
   }));
 
   it("has an end for every key, and no actor's name in it", async () => {
-    await createRedisClaims({ redis: on.redis, clock }, { prefix: "ends:" }).claim(
-      "an actor",
-      90,
-      new Date(Date.now() + 9_000),
-    );
-    const [key = ""] = await on.server.client.keys("ends:*");
+    const claims = createRedisClaims({ redis: on.redis, clock }, { prefix: "ends:" });
+    const until = new Date(Date.now() + 9_000);
+    await claims.told({ key: "an actor", threshold: 90, until });
+    await claims.claim({ key: "an actor", threshold: 95, until }, 60_000);
+    const keys = (await on.server.client.keys("ends:*")).toSorted();
 
-    expect(key).toMatch(/^ends:alert:[\w-]{32}$/);
-    expect(await on.server.client.pttl(key)).toBeGreaterThan(0);
+    expect(keys).toEqual([
+      expect.stringMatching(/^ends:alert:\{[\w-]{32}\}$/),
+      expect.stringMatching(/^ends:alert:\{[\w-]{32}\}:claim$/),
+    ]);
+    for (const key of keys) {
+      const lifeMs = await on.server.client.pttl(key);
+      expect(lifeMs).toBeGreaterThan(0);
+      expect(lifeMs).toBeLessThanOrEqual(9_000);
+    }
   });
 });
