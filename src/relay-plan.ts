@@ -129,10 +129,15 @@ export function planOther(planner: Planner, request: RelayRequest, first: Plan, 
 }
 
 function nativeApi(provider: Provider, { apis, body }: NativeAsk): Api {
-  const known = apis.flatMap((name) => provider.apis.find((api) => api.name === name) ?? []);
-  const api = known.find(({ takes }) => takes === undefined || takes(body)) ?? known[0];
-  if (!api) throw new InvalidRequestError(`${provider.kind} has no ${apis.join(", ")} API`);
-  return api;
+  let first: Api | undefined;
+  for (const name of apis) {
+    const api = provider.apis.find((each) => each.name === name);
+    if (api === undefined) continue;
+    if (api.takes === undefined || api.takes(body)) return api;
+    first ??= api;
+  }
+  if (!first) throw new InvalidRequestError(`${provider.kind} has no ${apis.join(", ")} API`);
+  return first;
 }
 
 function planTyped(planner: Planner, request: RelayRequest, ask: TypedAsk, allowed: readonly string[]): Plan {

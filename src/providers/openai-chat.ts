@@ -21,6 +21,6 @@ export function readChat(body: JsonObject): Asked {
 
 /** All texts of the conversation, a line each, and what it is predicted to say. Tools stand at the end: they count as prompt. */
 export function promptOfChat(body: JsonObject): string {
-  const texts = [...textsOf(member(body, "messages")), ...textsOf(member(body, "prediction"))];
-  return [...texts, ...toolsOf(body), ...toolsOf(body, "functions")].join("\n");
+  const words = textsOf(member(body, "messages")).concat(textsOf(member(body, "prediction")));
+  return words.concat(toolsOf(body), toolsOf(body, "functions")).join("\n");
 }

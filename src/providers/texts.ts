@@ -9,13 +9,23 @@ import { member } from "./fields.js";
  * no text. Fields that nobody knows yet are words.
  */
 export function textsOf(content: unknown): string[] {
-  if (typeof content === "string") return [content];
-  if (Array.isArray(content)) return content.flatMap(textsOf);
-  if (!isObject(content)) return [];
-  return Object.entries(content).flatMap(([key, value]) => {
-    if (wordless.has(key) || (key === "data" && content["type"] !== "text")) return [];
-    return calls.has(key) && isObject(value) ? [readable(value)] : textsOf(value);
-  });
+  const texts: string[] = [];
+  gather(content, texts);
+  return texts;
+}
+
+// Into one array: to make one for each message, and one of these, takes longer than the rest.
+function gather(content: unknown, texts: string[]): void {
+  if (typeof content === "string") texts.push(content);
+  else if (Array.isArray(content)) for (const each of content) gather(each, texts);
+  else if (isObject(content)) {
+    for (const key of Object.keys(content)) {
+      const value = content[key];
+      if (wordless.has(key) || (key === "data" && content["type"] !== "text")) continue;
+      if (calls.has(key) && isObject(value)) texts.push(readable(value));
+      else gather(value, texts);
+    }
+  }
 }
 
 /** Of a member of the body; undefined where there is none: nothing but JSON tells what a tool is. */
