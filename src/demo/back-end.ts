@@ -43,7 +43,7 @@ export function createBackEnd(handle: Handler, options: DemoBackEndOptions = {})
     });
   };
   const http1 = createHttp1({ keepAliveTimeout: 120_000 }, receive);
-  const http2 = createHttp2({}, receive as unknown as Parameters<typeof createHttp2>[1]);
+  const http2 = createHttp2().on("request", receive);
   const tls = options.tls && createTls({ ...options.tls, ALPNProtocols: ["h2", "http/1.1"] });
   tls?.on("secureConnection", (socket) => (socket.alpnProtocol === "h2" ? http2 : http1).emit("connection", socket));
   // Who does not trust the certificate leaves in the middle of the handshake.
