@@ -1,6 +1,7 @@
 // Signs of life on streams that are silent for long, so that what stands between does not take them for dead: comments, which
 // readers of event streams pass over. https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 
+import { CR, isLineEnd, LF } from "../lib/line-ends.js";
 import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { HttpResponse } from "./http.js";
 
@@ -68,8 +69,6 @@ export function createHeartbeats({ everyMs }: { readonly everyMs: number }): Hea
   };
 }
 
-const LF = 0x0a;
-const CR = 0x0d;
 const endOfEvent = (LF << 8) | LF;
 
 /** Whether what ends in these four bytes ends with an empty line, hence between two events. */
@@ -78,8 +77,4 @@ function endsEvent(tail: number): boolean {
   const before = (tail >> 8) & 0xff;
   if (last === CR) return before === CR;
   return last === LF && (before === LF || (before === CR && isLineEnd((tail >> 16) & 0xff)));
-}
-
-function isLineEnd(byte: number): boolean {
-  return byte === LF || byte === CR;
 }

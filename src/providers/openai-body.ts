@@ -2,12 +2,12 @@
 
 import type { JsonObject } from "../lib/json.js";
 import { CLOSE_BRACE, OPEN_BRACE } from "../lib/json-bytes.js";
+import { isLineEnd } from "../lib/line-ends.js";
 import { isObject, parseObject } from "./answers.js";
 import { dropNegatives, editNested, editString, member, optionalBoolean, optionalNumber } from "./fields.js";
 import { isPlainChunk } from "./openai-usage.js";
 import type { Edits, Rewrite } from "./provider.js";
 import type { DropsEvent } from "./sse-filter.js";
-import { CR, LF } from "./sse-lines.js";
 
 /** How a server differs from OpenAI's. */
 export interface BodyRules {
@@ -53,10 +53,6 @@ function isUsageChunk(event: Buffer): boolean {
   if (isPlainChunk(event, end) || !event.includes(usageName)) return false;
   const chunk = parseObject(event.subarray(event.indexOf(OPEN_BRACE), event.lastIndexOf(CLOSE_BRACE) + 1));
   return isObject(chunk?.usage) && Array.isArray(chunk.choices) && chunk.choices.length === 0;
-}
-
-function isLineEnd(byte: number | undefined): boolean {
-  return byte === LF || byte === CR;
 }
 
 const usageName = Buffer.from('"usage"');

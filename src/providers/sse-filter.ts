@@ -1,6 +1,7 @@
 // Leaves events out of a stream of server-sent events; every other byte passes as it came.
 
-import { CR, isOneEvent, LF } from "./sse-lines.js";
+import { CR, LF } from "../lib/line-ends.js";
+import { isOneEvent } from "./sse-lines.js";
 
 /** Decides by an event's bytes, from its first line to the empty one that ends it. */
 export type DropsEvent = (event: Buffer) => boolean;

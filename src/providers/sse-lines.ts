@@ -1,7 +1,6 @@
-// The ends of lines in server-sent events, as bytes.
+// Server-sent events by their bytes.
 
-export const LF = 0x0a;
-export const CR = 0x0d;
+import { CR, LF } from "../lib/line-ends.js";
 
 /** Whether the bytes are one line and the empty one that ends its event: what most upstreams send for each token. */
 export function isOneEvent(bytes: Buffer): boolean {

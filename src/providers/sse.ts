@@ -1,6 +1,7 @@
 // Server-sent events as bytes, whatever the chunking: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-import { CR, isOneEvent, LF } from "./sse-lines.js";
+import { CR, LF } from "../lib/line-ends.js";
+import { isOneEvent } from "./sse-lines.js";
 
 /** Finds the events of one stream in its chunks. */
 export interface SseScanner {
