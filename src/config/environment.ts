@@ -1,17 +1,9 @@
 // From environment variables to values: where a setting's text comes from, what is wrong with it, what has no effect.
 
 import { type Environment, type ReadFile, readSecretFile } from "./secrets.js";
-import {
-  clientNames,
-  ignored,
-  ownPrefix,
-  type Setting,
-  type SettingValues,
-  sections,
-  settings,
-  vendors,
-} from "./settings.js";
+import { type Setting, type SettingValues, sections, settings, vendors } from "./settings.js";
 import type { Problem } from "./types.js";
+import { clientNames, ignored, ownPrefix } from "./without-effect.js";
 
 /** A setting's text and the variable it came from. */
 export interface Found {

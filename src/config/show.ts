@@ -3,8 +3,9 @@
 import { z } from "zod";
 import { findText } from "./environment.js";
 import type { Environment, ReadFile } from "./secrets.js";
-import { ignored, type Setting, sections } from "./settings.js";
+import { type Setting, sections } from "./settings.js";
 import type { Config } from "./types.js";
+import { ignored } from "./without-effect.js";
 
 /** One variable, as `--help` shows it. */
 export interface SettingDescription {

@@ -1,7 +1,8 @@
 // What docs/migration.md says of variables and routes, held against the code.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { ignored, sections } from "../../src/config/settings.js";
+import { sections } from "../../src/config/settings.js";
+import { ignored } from "../../src/config/without-effect.js";
 import { loadConfig } from "../../src/config.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
 import { blocksOf, readText, tableBelow } from "./markdown.js";
