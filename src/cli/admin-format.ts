@@ -28,17 +28,18 @@ export function duration(value: Duration | undefined): string {
   return value ? span(durationMs(value)) : "";
 }
 
-/** One unit, rounded down: `250 ms`, `12 s`, `3 m`, `5 h`, `30 d`. */
+const units = [
+  [86_400_000, "d"],
+  [3_600_000, "h"],
+  [60_000, "m"],
+  [1_000, "s"],
+] as const;
+
+/** One unit: `12 s`, `3 m`, `60 h`, `30 d`. Whole seconds, as settings have them, exactly; anything else rounded. */
 export function span(ms: number): string {
-  const units = [
-    [86_400_000, "d"],
-    [3_600_000, "h"],
-    [60_000, "m"],
-    [1_000, "s"],
-  ] as const;
-  for (const [length, unit] of units)
-    if (ms >= 2 * length || (ms >= length && ms % length === 0)) return `${Math.floor(ms / length)} ${unit}`;
-  return ms >= 1_000 ? `${Math.floor(ms / 1_000)} s` : `${Math.round(ms)} ms`;
+  const exact = units.find(([length]) => ms >= length && ms % length === 0);
+  const [length, unit] = exact ?? units.find(([each]) => ms >= 2 * each) ?? units[3];
+  return ms >= 1_000 ? `${Math.round(ms / length)} ${unit}` : `${Math.round(ms)} ms`;
 }
 
 const features: Readonly<Record<string, Feature>> = {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { span } from "../../src/cli/admin-format.js";
 import { bar } from "../../src/cli/progress.js";
 import { run } from "../../src/cli/run.js";
 import { table } from "../../src/cli/table.js";
@@ -146,5 +147,22 @@ describe("tables", () => {
   it("have bars of a known total, and counts of an unknown one", () => {
     expect(bar(50, 200)).toBe(`[${"#".repeat(8)}${"-".repeat(22)}] 25 %`);
     expect(bar(1_234, undefined)).toBe("1,234");
+  });
+});
+
+describe("spans of time", () => {
+  it.each([
+    [250.4, "250 ms"],
+    [1_600, "2 s"],
+    [119_400, "119 s"],
+    [3_599_990, "60 m"],
+    [7 * 86_400_000 - 1, "7 d"],
+    // What somebody has set is told as it was set.
+    [90_000, "90 s"],
+    [5_400_000, "90 m"],
+    [60 * 3_600_000, "60 h"],
+    [30 * 86_400_000, "30 d"],
+  ])("%d ms are %s", (ms, text) => {
+    expect(span(ms)).toBe(text);
   });
 });

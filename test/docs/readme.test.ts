@@ -153,6 +153,18 @@ describe("README.md", () => {
     expect(statuses).toBe("200 200 200 429 ");
   });
 
+  it("explains that refusal, lets through who was refused, and syncs", async () => {
+    const { code, stdout, stderr } = await againstDemo(block("sh", "admin explain"));
+    const [refused = "", rest = ""] = stdout.split(/^actor /m);
+    const [allowed = "", synced = ""] = rest.split(/^source /m);
+
+    expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
+    expect(refused).toMatch(/^refused: .*\(QUOTA_EXCEEDED\)$/m);
+    expect(refused).toMatch(/^no +limit +3 of 3 requests /m);
+    expect(allowed).toMatch(/^allowed$/m);
+    expect(synced).toMatch(/dotcom-product-subscriptions +succeeded +400 /);
+  });
+
   it("starts with a real provider, shows its configuration, and ends on SIGTERM", async () => {
     const port = String(await freePort());
     checkout.write("gateway.yaml", block("yaml", "providers:"));
