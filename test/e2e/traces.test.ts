@@ -7,6 +7,8 @@ import { startDemoBackEnds } from "../../src/demo/back-ends.js";
 import { userToken } from "../../src/demo/dotcom.js";
 import { demoSubscriptions } from "../../src/demo/subscriptions.js";
 import { type TestGateway, type TestGatewayOptions, testGateway, token } from "../helpers/gateway.js";
+import { recordingLog } from "../helpers/log.js";
+import { metricOf } from "../helpers/metric.js";
 import type { ReadSpan } from "../helpers/otlp.js";
 import { startRedis } from "../helpers/redis.js";
 import { startTraceReceiver, type TraceReceiver } from "../helpers/trace-receiver.js";
@@ -351,5 +353,64 @@ describe("what is traced", () => {
     expect(servers).toHaveLength(9);
     const bytes = Buffer.concat(all.receiver.calls.map((call) => call.bytes)).toString("latin1");
     expect(secrets.filter((secret) => bytes.includes(secret))).toEqual([]);
+  });
+});
+
+describe("a receiver of traces", () => {
+  it("gets headers and gzip as they are set, at the endpoint of traces", async () => {
+    const receiver = await startTraceReceiver();
+    open.push(receiver);
+    const all = await traced({
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `${receiver.url.replace("//", "//ada:secret@")}/own/path`,
+      OTEL_EXPORTER_OTLP_HEADERS: "x-scope=acme",
+      OTEL_EXPORTER_OTLP_COMPRESSION: "gzip",
+    });
+    await spanOf({ ...all, receiver }, await all.chat("hello"));
+    expect(receiver.calls[0]).toMatchObject({
+      path: "/own/path",
+      headers: {
+        authorization: `Basic ${Buffer.from("ada:secret").toString("base64")}`,
+        "x-scope": "acme",
+        "content-encoding": "gzip",
+        "content-type": "application/x-protobuf",
+      },
+    });
+    expect(all.receiver.calls).toEqual([]);
+  });
+
+  it.each([
+    ["refuses", { status: 400, body: "<html>no</html>" }],
+    ["is overloaded", { status: 503 }],
+    ["says nothing", "silence" as const],
+    ["answers with garbage", { status: 200, body: "\n\u00ff\u00ff not protobuf" }],
+  ])("that %s disturbs no request and no end", async (_name, answer) => {
+    const log = recordingLog();
+    const env = {
+      OTEL_BSP_MAX_QUEUE_SIZE: "4",
+      OTEL_BSP_MAX_EXPORT_BATCH_SIZE: "2",
+      OTEL_EXPORTER_OTLP_TIMEOUT: "200",
+    };
+    const all = await traced(env, { log });
+    all.receiver.answerWith(answer);
+    const answers = await Promise.all(Array.from({ length: 10 }, () => all.chat("hello")));
+    expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 200));
+    await all.receiver.called(1);
+    const of = (result: string) => metricOf(all.gw, `cody_gateway_spans_total{result="${result}"}`);
+    const counted = async (): Promise<number> =>
+      [await of("exported"), await of("dropped")].reduce((sum, each) => sum + (each || 0), 0);
+    await expect.poll(counted).toBeGreaterThan(0);
+
+    await all.gw.gateway.drain({ delayMs: 0, timeoutMs: 0 });
+    const said = log.lines.filter(({ message }) => message === "traces cannot be exported");
+    expect(said).toHaveLength(typeof answer === "object" && answer.status === 200 ? 0 : 1);
+    expect(JSON.stringify(said)).not.toContain("secret");
+  });
+
+  it("gets what waits when the gateway ends", async () => {
+    const all = await traced({ OTEL_BSP_SCHEDULE_DELAY: "60000" });
+    const answer = await all.chat("hello");
+    expect(all.receiver.calls).toEqual([]);
+    await all.gw.gateway.drain({ delayMs: 0, timeoutMs: 0 });
+    await spanOf(all, answer);
   });
 });

@@ -15,6 +15,7 @@ import { adminOf, adminTokens, operatorToken, viewerToken } from "../helpers/adm
 import { dataDir } from "../helpers/data-dir.js";
 import { type Fleet, type GatewayProcess, startFleet, tokenOf } from "../helpers/processes.js";
 import { type RedisServer, startDurableRedis, startMonitor, until } from "../helpers/redis.js";
+import { startTraceReceiver, type TraceReceiver } from "../helpers/trace-receiver.js";
 
 const diagnostics = "canary-secret-of-the-diagnostics";
 const prompt = "canary-prompt-about-a-merger";
@@ -193,7 +194,12 @@ async function told(call: Promise<object>): Promise<string> {
   });
 }
 
-async function gatewayWith(ends: DemoBackEnds, env: Readonly<Record<string, string>>, redis?: string): Promise<Fleet> {
+async function gatewayWith(
+  ends: DemoBackEnds,
+  receiver: TraceReceiver,
+  env: Readonly<Record<string, string>>,
+  redis?: string,
+): Promise<Fleet> {
   ends.portal.set([{ id: demoUuid("customer") }, { id: demoUuid("revoked") }]);
   ends.dotcom.set({ id: 42, username: "ada" });
   return startFleet({
@@ -213,13 +219,16 @@ async function gatewayWith(ends: DemoBackEnds, env: Readonly<Record<string, stri
       CODY_GATEWAY_FLAGGED_PROMPTS_SOURCES: "static,dotcom-user",
       CODY_GATEWAY_SOURCES_SYNC_INTERVAL: "60m",
       CODY_GATEWAY_REDIS_TIMEOUT: "5s",
+      OTEL_EXPORTER_OTLP_ENDPOINT: receiver.url,
+      OTEL_BSP_SCHEDULE_DELAY: "100",
+      OTEL_BSP_MAX_QUEUE_SIZE: "100000",
       ...env,
     },
   });
 }
 
 /** Runs everything, ends the gateway, and returns what it left besides its store. */
-async function run(fleet: Fleet, ends: DemoBackEnds): Promise<readonly Left[]> {
+async function run(fleet: Fleet, ends: DemoBackEnds, receiver: TraceReceiver): Promise<readonly Left[]> {
   const [gateway] = fleet.gateways as [GatewayProcess];
   await until(async () => ((await gateway.metric("cody_gateway_actors_known")) ?? 0) >= 2);
   ends.portal.set([{ id: demoUuid("unsynced") }]);
@@ -231,7 +240,14 @@ async function run(fleet: Fleet, ends: DemoBackEnds): Promise<readonly Left[]> {
     events = JSON.stringify(await fleet.events());
     return [demoUuid("customer"), "failed to validate access token"].every((text) => events.includes(text));
   });
-  return [...answers, { where: "log", text: gateway.log }, { where: "events", text: events }];
+  const traces = (): string => Buffer.concat(receiver.calls.map(({ bytes }) => bytes)).toString("latin1");
+  await until(async () => ["TOKEN_INVALID", "chat gpt-4o", "source.lookup"].every((text) => traces().includes(text)));
+  return [
+    ...answers,
+    { where: "log", text: gateway.log },
+    { where: "events", text: events },
+    { where: "traces", text: traces() },
+  ];
 }
 
 /** Fails with what was found where. */
@@ -244,12 +260,13 @@ function expectNoSecret(left: readonly Left[], ends: DemoBackEnds): void {
   expect([...new Set(found)]).toEqual([]);
 }
 
-it("leaves no secret in Redis, in what is sent to it, its append-only file, logs, metrics, events or answers", async () => {
+it("leaves no secret in Redis, in what is sent to it, its append-only file, logs, metrics, events, traces or answers", async () => {
   await using redis = await startDurableRedis();
   await using monitor = await startMonitor(redis);
   await using ends = await startDemoBackEnds();
-  await using fleet = await gatewayWith(ends, {}, redis.endpoint);
-  const left = await run(fleet, ends);
+  await using receiver = await startTraceReceiver();
+  await using fleet = await gatewayWith(ends, receiver, {}, redis.endpoint);
+  const left = await run(fleet, ends, receiver);
   const stored = await everythingIn(redis);
   const commands = monitor.commands.map((words) => words.join(" ")).join("\n");
 
@@ -264,8 +281,9 @@ it("leaves no secret in Redis, in what is sent to it, its append-only file, logs
 it("leaves no secret in the data directory", async () => {
   await using dir = await dataDir();
   await using ends = await startDemoBackEnds();
-  await using fleet = await gatewayWith(ends, { CODY_GATEWAY_DATA_DIR: dir.path });
-  const left = await run(fleet, ends);
+  await using receiver = await startTraceReceiver();
+  await using fleet = await gatewayWith(ends, receiver, { CODY_GATEWAY_DATA_DIR: dir.path });
+  const left = await run(fleet, ends, receiver);
   const files = await textsIn(dir.path);
 
   expect(files.map(({ text }) => text).join("")).toContain(demoUuid("customer"));
