@@ -102,6 +102,11 @@ function checkTogether(values: EnvironmentReading["values"]): Problem[] {
   if (adminPort !== undefined && adminPort === port) {
     problems.push({ source: "CODY_GATEWAY_ADMIN_PORT", message: "expected another port than PORT" });
   }
+  if (values.corsOrigins?.includes("*") && values.allowAnonymous) {
+    // From inside a network that the page itself is not let into.
+    const message = "expected origins by name with CODY_GATEWAY_ALLOW_ANONYMOUS: any page could call without a token";
+    problems.push({ source: "CODY_GATEWAY_CORS_ORIGINS", message });
+  }
   problems.push(...checkBackEnds(values));
   return problems;
 }
@@ -190,9 +195,6 @@ function openEnds(config: Config): string[] {
     notices.push(
       "neither REDIS_ENDPOINT nor CODY_GATEWAY_DATA_DIR is set: limits and events that wait are in memory only, and are gone with this process",
     );
-  }
-  if (config.corsOrigins.length > 0) {
-    notices.push("CODY_GATEWAY_CORS_ORIGINS: no effect yet, callers from browsers are not supported");
   }
   if (config.alerts.some(({ kind, secret }) => kind === "webhook" && secret === undefined))
     notices.push("notifications: a webhook without secret cannot tell who calls it");

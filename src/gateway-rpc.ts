@@ -78,6 +78,13 @@ export function rpcInterceptors(parts: RpcParts): Interceptor[] {
   ];
 }
 
+const callers = forCallers.map(({ typeName }) => `/${typeName}/`);
+
+/** Whether the path is an RPC's for actors: none for operators, and none that anybody may call. */
+export function isForCallers(path: string): boolean {
+  return callers.some((service) => path.startsWith(service));
+}
+
 /** Registers all services. */
 export function rpcRoutes(parts: RpcParts, audience: Audience): (router: ConnectRouter) => void {
   const served = [...servicesFor[audience], ...standard];

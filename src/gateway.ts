@@ -11,7 +11,7 @@ import { attributionSearch } from "./gateway-back-ends.js";
 import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
-import { type Audience, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
+import { type Audience, isForCallers, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
 import { createTraces } from "./gateway-traces.js";
 import { diagnosticsRoutes, versionPath } from "./http/diagnostics.js";
 import type { HttpRoute } from "./http/http.js";
@@ -19,6 +19,7 @@ import { createRouter } from "./http/router.js";
 import { systemClock } from "./lib/clock.js";
 import { createReadiness } from "./lib/readiness.js";
 import { providers } from "./providers/index.js";
+import { createCors } from "./server/cors.js";
 import { createListener } from "./server/listener.js";
 import { createRpcHandler } from "./server/rpc.js";
 import { mergeMetrics } from "./telemetry/merge.js";
@@ -135,8 +136,12 @@ async function startListener(
     { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
     { maxMessageBytes: config.maxMessageBytes },
   );
+  const { corsOrigins: origins } = config;
+  const covers = (path: string): boolean =>
+    (isForCallers(path) && handler.isRpc(path)) || router.edgeOf(path) === "sdk";
+  const cors = origins.length > 0 && audience !== "operators" ? createCors({ origins, covers }) : undefined;
   const listener = createListener(
-    { ...handler, http: router.handle, log, observer: metrics.server, tracer: traces?.tracer },
+    { ...handler, http: router.handle, log, observer: metrics.server, tracer: traces?.tracer, cors },
     { tls: config.tls, limits: { writeStallMs: config.writeStallMs } },
   );
   listener.hardStop.addEventListener("abort", () => shutdown.abort(listener.hardStop.reason), { once: true });

@@ -293,6 +293,9 @@ describe("loadConfig, environment", () => {
     ["CODY_GATEWAY_TOKEN_PEPPER", "short"],
     ["CODY_GATEWAY_CORS_ORIGINS", "https://a.example.com/path"],
     ["CODY_GATEWAY_CORS_ORIGINS", "example.com"],
+    ["CODY_GATEWAY_CORS_ORIGINS", "https://a.example.com/"],
+    ["CODY_GATEWAY_CORS_ORIGINS", "ftp://a.example.com"],
+    ["CODY_GATEWAY_CORS_ORIGINS", "null"],
     ["CODY_GATEWAY_QUOTA_STORE_FAILURE", "allow"],
     ["CODY_GATEWAY_QUOTA_STORE_FAILURE", "allow:0"],
     ["CODY_GATEWAY_ACTOR_CONCURRENCY_LIMIT_PERCENTAGE", "0"],
@@ -342,6 +345,14 @@ describe("loadConfig, environment", () => {
         ),
       ),
     );
+  });
+
+  it("does not let any page call where no token is needed", () => {
+    const anonymous = { ANTHROPIC_API_KEY: "key", CODY_GATEWAY_ALLOW_ANONYMOUS: "true" };
+    expect(problemsOf({ ...anonymous, CODY_GATEWAY_CORS_ORIGINS: "*" })).toEqual([
+      expect.stringMatching(/^CODY_GATEWAY_CORS_ORIGINS: expected origins by name with CODY_GATEWAY_ALLOW_ANONYMOUS/),
+    ]);
+    expect(problemsOf({ ...anonymous, CODY_GATEWAY_CORS_ORIGINS: "https://a.example.com" })).toEqual([]);
   });
 
   it("never repeats a secret, nor what a file said, in a problem", () => {

@@ -110,7 +110,9 @@ export const pepper = parsed("16 characters or more", (words) => (words.length >
 
 export const origins = parsed("origins such as https://app.example.com, comma separated, or *", (words) => {
   const entries = split(words);
-  const right = entries.every((each) => each === "*" || (URL.canParse(each) && new URL(each).origin === each));
+  const right = entries.every(
+    (each) => each === "*" || (/^https?:/.test(each) && URL.canParse(each) && new URL(each).origin === each),
+  );
   return right && entries.length > 0 ? entries : undefined;
 });
 

@@ -29,7 +29,7 @@ const listening = {
   corsOrigins: setting(
     "CODY_GATEWAY_CORS_ORIGINS",
     as.origins.optional(),
-    "Origins that may call from a browser, comma separated. Unset: none.",
+    "Origins whose pages may call the RPCs for actors and the SDK routes from a browser, comma separated; `*` is any. Unset: none.",
   ),
   adminTokens: secret(
     "CODY_GATEWAY_ADMIN_TOKENS",

@@ -27,6 +27,8 @@ export interface HttpFailure {
 
 export interface Router {
   handle(req: HttpRequest, res: HttpResponse, call: Pick<HttpCall, "requestId" | "traceId" | "span" | "path">): void;
+  /** The surface of what is at this path; undefined: it is of none, or there is nothing. */
+  edgeOf(path: string): HttpRoute["edge"];
 }
 
 /** Finds the route by method and path, and answers for what it throws. `onFailed` is told of every request that failed. */
@@ -56,6 +58,7 @@ export function createRouter(
   };
 
   return {
+    edgeOf: (path) => (byPath.get(path) ?? patterns.find(({ matches }) => matches(path))?.routes)?.[0]?.edge,
     handle(req, res, { requestId, traceId, span, path }) {
       const arrivedAt = performance.now();
       const known = byPath.get(path);

@@ -4,10 +4,11 @@ import { type ServerResponse, STATUS_CODES } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
 import type { Socket } from "node:net";
 import type { HttpResponse } from "../http/http.js";
+import { corsHeaders } from "./cors.js";
 import type { Refusal } from "./guards.js";
 
 /** On every answer. */
-const ownHeaders: ReadonlySet<string> = new Set(["x-request-id", "x-trace", "x-trace-span"]);
+const ownHeaders: ReadonlySet<string> = new Set(["x-request-id", "x-trace", "x-trace-span", ...corsHeaders]);
 const internalError = { status: 500, error: "internal error", close: false };
 
 /** Answers a request that no handler gets to see. */

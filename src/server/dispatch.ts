@@ -8,6 +8,7 @@ import type { Log } from "../lib/log.js";
 import type { Span } from "../lib/span.js";
 import { answerFailure, closeAfter, isGone, isHttp2, isLastAnswered, refuse } from "./answer.js";
 import type { RequestHandler, ServerObserver } from "./call.js";
+import type { Cors } from "./cors.js";
 import type { Exchange, Exchanges } from "./exchange.js";
 import { checkHead, isKnownMethod } from "./guards.js";
 import type { ServerLimits } from "./limits.js";
@@ -41,10 +42,12 @@ export function createDispatch(
     log: Log;
     observer: ServerObserver;
     tracer: RequestTracer | undefined;
+    /** Undefined: pages of other origins may not call. */
+    cors: Cors | undefined;
   },
   limits: ServerLimits,
 ): Dispatch {
-  const { handlers, exchanges, sessions, log, observer, tracer } = parts;
+  const { handlers, exchanges, sessions, log, observer, tracer, cors } = parts;
   let closing = false;
 
   function failed(exchange: Exchange, error: unknown): void {
@@ -104,11 +107,17 @@ export function createDispatch(
     if (span) describe(span, req, requestId);
     const exchange = exchanges.open({ req, res, socket, requestId, traceId, span, protocol, path, session, queued });
 
+    const preflight = cors?.apply(req, res, path);
     const rpc = handlers.isRpc(path);
     const refusal = checkHead(req, limits.maxHeaders, rpc);
     if (refusal) {
       observer.refused(refusal.reason);
       refuse(res, refusal);
+      return;
+    }
+    if (preflight) {
+      span?.discard();
+      (res as ServerResponse).writeHead(204).end();
       return;
     }
     if (headers.expect !== undefined && req.httpVersion !== "1.0") (res as ServerResponse).writeContinue();

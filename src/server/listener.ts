@@ -9,6 +9,7 @@ import type { Log } from "../lib/log.js";
 import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import { isHttp2 } from "./answer.js";
 import type { ServerObserver } from "./call.js";
+import type { Cors } from "./cors.js";
 import { createDispatch, type Handlers, waiting } from "./dispatch.js";
 import { createDrain, type DrainOptions } from "./drain.js";
 import { createExchanges } from "./exchange.js";
@@ -60,10 +61,15 @@ const silent: ServerObserver = { refused() {}, cut() {}, failed() {} };
 
 /** Makes a server that is not listening yet. Throws when the certificate cannot be used. */
 export function createListener(
-  parts: Handlers & { log: Log; observer?: ServerObserver; tracer?: RequestTracer | undefined },
+  parts: Handlers & {
+    log: Log;
+    observer?: ServerObserver;
+    tracer?: RequestTracer | undefined;
+    cors?: Cors | undefined;
+  },
   options: ListenerOptions = {},
 ): Listener {
-  const { log, observer = silent, tracer } = parts;
+  const { log, observer = silent, tracer, cors } = parts;
   const limits = serverLimits(options.limits);
   const hardStop = new AbortController();
   const sockets = createShortLivedSet<Connected>();
@@ -81,7 +87,7 @@ export function createListener(
     },
     limits,
   );
-  const dispatch = createDispatch({ handlers: parts, exchanges, sessions, log, observer, tracer }, limits);
+  const dispatch = createDispatch({ handlers: parts, exchanges, sessions, log, observer, tracer, cors }, limits);
   const onRequest = (req: HttpRequest, res: HttpResponse): void => dispatch(req, res);
   const http2 = createHttp2({ onRequest, observer, sessions }, limits);
   const certificate = options.tls && readCertificate(options.tls);
