@@ -140,7 +140,7 @@ it("has every request in BigQuery once, or parked, whatever goes wrong there", a
   const ids = parked().map(({ fields }) => (fields as { event: { id: string } }).event.id);
   expect(new Set(ids)).toEqual(bad);
   const all = JSON.stringify(log.lines, (_, value: unknown) =>
-    value instanceof Error ? { ...value, message: value.message, stack: value.stack } : value,
+    value instanceof Error ? [value.message, value.stack, ...Object.values(value)] : value,
   );
   expect(all).toContain("BigQuery answered 500 internalError");
   for (const secret of bigQuery.secrets()) expect(all).not.toContain(secret);
