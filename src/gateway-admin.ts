@@ -35,6 +35,7 @@ export interface Administration {
 export interface AdministrationParts {
   readonly log: Log;
   readonly clock: Clock;
+  readonly version: string;
   readonly actors: ActorsOfGateway;
   /** Of the data directory, where there is one and no Redis. */
   readonly database: Database | undefined;
@@ -51,7 +52,7 @@ export async function createAdministration(config: Config, parts: Administration
   const { store, directory, sources, syncs, hasher, process } = actors;
   const { quota } = route;
   const { totals, close } = await createTotals(config, parts);
-  const sams = samsIntrospection(config, { clock });
+  const sams = samsIntrospection(config, parts);
   const activity = createActivity({ store, directory, process });
   const roster = createRoster({ sources: sources.all, directory });
   const stopForgetting = store.subscribe(forgetChannel, (message) => {

@@ -1,6 +1,7 @@
 // Alerts: whom they go to, and where is kept which were sent: in Redis, in the data directory, or in memory.
 
 import type { AlertConfig, Config } from "./config.js";
+import { userAgentOf } from "./gateway-back-ends.js";
 import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
@@ -16,6 +17,7 @@ import { createRedisClaims } from "./usage/redis-claims.js";
 export interface AlertParts {
   readonly log: Log;
   readonly clock: Clock;
+  readonly version: string;
   readonly database: Database | undefined;
   readonly metrics: Pick<Metrics, "alertHandled">;
 }
@@ -24,15 +26,16 @@ export interface AlertParts {
 export async function createAlerts(config: Config, parts: AlertParts): Promise<Notifier | undefined> {
   const { alerts } = config;
   if (alerts.length === 0) return undefined;
-  const rules = alerts.map((alert) => ({ ...alert, channel: channelOf(alert, config) }));
+  const userAgent = userAgentOf(config, parts);
+  const rules = alerts.map((alert) => ({ ...alert, channel: channelOf(alert, config, userAgent) }));
   const claims = await createClaims(config, parts);
   return createNotifier({ ...parts, rules, claims, count: parts.metrics.alertHandled });
 }
 
-function channelOf({ kind, url, secret }: AlertConfig, config: Config): AlertChannel {
+function channelOf({ kind, url, secret }: AlertConfig, config: Config, userAgent: string): AlertChannel {
   return kind === "slack"
-    ? createSlackChannel(url, { linkOf: adminPages(config) })
-    : createWebhookChannel(url, { secret });
+    ? createSlackChannel(url, { linkOf: adminPages(config), userAgent })
+    : createWebhookChannel(url, { secret, userAgent });
 }
 
 /** Where people administer subscriptions: at Sourcegraph.com. */

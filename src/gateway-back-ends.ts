@@ -63,7 +63,7 @@ function enterprise(config: Config, parts: BackEndParts): Source | undefined {
   if (!enterprisePortal) return undefined;
   const options = { ...enterprisePortal, devLicensesOnly, burst, perUser, userAgent: userAgentOf(config, parts) };
   if (!sams) return createEnterpriseSource(parts, options);
-  const caller = createHttpCaller(samsService);
+  const caller = createHttpCaller(samsService, { userAgent: userAgentOf(config, parts) });
   const tokens = samsTokens(sams, { ...parts, caller }, portalScopes);
   const source = createEnterpriseSource({ ...parts, tokens }, options);
   return {
@@ -82,9 +82,10 @@ export interface SamsIntrospection {
 }
 
 /** Undefined where the gateway has no credentials there. */
-export function samsIntrospection({ sams }: Config, parts: Pick<BackEndParts, "clock">): SamsIntrospection | undefined {
+export function samsIntrospection(config: Config, parts: BackEndParts): SamsIntrospection | undefined {
+  const { sams } = config;
   if (!sams) return undefined;
-  const caller = createHttpCaller(samsService);
+  const caller = createHttpCaller(samsService, { userAgent: userAgentOf(config, parts) });
   const tokens = samsTokens(sams, { ...parts, caller }, introspectionScopes);
   const options = { service: samsService, introspectUrl: `${sams.url}/oauth/introspect` };
   return {

@@ -19,15 +19,21 @@ import { createFileSink } from "./usage/sinks/file.js";
 import { createHttpSink } from "./usage/sinks/http.js";
 import { createStdoutSink } from "./usage/sinks/stdout.js";
 
+export interface SinkParts {
+  readonly clock: Clock;
+  /** How the gateway names itself to whomever it calls. */
+  readonly userAgent: string;
+}
+
 /** A sink as it is configured. */
 export async function createSink(
   sink: EventSinkConfig,
   { httpHeaders, bigQuery }: Pick<Config["events"], "httpHeaders" | "bigQuery">,
-  parts: { readonly clock: Clock },
+  parts: SinkParts,
 ): Promise<Sink> {
   if (sink.kind === "stdout") return createStdoutSink();
   if (sink.kind === "file") return createFileSink(sink.path);
-  if (sink.kind === "http") return createHttpSink(sink.url, { headers: httpHeaders });
+  if (sink.kind === "http") return createHttpSink(sink.url, { headers: httpHeaders, userAgent: parts.userAgent });
   if (sink.kind === "bigquery") return bigQuerySink(bigQuery, parts);
   // Takes time and memory at the start, for those who use it.
   const { createPostgresSink } = await import("./usage/sinks/postgres.js");
@@ -37,14 +43,15 @@ export async function createSink(
 /** What its tokens are good for: to insert rows, and nothing else. */
 const bigQueryScope = "https://www.googleapis.com/auth/bigquery.insertdata";
 
-function bigQuerySink(bigQuery: Config["events"]["bigQuery"], { clock }: { readonly clock: Clock }): Sink {
+function bigQuerySink(bigQuery: Config["events"]["bigQuery"], { clock, userAgent }: SinkParts): Sink {
   if (bigQuery === undefined) throw new Error("there is no table of BigQuery");
   const { credentials } = bigQuery;
-  if (credentials === undefined) return createBigQuerySink({ tokens: undefined }, bigQuery);
+  const options = { ...bigQuery, userAgent };
+  if (credentials === undefined) return createBigQuerySink({ tokens: undefined }, options);
   const service = "Google";
-  const caller = createHttpCaller(service, { connections: 1 });
+  const caller = createHttpCaller(service, { connections: 1, userAgent });
   const ask = googleTokens(caller, credentials, bigQueryScope);
-  const sink = createBigQuerySink({ tokens: createTokenSource({ ask, clock }, { service }) }, bigQuery);
+  const sink = createBigQuerySink({ tokens: createTokenSource({ ask, clock }, { service }) }, options);
   return {
     ...sink,
     async close() {

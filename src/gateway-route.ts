@@ -70,11 +70,9 @@ const flushMs = 5_000;
 export async function createRoute(config: Config, parts: RouteParts): Promise<RouteOfRequests> {
   const { log, metrics, traces, clock = systemClock } = parts;
   const targets = upstreamTargets(config, parts.providers ?? providers);
+  const userAgent = userAgentOf(config, parts);
   const tokenizer = createTokenizer();
-  const sending = createUpstreams(
-    { targets, observer: upstreamObserver({ log, metrics }) },
-    { userAgent: userAgentOf(config, parts) },
-  );
+  const sending = createUpstreams({ targets, observer: upstreamObserver({ log, metrics }) }, { userAgent });
   const upstreams = createBatches({
     upstreams: traces?.upstreams(sending, targets) ?? sending,
     tokenizer,
@@ -83,8 +81,9 @@ export async function createRoute(config: Config, parts: RouteParts): Promise<Ro
   metrics.gaugeOf("upstreamModelsUnavailable", upstreams.unavailableModels);
   metrics.gaugeOf("upstreamKeysResting", upstreams.restingKeys);
   const catalogues = createCatalogues(config, targets);
+  const ofSinks = { clock, userAgent };
   const ends =
-    parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events, { clock }))));
+    parts.sinks ?? (await Promise.all(config.eventSinks.map((sink) => createSink(sink, config.events, ofSinks))));
   const sinks = traces ? ends.map(traces.sink) : ends;
   const store = await createStore(config, { ...parts, clock, outbox: sinks.length > 0 });
   const outbox = await createOutbox(config, parts, sinks.map(sinkKey));

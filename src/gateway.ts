@@ -68,8 +68,16 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const ofActors = { log, clock, metrics, traces, readiness, database, version, quota: route.quota };
   const actors = await createActors(config, ofActors);
   const { sources, syncs } = actors;
-  const notifier = await createAlerts(config, { log, clock, database, metrics });
-  const administration = await createAdministration(config, { log, clock, actors, database, route, notifier });
+  const notifier = await createAlerts(config, { log, clock, database, metrics, version });
+  const administration = await createAdministration(config, {
+    log,
+    clock,
+    version,
+    actors,
+    database,
+    route,
+    notifier,
+  });
   const authenticator = createAuthenticator({ sources });
   const attribution = attributionSearch(config, { version });
   const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration, attribution };

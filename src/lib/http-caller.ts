@@ -31,11 +31,13 @@ export interface HttpCallerOptions {
   /** Longest answer. Default 1 MiB. */
   readonly maxBytes?: number;
   readonly connections?: number;
+  /** How the gateway names itself. Default: not at all. */
+  readonly userAgent?: string | undefined;
 }
 
 /** `service` is what errors call it. */
 export function createHttpCaller(service: string, options: HttpCallerOptions = {}): HttpCaller {
-  const { timeoutMs = 5_000, maxBytes = 1024 * 1024, connections = 16 } = options;
+  const { timeoutMs = 5_000, maxBytes = 1024 * 1024, connections = 16, userAgent } = options;
   const agent = new Agent({
     connections,
     pipelining: 1,
@@ -54,7 +56,7 @@ export function createHttpCaller(service: string, options: HttpCallerOptions = {
     try {
       const answer = await request(url, {
         method,
-        headers,
+        headers: userAgent === undefined ? headers : { "user-agent": userAgent, ...headers },
         body,
         signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
         dispatcher: agent,

@@ -102,6 +102,8 @@ describe("alerts", () => {
       threshold: 50,
     });
     expect(event?.headers["webhook-signature"]).toMatch(/^v1,/);
+    for (const { headers } of [...slack.posted, ...hook.posted])
+      expect(headers["user-agent"]).toBe("Cody-Gateway/dev 0.0.0-test");
     await use("one", 5);
     expect([slack.posted.length, hook.posted.length]).toEqual([2, 1]);
   });

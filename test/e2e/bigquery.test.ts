@@ -71,6 +71,7 @@ it("writes to the table of the existing gateway when a project is all that is se
   await until(async () => bigQuery.rows().length >= 3);
 
   expect(statuses).toEqual([200, 200, 429]);
+  expect(bigQuery.inserts[0]?.userAgent).toBe("Cody-Gateway/dev 0.0.0-test");
   const rows = bigQuery.rows().map(({ json }) => json);
   expect(rows.map(({ name }) => name)).toEqual(["CompletionsFinished", "CompletionsFinished", "RateLimited"]);
   expect(rows[0]).toMatchObject({ name: "CompletionsFinished", source: "static", identifier: "acme" });

@@ -11,6 +11,7 @@ import type { UsageEvent } from "../../src/usage/event.js";
 export interface Insert {
   readonly path: string;
   readonly token: string | undefined;
+  readonly userAgent: string | undefined;
   readonly bytes: number;
   readonly rows: readonly Row[];
   readonly skipInvalidRows: boolean | undefined;
@@ -127,7 +128,8 @@ export async function fakeBigQuery(schema: readonly Column[], now: () => number 
   function receive(req: IncomingMessage, res: ServerResponse, body: string): void {
     const token = /^Bearer (.*)$/.exec(req.headers.authorization ?? "")?.[1];
     const { rows, skipInvalidRows } = JSON.parse(body) as Pick<Insert, "rows" | "skipInvalidRows">;
-    const insert = { path: req.url ?? "", token, bytes: Buffer.byteLength(body), rows, skipInvalidRows };
+    const userAgent = req.headers["user-agent"];
+    const insert = { path: req.url ?? "", token, userAgent, bytes: Buffer.byteLength(body), rows, skipInvalidRows };
     inserts.push(insert);
     if (token !== undefined && !inForce.has(token)) return refuse(res, 401, "authError");
     return fault ? fault(res, insert) : take(res, insert);

@@ -7,6 +7,8 @@ import { judge } from "./answers.js";
 export interface SlackOptions {
   /** Where people find an actor; undefined: nowhere. */
   readonly linkOf?: (actor: Alert["actor"]) => string | undefined;
+  /** How the gateway names itself. */
+  readonly userAgent?: string;
   /** Default 15 s. */
   readonly timeoutMs?: number;
 }
@@ -15,7 +17,7 @@ export interface SlackOptions {
 export function createSlackChannel(url: string, options: SlackOptions = {}): AlertChannel {
   const { linkOf = () => undefined, timeoutMs = 15_000 } = options;
   // One for what is delivered, one for a test, which does not wait for it.
-  const caller = createHttpCaller("Slack", { timeoutMs, connections: 2 });
+  const caller = createHttpCaller("Slack", { timeoutMs, connections: 2, userAgent: options.userAgent });
   return {
     name: "slack",
     key: targetKey("slack", url),

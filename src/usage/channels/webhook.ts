@@ -7,6 +7,8 @@ import { judge } from "./answers.js";
 export interface WebhookOptions {
   /** Signs what is sent: the bytes after `whsec_`, in base64, or else the text's own. Undefined: nothing is signed. */
   readonly secret?: string | undefined;
+  /** How the gateway names itself. */
+  readonly userAgent?: string;
   /** Default 15 s. */
   readonly timeoutMs?: number;
   readonly now?: () => number;
@@ -21,7 +23,7 @@ export const alertEventType = "com.sourcegraph.cody-gateway.alert.v1";
 export function createWebhookChannel(url: string, options: WebhookOptions = {}): AlertChannel {
   const { secret, timeoutMs = 15_000, now = Date.now } = options;
   // One for what is delivered, one for a test, which does not wait for it.
-  const caller = createHttpCaller("the webhook", { timeoutMs, connections: 2 });
+  const caller = createHttpCaller("the webhook", { timeoutMs, connections: 2, userAgent: options.userAgent });
   const key = secret === undefined ? undefined : keyOf(secret);
   return {
     name: `webhook ${new URL(url).host}`,

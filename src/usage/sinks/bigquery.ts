@@ -9,6 +9,8 @@ import { type BigQueryTable, rowOf } from "./bigquery-table.js";
 export interface BigQueryOptions extends BigQueryTable {
   /** Where the API is. */
   readonly baseUrl: string;
+  /** How the gateway names itself. */
+  readonly userAgent?: string;
   /** Requests at the same time. Default 1. */
   readonly workers?: number;
   /** Time for a request, from connecting to the end of the answer. Default 20 s. */
@@ -42,7 +44,7 @@ export function createBigQuerySink(
   const { project, dataset, table, baseUrl, workers = 1, timeoutMs = 20_000, maxBytes = 9_000_000 } = options;
   const path = ["projects", project, "datasets", dataset, "tables", table].map(encodeURIComponent).join("/");
   const url = `${baseUrl}/bigquery/v2/${path}/insertAll`;
-  const caller = createHttpCaller("BigQuery", { timeoutMs, connections: workers });
+  const caller = createHttpCaller("BigQuery", { timeoutMs, connections: workers, userAgent: options.userAgent });
 
   function post(rows: readonly Row[]): Promise<HttpAnswer> {
     const body = head + rows.map(({ json }) => json).join(",") + tail;

@@ -6,6 +6,8 @@ import { bareUrl, targetKey } from "../target.js";
 export interface HttpSinkOptions {
   /** Sent with every delivery, secrets among them. */
   readonly headers?: Readonly<Record<string, string>>;
+  /** How the gateway names itself. */
+  readonly userAgent?: string;
   /** Time for a delivery, from connecting to the end of the answer. Default 10 s. */
   readonly timeoutMs?: number;
 }
@@ -18,7 +20,10 @@ export const cloudEventType = "com.sourcegraph.cody-gateway.usage.v1";
  * Posts CloudEvents 1.0 in batches: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/http-protocol-binding.md
  * User and password of the URL become basic authentication.
  */
-export function createHttpSink(url: string, { headers = {}, timeoutMs = 10_000 }: HttpSinkOptions = {}): Sink {
+export function createHttpSink(
+  url: string,
+  { headers = {}, userAgent, timeoutMs = 10_000 }: HttpSinkOptions = {},
+): Sink {
   const { username, password, search } = new URL(url);
   const target = bareUrl(url);
   const basic = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString("base64");
@@ -27,7 +32,7 @@ export function createHttpSink(url: string, { headers = {}, timeoutMs = 10_000 }
     ...headers,
     "content-type": "application/cloudevents-batch+json; charset=UTF-8",
   };
-  const caller = createHttpCaller("the sink", { timeoutMs, connections: 2 });
+  const caller = createHttpCaller("the sink", { timeoutMs, connections: 2, userAgent });
   return {
     name: "http",
     key: targetKey("http", target),

@@ -31,7 +31,11 @@ function sinkFor({ url: baseUrl }: FakeBigQuery, options: { timeoutMs?: number; 
 /** A sink as the gateway makes it. */
 async function sinkWith(bigQuery: FakeBigQuery, credentials: GoogleCredentials, clock = fakeClock()): Promise<Sink> {
   const config: Config["events"]["bigQuery"] = { ...table, baseUrl: bigQuery.url, workers: 1, credentials };
-  const sink = await createSink({ kind: "bigquery" }, { httpHeaders: {}, bigQuery: config }, { clock });
+  const sink = await createSink(
+    { kind: "bigquery" },
+    { httpHeaders: {}, bigQuery: config },
+    { clock, userAgent: "test" },
+  );
   open.push({ [Symbol.asyncDispose]: async () => sink.close?.() });
   return sink;
 }
