@@ -219,15 +219,18 @@ function shareOf(sampler: (typeof samplers)[number] | undefined, share: number):
   return sampler?.endsWith("traceidratio") ? share : 1;
 }
 
-/** What was set and could not be read, and what follows. */
+/** What was set and has no effect, or could not be read, and what follows. */
 export function traceNotices(values: TraceValues): string[] {
   const entries = Object.entries(traces) as [keyof TraceValues, Setting][];
-  return entries.flatMap(([key, { name, fallbacks }]) => {
+  const idle = values.tracePolicy === "selective" && tracesOf(values) === undefined;
+  const unused = `${traces.tracePolicy.name}: no effect, no traces are exported: OTEL_EXPORTER_OTLP_ENDPOINT says where to`;
+  const unreadable = entries.flatMap(([key, { name, fallbacks }]) => {
     const read: unknown = values[key];
     if (typeof read !== "object" || read === null || !("expected" in read)) return [];
     const follows = withoutIt[name] ?? "the default holds";
     return [`${[name, ...fallbacks].join(" or ")}: expected ${String(read.expected)}; ${follows}`];
   });
+  return idle ? [unused, ...unreadable] : unreadable;
 }
 
 const withoutIt: Readonly<Record<string, string>> = {
