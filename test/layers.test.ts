@@ -154,7 +154,7 @@ describe("layers", () => {
     expect(back).toEqual([]);
   });
 
-  it("load the clients of Redis and Postgres, and engines, only where they are used: they take time and memory", () => {
+  it("load the clients of Redis and Postgres, engines and traces only where they are used: they take time and memory", () => {
     const heavy = ["ioredis", "pg", "libsql", "re2js", "gpt-tokenizer"];
     const loaded = new Set(["main.ts", "cli/serve.ts"]);
     const reached: Import[] = [];
@@ -164,6 +164,9 @@ describe("layers", () => {
       reached.push(...atOnce);
     }
     expect(loaded.size).toBeGreaterThan(200);
+    expect([...loaded].filter((file) => /^gateway-tracing|^telemetry\/(otlp|span-queue|tracer)/.test(file))).toEqual(
+      [],
+    );
     expect(reached.filter(({ target }) => heavy.includes(target.split("/")[0] ?? "")).map(say)).toEqual([]);
   });
 

@@ -57,9 +57,12 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
   let sending: Promise<void> | undefined;
   let failures = 0;
   // Nothing is taken any more, and nothing waits for another try.
-  const closing = new AbortController();
+  let closing = false;
   // What is under way has had its time.
-  const stop = new AbortController();
+  let stopped = false;
+  // Ends the wait for another try, and the one under way.
+  let endPause = (): void => {};
+  let endTry = (): void => {};
 
   function succeeded(sent: number, rejected: number): void {
     count("exported", sent - rejected);
@@ -75,22 +78,41 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
       log.warn({ why: error instanceof Error ? error.message : "failed" }, "traces cannot be exported");
   }
 
+  /** How many spans were not taken. */
+  async function tryOnce(batch: readonly Uint8Array[], ms: number): Promise<number> {
+    const ending = new AbortController();
+    endTry = () => ending.abort();
+    const timer = setTimeout(endTry, ms);
+    try {
+      return Math.min(batch.length, await send(batch, ending.signal));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  function pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      timer.unref();
+      endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   /** Tries until it works, is no use, or has taken its time. */
   async function deliver(batch: readonly Uint8Array[]): Promise<void> {
     const until = performance.now() + exportMs;
     for (let waitMs = retryMs; ; waitMs = Math.min(waitMs * 2, maxRetryMs)) {
       try {
-        const signal = AbortSignal.any([
-          stop.signal,
-          AbortSignal.timeout(Math.max(1, Math.ceil(until - performance.now()))),
-        ]);
-        return succeeded(batch.length, Math.min(batch.length, await send(batch, signal)));
+        return succeeded(batch.length, await tryOnce(batch, until - performance.now()));
       } catch (error) {
         failed(error);
         const askedMs = error instanceof ExportFailedError ? error.retryAfterMs : undefined;
         const nextMs = Math.max(askedMs ?? 0, waitMs * (0.5 + random() / 2));
-        if (askedMs === undefined || closing.signal.aborted || performance.now() + nextMs >= until) break;
-        await pause(nextMs, closing.signal);
+        if (askedMs === undefined || closing || performance.now() + nextMs >= until) break;
+        await pause(nextMs);
       }
     }
     count("dropped", batch.length);
@@ -98,7 +120,7 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
 
   /** One export after another, while there is a whole one to send, or all of what waits. */
   async function work(all: boolean): Promise<void> {
-    while (waiting.length >= (all ? 1 : batchSize) && !stop.signal.aborted) {
+    while (waiting.length >= (all ? 1 : batchSize) && !stopped) {
       const batch = waiting.slice(0, batchSize);
       waiting = waiting.slice(batchSize);
       await deliver(batch);
@@ -116,20 +138,24 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
   }
 
   function schedule(): void {
-    if (closing.signal.aborted || sending || waiting.length === 0) return;
+    if (closing || sending || waiting.length === 0) return;
     timer ??= setTimeout(() => void begin(true), delayMs).unref();
   }
 
   return {
     add(span) {
-      if (closing.signal.aborted || waiting.length >= maxWaiting) return count("dropped", 1);
+      if (closing || waiting.length >= maxWaiting) return count("dropped", 1);
       waiting.push(span);
       if (waiting.length >= batchSize) void begin(false);
       else schedule();
     },
     async close(timeoutMs) {
-      closing.abort();
-      const deadline = setTimeout(() => stop.abort(), timeoutMs);
+      closing = true;
+      endPause();
+      const deadline = setTimeout(() => {
+        stopped = true;
+        endTry();
+      }, timeoutMs);
       await sending;
       await begin(true);
       clearTimeout(deadline);
@@ -137,18 +163,4 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
       waiting = [];
     },
   };
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    timer.unref();
-    if (signal.aborted) done();
-    else signal.addEventListener("abort", done, { once: true });
-  });
 }
