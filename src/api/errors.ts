@@ -183,13 +183,17 @@ export function createErrorInterceptor(onFailed: (error: unknown, call: FailedCa
 }
 
 /** Health is asked all the time, and nobody waits for it. */
-function describe(span: Span, { service, method, requestMethod }: Parameters<ReturnType<Interceptor>>[0]): void {
+function describe(
+  span: Span,
+  { service, method, requestMethod, header }: Parameters<ReturnType<Interceptor>>[0],
+): void {
   if (service.typeName === Health.typeName) return span.discard();
   const name = `${service.typeName}/${method.name}`;
   span.rename(name);
   span.set({
     "http.route": `/${name}`,
     "http.request.method": requestMethod,
+    "rpc.system": header.get("content-type")?.startsWith("application/grpc") ? "grpc" : "connect_rpc",
     "rpc.service": service.typeName,
     "rpc.method": method.name,
     "cody_gateway.edge": "rpc",

@@ -164,6 +164,7 @@ describe("the trace of a request", () => {
     const call = await all.receiver.span(({ name }) => name === "codygateway.v1.CompletionsService/StreamComplete");
     expect(call).toMatchObject({ kind: "SERVER", failed: false });
     expect(call.attributes).toMatchObject({
+      "rpc.system": "grpc",
       "rpc.service": "codygateway.v1.CompletionsService",
       "rpc.method": "StreamComplete",
       "network.protocol.version": "2",
