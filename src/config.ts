@@ -9,7 +9,7 @@ import { readConfigFile } from "./config/file.js";
 import type { FileContent } from "./config/file-schema.js";
 import { flaggingOf } from "./config/flagging.js";
 import type { Environment, ReadFile } from "./config/secrets.js";
-import { traceNotices, tracesOf } from "./config/traces.js";
+import { idleTraces, traceNotices, tracesOf } from "./config/traces.js";
 import type { Config, Loaded, Problem } from "./config/types.js";
 import { environmentUpstreams, mergeUpstreams } from "./config/upstreams.js";
 import { type Clock, systemClock } from "./lib/clock.js";
@@ -63,7 +63,7 @@ export function loadConfig(
   if (problems.length > 0) return { problems, notices };
 
   const config = assemble(reading, content, { upstreams: merged, bigQuery: bigQuery.bigQuery });
-  return { config: { ...config, notices: [...notices, ...openEnds(config)] } };
+  return { config: { ...config, notices: [...notices, ...idleTraces(reading.values), ...openEnds(config)] } };
 }
 
 const nothing: FileContent = {

@@ -44,7 +44,8 @@ const endpoint = lenient<string | undefined>(
   undefined,
   (text) => {
     const url = URL.canParse(text) ? new URL(text) : undefined;
-    return url && /^https?:$/.test(url.protocol) && !/[?#\s]/.test(text) ? text : undefined;
+    const readable = url && decoded(url.username) !== undefined && decoded(url.password) !== undefined;
+    return readable && /^https?:$/.test(url.protocol) && !/[?#\s]/.test(text) ? text : undefined;
   },
 );
 
@@ -219,18 +220,21 @@ function shareOf(sampler: (typeof samplers)[number] | undefined, share: number):
   return sampler?.endsWith("traceidratio") ? share : 1;
 }
 
-/** What was set and has no effect, or could not be read, and what follows. */
+/** What was set of values that are right, and has no effect. */
+export function idleTraces(values: TraceValues): string[] {
+  if (values.tracePolicy !== "selective" || tracesOf(values) !== undefined) return [];
+  return [`${traces.tracePolicy.name}: no effect, no traces are exported: OTEL_EXPORTER_OTLP_ENDPOINT says where to`];
+}
+
+/** What was set and could not be read, and what follows. Of some there may be no value at all. */
 export function traceNotices(values: TraceValues): string[] {
   const entries = Object.entries(traces) as [keyof TraceValues, Setting][];
-  const idle = values.tracePolicy === "selective" && tracesOf(values) === undefined;
-  const unused = `${traces.tracePolicy.name}: no effect, no traces are exported: OTEL_EXPORTER_OTLP_ENDPOINT says where to`;
-  const unreadable = entries.flatMap(([key, { name, fallbacks }]) => {
+  return entries.flatMap(([key, { name, fallbacks }]) => {
     const read: unknown = values[key];
     if (typeof read !== "object" || read === null || !("expected" in read)) return [];
     const follows = withoutIt[name] ?? "the default holds";
     return [`${[name, ...fallbacks].join(" or ")}: expected ${String(read.expected)}; ${follows}`];
   });
-  return idle ? [unused, ...unreadable] : unreadable;
 }
 
 const withoutIt: Readonly<Record<string, string>> = {

@@ -56,6 +56,7 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
   let timer: NodeJS.Timeout | undefined;
   let sending: Promise<void> | undefined;
   let failures = 0;
+  let told = false;
   // Nothing is taken any more, and nothing waits for another try.
   let closing = false;
   // What is under way has had its time.
@@ -67,15 +68,18 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
   function succeeded(sent: number, rejected: number): void {
     count("exported", sent - rejected);
     if (rejected > 0) count("dropped", rejected);
-    if (failures > 0) log.info({ failures }, "traces are exported again");
+    if (told) log.info({ failures }, "traces are exported again");
     failures = 0;
+    told = false;
   }
 
-  function failed(error: unknown): void {
+  /** `last`: the spans are lost. */
+  function failed(error: unknown, last: boolean): void {
     failures++;
-    // Once for all that fails until it works again.
-    if (failures === 1)
-      log.warn({ why: error instanceof Error ? error.message : "failed" }, "traces cannot be exported");
+    // Once for all that fails until it works again; not of a connection that was closed as it was taken up.
+    if (told || (failures === 1 && !last)) return;
+    told = true;
+    log.warn({ why: error instanceof Error ? error.message : "failed" }, "traces cannot be exported");
   }
 
   /** How many spans were not taken. */
@@ -108,10 +112,11 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
       try {
         return succeeded(batch.length, await tryOnce(batch, until - performance.now()));
       } catch (error) {
-        failed(error);
         const askedMs = error instanceof ExportFailedError ? error.retryAfterMs : undefined;
         const nextMs = Math.max(askedMs ?? 0, waitMs * (0.5 + random() / 2));
-        if (askedMs === undefined || closing || performance.now() + nextMs >= until) break;
+        const last = askedMs === undefined || closing || performance.now() + nextMs >= until;
+        failed(error, last);
+        if (last) break;
         await pause(nextMs);
       }
     }

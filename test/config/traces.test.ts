@@ -115,6 +115,23 @@ describe("traces", () => {
     expect(loaded).toMatchObject({ problems: [{ source: "CODY_GATEWAY_TRACE_POLICY" }] });
   });
 
+  it("say which secret cannot be read, beside everything else", () => {
+    const env = {
+      ANTHROPIC_API_KEY: "key",
+      CODY_GATEWAY_TRACE_POLICY: "selective",
+      OTEL_EXPORTER_OTLP_TRACES_ENDPOINT_FILE: "/nowhere",
+      OTEL_EXPORTER_OTLP_HEADERS_FILE: "/nowhere",
+      PORT: "x",
+    };
+    const loaded = loadConfig(env, noFile);
+    const problems = "problems" in loaded ? loaded.problems.map(({ source }) => source) : [];
+    expect(problems.toSorted()).toEqual([
+      "OTEL_EXPORTER_OTLP_HEADERS_FILE",
+      "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT_FILE",
+      "PORT",
+    ]);
+  });
+
   it("show no secret, and read one from a file", () => {
     const env = {
       ANTHROPIC_API_KEY: "key",
