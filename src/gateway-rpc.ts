@@ -1,6 +1,7 @@
 // The RPC half of the composition: which services there are, and what every call passes.
 
 import type { DescService } from "@bufbuild/protobuf";
+import { createValidator } from "@bufbuild/protovalidate";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { createValidateInterceptor } from "@connectrpc/validate";
 import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
@@ -68,13 +69,16 @@ export interface RpcParts {
 /** For whom the services of a port are. */
 export type Audience = "callers" | "operators" | "both";
 
+/** Reads the rules of a message when the first of its kind comes, which takes long: once, for whichever port and gateway. */
+const validator = createValidator();
+
 /** First is outermost: errors, authentication, validation. */
 export function rpcInterceptors(parts: RpcParts): Interceptor[] {
   return [
     createErrorInterceptor(parts.onFailed),
     createAuthInterceptor({ authenticator: parts.authenticator }, { open, regardless }),
     createAdminInterceptor(parts.administration),
-    createValidateInterceptor(),
+    createValidateInterceptor({ validator }),
   ];
 }
 
