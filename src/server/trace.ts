@@ -1,8 +1,8 @@
 // Which trace a request belongs to: https://www.w3.org/TR/trace-context/
 
-import { randomFillSync } from "node:crypto";
 import type { IncomingHttpHeaders } from "node:http";
 import type { HttpResponse } from "../http/http.js";
+import { createHexIds } from "../lib/hex-ids.js";
 import type { Span } from "../lib/span.js";
 import { isHttp2 } from "./answer.js";
 
@@ -62,17 +62,4 @@ export function endSpan(span: Span, res: HttpResponse): void {
 const noTrace = "0".repeat(32);
 const noParent = "0".repeat(16);
 const traceDigits = 32;
-const digits = traceDigits + 16;
-// Random bytes cost little by the thousand, and much by the dozen.
-const bytes = Buffer.allocUnsafe((digits / 2) * 256);
-let pool = "";
-let used = Number.POSITIVE_INFINITY;
-
-function random(): string {
-  if (used >= pool.length) {
-    pool = randomFillSync(bytes).toString("hex");
-    used = 0;
-  }
-  used += digits;
-  return pool.slice(used - digits, used);
-}
+const random = createHexIds(traceDigits + 16);

@@ -45,17 +45,19 @@ export function encodeSpan(span: EndedSpan): Uint8Array {
   at = time(at, 8, span.endedAt);
   at = attributes(at, 9, span.attributes);
   for (const { name, at: happened } of span.events) {
-    at = message(at, 11, timeBytes + textBytes(name));
+    at = nested(at, 11, timeBytes + textBytes(name));
     at = text(time(at, 1, happened), 2, name);
   }
   if (span.linkedId !== undefined) {
-    at = message(at, 13, (span.traceId.length + span.linkedId.length) / 2 + 9);
+    at = nested(at, 13, (span.traceId.length + span.linkedId.length) / 2 + 9);
     at = hex(hex(at, 1, span.traceId), 2, span.linkedId);
     at = fixed32(at, 6, remoteFlags);
   }
-  if (span.failed) at = varint(tag(message(at, 15, 2), 3, wire.varint), failedStatus);
+  if (span.failed) at = varint(tag(nested(at, 15, 2), 3, wire.varint), failedStatus);
   at = fixed32(at, 16, localFlags);
-  return Uint8Array.prototype.slice.call(scratch, 0, at);
+  const bytes = Buffer.allocUnsafe(at);
+  scratch.copy(bytes, 0, 0, at);
+  return bytes;
 }
 
 /** Who sends spans. */
@@ -76,7 +78,7 @@ export function encodeExport({ resource, scope }: Sender, spans: readonly Uint8A
 /** A message, in pieces. */
 function within(number: number, pieces: readonly Uint8Array[]): Uint8Array[] {
   const length = pieces.reduce((sum, { length: each }) => sum + each, 0);
-  return [Buffer.from(scratch.subarray(0, message(0, number, length))), ...pieces];
+  return [Buffer.from(scratch.subarray(0, nested(0, number, length))), ...pieces];
 }
 
 /** How many spans the answer to an export says were not taken. What cannot be read says nothing. */
@@ -113,9 +115,9 @@ function attributes(from: number, number: number, all: Attributes): number {
     const value = all[name];
     if (value === undefined) continue;
     const length = valueBytes(value);
-    at = message(at, number, textBytes(name) + 1 + varintBytes(length) + length);
+    at = nested(at, number, textBytes(name) + 1 + varintBytes(length) + length);
     at = text(at, 1, name);
-    at = message(at, 2, length);
+    at = nested(at, 2, length);
     if (typeof value === "string") at = text(at, 1, value);
     else if (typeof value === "boolean") at = varint(tag(at, 2, wire.varint), Number(value));
     else if (isCount(value)) at = varint(tag(at, 3, wire.varint), value);
@@ -136,12 +138,12 @@ function isCount(value: number): boolean {
 }
 
 /** The tag and length of a message, or of a text. */
-function message(at: number, number: number, length: number): number {
+function nested(at: number, number: number, length: number): number {
   return varint(tag(at, number, wire.bytes), length);
 }
 
 function text(from: number, number: number, value: string): number {
-  const at = message(from, number, Buffer.byteLength(value));
+  const at = nested(from, number, Buffer.byteLength(value));
   return at + scratch.write(value, at);
 }
 
@@ -152,7 +154,7 @@ function textBytes(value: string): number {
 }
 
 function hex(from: number, number: number, digits: string): number {
-  const at = message(from, number, digits.length / 2);
+  const at = nested(from, number, digits.length / 2);
   return at + scratch.write(digits, at, "hex");
 }
 

@@ -86,20 +86,20 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
   async function tryOnce(batch: readonly Uint8Array[], ms: number): Promise<number> {
     const ending = new AbortController();
     endTry = () => ending.abort();
-    const timer = setTimeout(endTry, ms);
+    const late = setTimeout(endTry, ms);
     try {
       return Math.min(batch.length, await send(batch, ending.signal));
     } finally {
-      clearTimeout(timer);
+      clearTimeout(late);
     }
   }
 
   function pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      timer.unref();
+      const over = setTimeout(resolve, ms);
+      over.unref();
       endPause = () => {
-        clearTimeout(timer);
+        clearTimeout(over);
         resolve();
       };
     });
@@ -125,7 +125,8 @@ export function createSpanQueue(parts: SpanQueueParts, options: SpanQueueOptions
 
   /** One export after another, while there is a whole one to send, or all of what waits. */
   async function work(all: boolean): Promise<void> {
-    while (waiting.length >= (all ? 1 : batchSize) && !stopped) {
+    for (;;) {
+      if (stopped || waiting.length < (all ? 1 : batchSize)) return;
       const batch = waiting.slice(0, batchSize);
       waiting = waiting.slice(batchSize);
       await deliver(batch);

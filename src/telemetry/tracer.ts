@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHexIds } from "../lib/hex-ids.js";
 import type { Attributes, Span } from "../lib/span.js";
 import { cleanText } from "./clean.js";
 import { encodeSpan, type SpanKind } from "./otlp.js";
@@ -50,7 +50,7 @@ export function createTracer(parts: { export: (span: Uint8Array) => void }, opti
     },
     work(name, kind, startedAt) {
       if (policy === "selective") return undefined;
-      const traceId = randomBytes(16).toString("hex");
+      const traceId = newTraceId();
       const spanId = newSpanId();
       if (!within(spanId)) return undefined;
       const offsetMs = Date.now() - performance.now();
@@ -92,7 +92,9 @@ function createSpan(identity: Identity, parts: { export: (span: Uint8Array) => v
   function exportIfOver(): void {
     if (endedAt === undefined || retained > 0 || over) return;
     over = true;
-    parts.export(encodeSpan({ ...identity, name, startedAt, endedAt, attributes, events, failed }));
+    const { parentId, linkedId, kind } = identity;
+    const span = { traceId, spanId, parentId, linkedId, kind, name, startedAt, endedAt, attributes, events, failed };
+    parts.export(encodeSpan(span));
   }
 
   return {
@@ -152,9 +154,8 @@ function cleaned(text: string): string {
   return cleanText(text.length > maxLength ? text.slice(0, maxLength) : text);
 }
 
-function newSpanId(): string {
-  return randomBytes(8).toString("hex");
-}
+const newTraceId = createHexIds(32);
+const newSpanId = createHexIds(16);
 
 const nothing: Span = {
   rename() {},

@@ -141,7 +141,7 @@ describe("the trace of a request", () => {
     expect(await spanOf(all, answer)).toMatchObject({
       traceId: callerTrace,
       parentSpanId: "",
-      links: [`${callerTrace}/b7ad6b7169203331/${0x300}`],
+      links: [`${callerTrace}/b7ad6b7169203331/768`],
     });
     // Providers are told nothing of it.
     expect(all.gw.upstream.calls.map(({ headers }) => headers["traceparent"])).toEqual([undefined]);

@@ -1,4 +1,4 @@
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { gunzipSync } from "node:zlib";
 import { type ReadExport, type ReadSpan, readExport } from "./otlp.js";
@@ -24,7 +24,7 @@ export async function startTraceReceiver(): Promise<TraceReceiver> {
   const waiting = new Set<() => void>();
   let answer: Parameters<TraceReceiver["answerWith"]>[0];
 
-  const server = createServer(async (req, res) => {
+  const take = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(chunk as Buffer);
     const sent = Buffer.concat(chunks);
@@ -36,7 +36,8 @@ export async function startTraceReceiver(): Promise<TraceReceiver> {
       res.end(answer?.body ?? "");
     }
     for (const look of waiting) look();
-  });
+  };
+  const server = createServer((req, res) => void take(req, res));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 
   const until = <T>(find: () => T | undefined): Promise<T> =>

@@ -4,7 +4,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, rm } from "node:fs/promises";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -39,12 +39,15 @@ async function servePage(): Promise<PageServer> {
   const told = new Promise<Results>((resolved) => {
     tell = resolved;
   });
-  const server = createServer(async (req, res) => {
-    if (req.method !== "POST") return void res.writeHead(200, { "content-type": "text/html" }).end(page);
+  const hear = async (req: IncomingMessage, res: ServerResponse): Promise<void> => {
     const chunks: Buffer[] = [];
     for await (const chunk of req) chunks.push(chunk as Buffer);
     res.end();
     tell(JSON.parse(Buffer.concat(chunks).toString()) as Results);
+  };
+  const server = createServer((req, res) => {
+    if (req.method === "POST") void hear(req, res);
+    else res.writeHead(200, { "content-type": "text/html" }).end(page);
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -65,7 +68,7 @@ async function browse(server: PageServer, gateway: TestGateway): Promise<Results
   const options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"];
   const browser: ChildProcess = spawn(
     chromium,
-    [...options, `--user-data-dir=${profile}`, `${server.origin}/?${query}`],
+    [...options, `--user-data-dir=${profile}`, `${server.origin}/?${String(query)}`],
     { stdio: "ignore" },
   );
   const ended = once(browser, "exit");
