@@ -61,6 +61,17 @@ function expectCounted({ usage }: UsageEvent, prompt: string, said: string): voi
 const question = "What is a gateway? [[no-usage]] [[say A gateway stands between two networks.]]";
 const said = "A gateway stands between two networks.";
 
+it("is counted by the tokenizer that a gateway is given, which is left open for others", async () => {
+  let closed = 0;
+  const tokenizer = { count: async () => 1_234, close: async () => void closed++ };
+  {
+    await using own = await testGateway({ tokenizer });
+    await fetch(own.url + chatPath, ask(question, false));
+    expect((await own.event()).usage).toMatchObject({ inputTokens: 1_234, estimated: true });
+  }
+  expect(closed).toBe(0);
+});
+
 describe("an upstream that reports no tokens", () => {
   it("has those of its answers counted, and limits are charged so many", async () => {
     for (const stream of [false, true]) {

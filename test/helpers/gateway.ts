@@ -4,6 +4,7 @@ import type { DemoUpstream } from "../../src/demo/upstream.js";
 import { type Gateway, startGateway } from "../../src/gateway.js";
 import type { Clock } from "../../src/lib/clock.js";
 import type { Log } from "../../src/lib/log.js";
+import { createTokenizer, type Tokenizer } from "../../src/models/tokenizer.js";
 import { providers } from "../../src/providers/index.js";
 import type { Provider } from "../../src/providers/provider.js";
 import type { UsageEvent } from "../../src/usage/event.js";
@@ -38,7 +39,12 @@ export interface TestGatewayOptions {
   readonly providers?: readonly Provider[];
   readonly log?: Log;
   readonly clock?: Clock;
+  /** Default the one of all gateways of the process. */
+  readonly tokenizer?: Tokenizer;
 }
+
+/** To start one takes half a second of a core. */
+const sharedTokenizer = createTokenizer();
 
 /** Nobody wakes who waits for it: time goes by, and no core is kept busy. */
 const pause = new Int32Array(new SharedArrayBuffer(4));
@@ -97,6 +103,7 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     sinks: [sink],
     // Soon enough not to be waited for, late enough to bring along what must not come twice.
     ledger: { batchMs: 10 },
+    tokenizer: options.tokenizer ?? sharedTokenizer,
     ...(options.clock && { clock: options.clock }),
     ...(options.providers && { providers: [...providers, ...options.providers] }),
   });
