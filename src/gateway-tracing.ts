@@ -20,8 +20,6 @@ import type { Sink } from "./usage/sink.js";
 /** How long the end may wait for spans to be exported. */
 const flushMs = 3_000;
 
-const own = "cody_gateway.";
-
 /** Starts to export. */
 export function startTraces(
   config: NonNullable<Config["traces"]> & Pick<Config, "environment">,
@@ -48,7 +46,7 @@ export function startTraces(
     tracer,
     // A caller may leave before it is known what its request has cost.
     began: ({ span }) => span?.retain(),
-    admitted: ({ span }) => span?.set({ [`${own}quota.decision`]: "admitted" }),
+    admitted: ({ span }) => span?.set(admitted),
     ended,
     upstreams: tracedUpstreams,
     quota: tracedQuota,
@@ -60,10 +58,10 @@ export function startTraces(
       const { pages, seen, added, changed, removed, quarantined } = counts;
       const numbers = Object.entries({ pages, seen, added, changed, removed, quarantined });
       span.set({
-        [`${own}actor.source`]: source,
-        [`${own}outcome`]: outcome,
-        [`${own}sync.dry_run`]: dryRun,
-        ...Object.fromEntries(numbers.map(([name, count]) => [`${own}sync.${name}`, count])),
+        "cody_gateway.actor.source": source,
+        "cody_gateway.outcome": outcome,
+        "cody_gateway.sync.dry_run": dryRun,
+        ...Object.fromEntries(numbers.map(([name, count]) => [`cody_gateway.sync.${name}`, count])),
       });
       if (outcome === "failed" || outcome === "held") span.fail(outcome);
       span.end();
@@ -75,6 +73,8 @@ export function startTraces(
   };
 }
 
+const admitted = { "cody_gateway.quota.decision": "admitted" };
+
 /** Reasons for which limits refuse, or cannot be asked. */
 const quotaReasons: Readonly<Record<string, string>> = {
   QUOTA_EXCEEDED: "refused",
@@ -85,23 +85,23 @@ const quotaReasons: Readonly<Record<string, string>> = {
 
 function ended(event: UsageEvent, { request: { span } }: RelayEnd): void {
   if (!span) return;
-  const decision = quotaReasons[event.reason ?? ""];
+  // In one go and under fixed names: an object that is put together from parts is a slow one.
   span.set({
-    [`${own}actor.id`]: event.actor.id,
-    [`${own}actor.source`]: event.actor.source,
-    [`${own}feature`]: event.feature,
-    [`${own}model`]: event.model,
-    [`${own}provider`]: event.provider,
-    [`${own}upstream`]: event.upstream,
-    [`${own}stream`]: event.stream,
-    [`${own}outcome`]: event.outcome,
-    [`${own}reason`]: event.reason,
-    [`${own}charged`]: event.charged,
-    [`${own}attempts`]: event.attempts,
-    [`${own}upstream.status_code`]: event.upstreamStatus,
-    [`${own}usage.input_tokens`]: event.usage.inputTokens,
-    [`${own}usage.output_tokens`]: event.usage.outputTokens,
-    ...(decision !== undefined && { [`${own}quota.decision`]: decision }),
+    "cody_gateway.actor.id": event.actor.id,
+    "cody_gateway.actor.source": event.actor.source,
+    "cody_gateway.feature": event.feature,
+    "cody_gateway.model": event.model,
+    "cody_gateway.provider": event.provider,
+    "cody_gateway.upstream": event.upstream,
+    "cody_gateway.stream": event.stream,
+    "cody_gateway.outcome": event.outcome,
+    "cody_gateway.reason": event.reason,
+    "cody_gateway.charged": event.charged,
+    "cody_gateway.attempts": event.attempts,
+    "cody_gateway.upstream.status_code": event.upstreamStatus,
+    "cody_gateway.usage.input_tokens": event.usage.inputTokens,
+    "cody_gateway.usage.output_tokens": event.usage.outputTokens,
+    "cody_gateway.quota.decision": quotaReasons[event.reason ?? ""],
   });
   if (event.outcome === "failed") span.fail(event.reason ?? "INTERNAL");
   if (event.firstByteMs !== undefined) span.event("first_byte", event.firstByteMs);
@@ -122,9 +122,9 @@ function tracedUpstreams(upstreams: Upstreams, targets: readonly UpstreamTarget[
         "gen_ai.operation.name": operation,
         "gen_ai.request.model": model,
         "http.request.method": "POST",
-        [`${own}upstream`]: upstream,
-        ...places.get(upstream),
+        "cody_gateway.upstream": upstream,
       });
+      part.set(places.get(upstream) ?? {});
       const exchange = await upstreams.send(request, reply, onReached);
       if (exchange.kind === "failed" && !exchange.tried) part.discard();
       describeExchange(part, exchange);
@@ -140,7 +140,7 @@ function describeExchange(part: Span, exchange: Exchange): void {
     "http.response.status_code": status,
     "gen_ai.usage.input_tokens": usage.inputTokens,
     "gen_ai.usage.output_tokens": usage.outputTokens,
-    ...(kind === "gone" && { [`${own}outcome`]: "client_gone" }),
+    "cody_gateway.outcome": kind === "gone" ? "client_gone" : undefined,
   });
   if (firstByteMs !== undefined) part.event("first_byte", firstByteMs);
   if (kind === "failed") part.fail(exchange.error.reason);
@@ -177,12 +177,12 @@ function tracedQuota(quota: Quota): Quota {
       try {
         const hold = await quota.reserve(request);
         if (hold.states.length === 0) part.discard();
-        part.set({ [`${own}quota.decision`]: "admitted", [`${own}quota.limits`]: hold.states.length });
+        part.set({ "cody_gateway.quota.decision": "admitted", "cody_gateway.quota.limits": hold.states.length });
         return hold.states.length === 0 ? hold : tracedHold(hold, span);
       } catch (error) {
         const reason = error instanceof GatewayError ? error.reason : "INTERNAL";
         const decision = quotaReasons[reason];
-        part.set({ [`${own}reason`]: reason, [`${own}quota.decision`]: decision });
+        part.set({ "cody_gateway.reason": reason, "cody_gateway.quota.decision": decision });
         if (decision !== "refused") part.fail(reason);
         throw error;
       } finally {
@@ -195,7 +195,7 @@ function tracedQuota(quota: Quota): Quota {
 function tracedHold(hold: Hold, span: Span): Hold {
   const settle = async (as: "commit" | "refund", settled: Promise<void>): Promise<void> => {
     const part = span.child("quota.settle", "client");
-    part.set({ [`${own}quota.settlement`]: as });
+    part.set({ "cody_gateway.quota.settlement": as });
     await settled;
     part.end();
   };
@@ -217,7 +217,7 @@ function tracedSink(tracer: Tracer, sink: Sink): Sink {
     ...sink,
     async send(batch) {
       const span = tracer.work("events.deliver", "client");
-      span?.set({ [`${own}sink`]: sink.name, [`${own}events`]: batch.length });
+      span?.set({ "cody_gateway.sink": sink.name, "cody_gateway.events": batch.length });
       try {
         await sink.send(batch);
       } catch (error) {
