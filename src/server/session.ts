@@ -30,6 +30,9 @@ interface Watched extends Session {
   /** As of the last sweep. */
   openedBefore: number;
   bytesBefore: number;
+  writtenBefore: number;
+  /** What was sent between the last sweep and the one before. */
+  sentBefore: number;
 
   /** It has shown, since anything came from it, that it is not in the middle of something. */
   settled: boolean;
@@ -60,6 +63,13 @@ export interface Sessions {
   close(): void;
   destroyAll(): void;
 }
+
+/**
+ * Of what a peer was sent of late, the share that it may send as control frames, beside what it may send anyway: who reads a
+ * large answer fast says so with two window updates of 13 bytes for each few kilobytes, or for each small frame. What is
+ * answered in kind, as pings are, gains a flood a third at most.
+ */
+const answeredShare = 1 / 8;
 
 /** Watches sessions. Deadlines and floods are looked at in `sweep`; resets as they come. */
 export function createSessions(parts: { clock: SweepClock; observer: ServerObserver }, limits: ServerLimits): Sessions {
@@ -116,11 +126,15 @@ export function createSessions(parts: { clock: SweepClock; observer: ServerObser
     const received = socket.bytesRead - session.bytesBefore;
     const streams = session.opened - session.openedBefore;
     const uploads = session.uploads + session.uploading;
+    const sent = Math.max(0, bytesWritten(socket) - session.writtenBefore);
+    const mayAnswer = (sent + session.sentBefore) * answeredShare;
+    session.writtenBefore += sent;
+    session.sentBefore = sent;
     session.bytesBefore = socket.bytesRead;
     session.openedBefore = session.opened;
     session.uploads = session.uploading;
     session.uploading = 0;
-    const controlBytes = (limits.maxControlBytesPerSecond * clock.elapsedMs) / 1000;
+    const controlBytes = (limits.maxControlBytesPerSecond * clock.elapsedMs) / 1000 + mayAnswer;
     if (streams === 0 && uploads === 0 && received > controlBytes) return destroy(session, "session_flood");
 
     if (session.unanswered) {
@@ -164,6 +178,8 @@ export function createSessions(parts: { clock: SweepClock; observer: ServerObser
         closedAt: undefined,
         openedBefore: 0,
         bytesBefore: 0,
+        writtenBefore: 0,
+        sentBefore: 0,
         settled: false,
         pingedAt: now,
         unanswered: undefined,
@@ -205,4 +221,11 @@ export function createSessions(parts: { clock: SweepClock; observer: ServerObser
       }
     },
   };
+}
+
+/** What left on a connection, which the session writes past its socket. */
+function bytesWritten(socket: Socket): number {
+  return (
+    (socket as Socket & { readonly _handle?: { readonly bytesWritten?: number } | null })._handle?.bytesWritten ?? 0
+  );
 }

@@ -334,6 +334,21 @@ it("serves other requests beside a large answer that is being read", async () =>
   expect(bytes).toBe(large.length);
 });
 
+it("takes nobody for a flood who reads a large answer as fast as it comes", async () => {
+  const large = Buffer.alloc(16 * 1024 * 1024);
+  await using served = await serve({
+    http: (_req, res) => void res.end(large),
+    limits: { maxControlBytesPerSecond: 10_000 },
+  });
+  const reading = client(served).request({ ":path": "/" });
+  let bytes = 0;
+  reading.on("data", (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  await new Promise((resolve) => reading.once("close", resolve));
+  expect([bytes, served.cut]).toEqual([large.length, []]);
+});
+
 describe("an HTTP/2 response that nobody reads", () => {
   it("is reset, and the other streams of its connection go on", async () => {
     let left = 0;
