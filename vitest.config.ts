@@ -36,7 +36,7 @@ if (missing.length > 0) throw new Error(`vitest.config.ts names files that are n
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    const others = await super.sort(files);
+    const others = await BaseSequencer.prototype.sort.call(this, files);
     const placeOf = ({ moduleId }: TestSpecification): number => {
       const place = longest.indexOf(relative(this.ctx.config.root, moduleId));
       return place === -1 ? longest.length : place;

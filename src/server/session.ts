@@ -225,7 +225,6 @@ export function createSessions(parts: { clock: SweepClock; observer: ServerObser
 
 /** What left on a connection, which the session writes past its socket. */
 function bytesWritten(socket: Socket): number {
-  return (
-    (socket as Socket & { readonly _handle?: { readonly bytesWritten?: number } | null })._handle?.bytesWritten ?? 0
-  );
+  const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly bytesWritten?: number } | null };
+  return handle?.bytesWritten ?? 0;
 }
