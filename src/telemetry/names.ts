@@ -154,7 +154,7 @@ export const names = {
   },
   actorStoreUp: {
     name: `${prefix}actor_store_up`,
-    help: "1 while the store of actors can be asked, 0 while it is away. Not there for actors in memory.",
+    help: "1 while the store of actors can be asked, 0 while it is away. There with Redis only.",
     labels: [],
   },
   info: {
