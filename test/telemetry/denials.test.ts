@@ -63,15 +63,18 @@ it("stays short when every refusal is another", () => {
 });
 
 it("keeps no timer while nobody is refused", () => {
+  // What other files of this process left behind may set timers, too.
+  const others = vi.getTimerCount();
   const { denials } = denialLog();
   denials.denied("a", () => ({}));
 
   vi.advanceTimersByTime(2_000);
 
-  expect(vi.getTimerCount()).toBe(0);
+  expect(vi.getTimerCount()).toBeLessThanOrEqual(others);
 });
 
 it("says what is left when closed", () => {
+  const others = vi.getTimerCount();
   const { lines, denials } = denialLog();
   denials.denied("a", () => ({}));
   denials.denied("a", () => ({}));
@@ -79,5 +82,5 @@ it("says what is left when closed", () => {
   denials.close();
 
   expect(lines).toEqual([{}, { times: 1 }]);
-  expect(vi.getTimerCount()).toBe(0);
+  expect(vi.getTimerCount()).toBeLessThanOrEqual(others);
 });

