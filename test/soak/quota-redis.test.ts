@@ -11,9 +11,14 @@ const dayMs = 86_400_000;
 
 /** Settles what is left, and holds every actor's counter against what the outbox tells of its requests. */
 async function checkBooks(server: RedisServer, store: OpenStore["store"], orders: WorkerOrders): Promise<number> {
-  // What the processes sent before they were killed may still be done a little later.
-  await sleep(orders.leaseMs + 1_000);
-  for (let found = 1; found > 0; ) found = (await store.reap(1_000)).length;
+  // What the processes sent before they were killed may still be done a little later. And who comes back to a Redis that was away
+  // gives what it finds another lease first: one sweep that finds nothing is not the end.
+  for (let idle = 0; idle < 2; ) {
+    await sleep(orders.leaseMs + 1_000);
+    let found = 0;
+    for (let more = 1; more > 0; found += more) more = (await store.reap(1_000)).length;
+    idle = found > 0 ? 0 : idle + 1;
+  }
   const outbox = await readOutbox(server, orders.prefix);
   let ended = 0;
   for (const [actor, { reserved, finished, refunded, abandoned }] of outbox) {
