@@ -38,6 +38,6 @@ export interface TracesParts {
 export async function createTraces({ traces, environment }: Config, parts: TracesParts): Promise<Traces | undefined> {
   if (traces === undefined) return undefined;
   // Takes time and memory at the start, for those who use it.
-  const { startTraces } = await import("./gateway-tracing.js");
+  const { startTraces } = await import("./gateway-spans.js");
   return startTraces({ ...traces, environment }, parts);
 }

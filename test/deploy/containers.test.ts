@@ -7,6 +7,7 @@ import { parse, parseAllDocuments } from "yaml";
 import { loadConfig } from "../../src/config.js";
 import { upstreamKinds } from "../../src/gateway-upstreams.js";
 import { readText } from "../docs/markdown.js";
+import { testGateway } from "../helpers/gateway.js";
 
 const root = resolve(import.meta.dirname, "../..");
 const packageJson = JSON.parse(readText("package.json")) as { version: string; bin: Record<string, string> };
@@ -31,10 +32,19 @@ describe("deploy/Dockerfile", () => {
   });
 });
 
+/** Whether the token that the example names is let in. */
+async function letsIn(text: string): Promise<void> {
+  const [, token = ""] = /"([\w-]*token[\w-]*)"/.exec(text) ?? [];
+  await using gateway = await testGateway({ file: parse(text) as object });
+  expect((await gateway.client({ token }).limits.getLimits({})).features.length).toBeGreaterThan(0);
+}
+
 describe("deploy/compose.yaml", () => {
   const { services } = parse(readText("deploy/compose.yaml")) as {
     services: { gateway: { environment: Record<string, string>; stop_grace_period: string } };
   };
+
+  it("has an example whose token is let in", () => letsIn(readText("deploy/gateway.yaml")));
 
   it("sets what the gateway takes", () => {
     const { environment, stop_grace_period: grace } = services.gateway;
@@ -64,6 +74,8 @@ describe("deploy/kubernetes.yaml", () => {
       env["CODY_GATEWAY_ADMIN_PORT"],
     ]);
   });
+
+  it("has an example whose token is let in", () => letsIn(of("ConfigMap").data?.["gateway.yaml"] ?? ""));
 
   it("is of this version", () => {
     expect(container?.image).toBe(`cody-gateway:${packageJson.version}`);
