@@ -6,7 +6,7 @@ import { Agent, request } from "undici";
 import { callFailure } from "../lib/call-error.js";
 import { readRetryAfterMs } from "../lib/retry-after.js";
 import { encodeExport, rejectedSpans, type Sender } from "./otlp.js";
-import { ExportFailedError, type SendSpans } from "./span-queue.js";
+import { ExportFailedError, type SendSpans } from "./span-exports.js";
 
 export interface OtlpHttpOptions {
   /** The whole URL. User and password in it become basic authentication. */

@@ -1,12 +1,9 @@
 // Alerts when actors have used most of a limit: once for each threshold and window, whichever process sees it, and never in the
 // way of a request.
 
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Clock } from "../lib/clock.js";
 import { uniqueId } from "../lib/ids.js";
-import { within } from "../lib/within.js";
-import type { Alert, AlertChannel, AlertClaims, AlertRule, Claim, ReachedLimit } from "./alert.js";
-import { createDelivery, type DeliveryOptions, type DeliveryParts } from "./notify-delivery.js";
+import type { Alert, AlertChannel, AlertRule, ReachedLimit } from "./alert.js";
+import { createTelling, type TellingOptions, type TellingParts } from "./notify-telling.js";
 
 /** What became of a test alert. */
 export interface TestResult {
@@ -24,29 +21,12 @@ export interface Notifier {
   close(): Promise<void>;
 }
 
-export interface NotifierParts extends DeliveryParts {
+export interface NotifierParts extends Omit<TellingParts, "channels"> {
   readonly rules: readonly AlertRule[];
-  readonly claims: AlertClaims;
-  readonly clock: Clock;
 }
 
 /** Limits of which is remembered that they were looked at. */
 const maxRemembered = 20_000;
-/** After the store of claims could not be asked, it is asked again so much later. */
-const claimRetryMs = 5_000;
-/** How often it is told that an alert was sent, until it takes it. */
-const settleTries = 12;
-/** How long others wait for an alert whose process may have died: more than one may wait here and take to be sent. */
-const leaseMs = 300_000;
-/** How long after a failure nobody tries to tell of the same threshold. */
-const pauseMs = 60_000;
-/** How long the end waits until others may tell of what was not told. */
-const closeMs = 1_000;
-
-export interface NotifierOptions extends DeliveryOptions {
-  /** Time between attempts to tell the store of claims that an alert was sent. Default 5 s. */
-  readonly settleMs?: number;
-}
 
 interface Remembered {
   readonly threshold: number;
@@ -54,18 +34,11 @@ interface Remembered {
 }
 
 /** Undefined where nobody wants to know anything. */
-export function createNotifier(parts: NotifierParts, options: NotifierOptions = {}): Notifier | undefined {
-  const { rules, claims, clock, log } = parts;
-  const { settleMs = 5_000 } = options;
+export function createNotifier(parts: NotifierParts, options: TellingOptions = {}): Notifier | undefined {
+  const { rules, clock } = parts;
   if (rules.length === 0) return undefined;
-  const delivery = createDelivery(
-    parts,
-    rules.map(({ channel }) => channel),
-    options,
-  );
+  const telling = createTelling({ ...parts, channels: rules.map(({ channel }) => channel) }, options);
   const remembered = new Map<string, Remembered>();
-  const underWay = new Set<Promise<void>>();
-  const closing = new AbortController();
   const sources = new Set(rules.flatMap((rule) => rule.sources));
   const lowest = Math.min(...rules.flatMap(({ thresholds }) => thresholds));
 
@@ -90,47 +63,12 @@ export function createNotifier(parts: NotifierParts, options: NotifierOptions = 
     if (known && known.until > now && known.threshold >= threshold) return;
     // Until the store has said who tells of it, nobody here asks again.
     remember(key, threshold, reached.resetAt.getTime());
-    const telling = tell(rule.channel, { key, threshold, until: reached.resetAt }, () => ({
-      ...alertOf(actor, reached, percent, threshold),
-      test: false,
-    })).finally(() => underWay.delete(telling));
-    underWay.add(telling);
-  }
-
-  /** Sees that it is told of by this process or another. Never rejects. */
-  async function tell(channel: AlertChannel, claim: Claim, alert: () => Alert): Promise<void> {
-    const { key, threshold } = claim;
-    const askAgainAt = (at: number): void => {
+    const alert = (): Alert => ({ ...alertOf(actor, reached, percent, threshold), test: false });
+    void telling.tell(rule.channel, { key, threshold, until: reached.resetAt }, alert).then((askAgainAt) => {
       // A higher one may have been come to meanwhile.
-      if (remembered.get(key)?.threshold === threshold) remember(key, threshold, at);
-    };
-    let answer: Awaited<ReturnType<AlertClaims["claim"]>>;
-    try {
-      answer = await claims.claim(claim, leaseMs);
-    } catch (error) {
-      log.warn({ err: error, channel: channel.name }, "alert could not be claimed, will be tried again");
-      return askAgainAt(clock.now() + claimRetryMs);
-    }
-    if (answer === "told") return;
-    if (answer !== "yours") return askAgainAt(answer.askAgainAt.getTime());
-    const fate = await delivery.send(channel, alert());
-    if (fate !== "given_up") return settle(claim);
-    const waitMs = closing.signal.aborted ? 0 : pauseMs;
-    askAgainAt(clock.now() + waitMs);
-    // Where that fails, the claim ends by itself.
-    await claims.release(claim, waitMs).catch(() => undefined);
-  }
-
-  /** It was told of: all others are to know, or the threshold would be told of again when the claim ends. */
-  async function settle(claim: Claim): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        return await claims.told(claim);
-      } catch {
-        if (tries === settleTries || closing.signal.aborted) return;
-        await sleep(settleMs, undefined, { ref: false, signal: closing.signal }).catch(() => undefined);
-      }
-    }
+      if (askAgainAt !== undefined && remembered.get(key)?.threshold === threshold)
+        remember(key, threshold, askAgainAt);
+    });
   }
 
   function alertOf(actor: Alert["actor"], reached: ReachedLimit, percent: number, threshold: number) {
@@ -162,12 +100,7 @@ export function createNotifier(parts: NotifierParts, options: NotifierOptions = 
         rules.map(async ({ channel }) => ({ channel: channel.name, error: await tried(channel, alert) })),
       );
     },
-    async close() {
-      closing.abort();
-      await delivery.close();
-      await within(closeMs, () => Promise.all(underWay)).catch(() => undefined);
-      await claims.close();
-    },
+    close: telling.close,
   };
 }
 

@@ -1,10 +1,6 @@
 import { describe, expect, it } from "vitest";
-import {
-  createSpanQueue,
-  ExportFailedError,
-  type SendSpans,
-  type SpanQueueOptions,
-} from "../../src/telemetry/span-queue.js";
+import { ExportFailedError, type SendSpans } from "../../src/telemetry/span-exports.js";
+import { createSpanQueue, type SpanQueueOptions } from "../../src/telemetry/span-queue.js";
 import { recordingLog } from "../helpers/log.js";
 
 const span = (text: string): Uint8Array => Buffer.from(text);
