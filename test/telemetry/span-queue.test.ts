@@ -120,4 +120,19 @@ describe("spans on their way out", () => {
     queue.add(span("e"));
     expect(counts).toEqual({ exported: 0, dropped: 5 });
   });
+
+  it("are not sent again at the end: nobody waits for another try, nor for one that failed meanwhile", async () => {
+    const { queue, nth, sent, counts } = queueWith();
+    queue.add(span("a"));
+    (await nth(0)).settle(new ExportFailedError("the receiver of traces answered 503", 30_000));
+    // By now it waits for its second try.
+    await new Promise((resolve) => setImmediate(resolve));
+    queue.add(span("b"));
+    const closed = queue.close(60_000);
+    (await nth(1)).settle(passing);
+    (await nth(2)).settle(passing);
+    await closed;
+    expect(sent.map(({ spans }) => spans)).toEqual([["a"], ["a"], ["b"]]);
+    expect(counts).toEqual({ exported: 0, dropped: 2 });
+  });
 });
