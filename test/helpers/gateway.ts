@@ -85,7 +85,10 @@ export async function testGateway(options: TestGatewayOptions = {}): Promise<Tes
     ...(typeof options.env === "function" ? options.env(upstream) : options.env),
   };
   const loaded = loadConfig(env, () => JSON.stringify(file));
-  if ("problems" in loaded) throw new Error(JSON.stringify(loaded.problems, null, 2));
+  if ("problems" in loaded) {
+    await upstream[Symbol.asyncDispose]();
+    throw new Error(JSON.stringify(loaded.problems, null, 2));
+  }
 
   const events: UsageEvent[] = [];
   const waiting = new Set<() => void>();
