@@ -19,6 +19,7 @@ import type { Clock } from "./lib/clock.js";
 import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
+import { timed } from "./lib/timed.js";
 import type { Quota } from "./quota/quota.js";
 import type { Metrics } from "./telemetry/metrics.js";
 
@@ -135,6 +136,17 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
 
 /** Redis for any number of processes, the data directory or memory for one. */
 async function createActorStore(config: Config, parts: ActorsParts): Promise<ActorStore> {
+  const timerOf = (operation: string) => parts.metrics.storeTimer("actors", operation);
+  return timed(await openActorStore(config, parts), {
+    write: timerOf("write"),
+    acquire: timerOf("acquire"),
+    holder: timerOf("holder"),
+    take: timerOf("take"),
+    keep: timerOf("keep"),
+  });
+}
+
+async function openActorStore(config: Config, parts: ActorsParts): Promise<ActorStore> {
   const { clock, log, metrics, database } = parts;
   const { redisEndpoint, redisPrefix } = config;
   if (database) return createDatabaseActorStore({ clock, database, log });

@@ -6,6 +6,7 @@ import type { Database } from "./lib/database.js";
 import type { Log } from "./lib/log.js";
 import type { Readiness } from "./lib/readiness.js";
 import type { RedisConnection } from "./lib/redis.js";
+import { timed } from "./lib/timed.js";
 import { createJournalQuotaStore } from "./quota/journal-store.js";
 import { createMemoryQuotaStore } from "./quota/memory-store.js";
 import { checkRedis } from "./quota/redis-check.js";
@@ -32,6 +33,19 @@ const condition = "quota store";
  * when what is on disk cannot be read.
  */
 export async function createStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
+  const timerOf = (operation: string) => parts.metrics.storeTimer("quota", operation);
+  return timed(await openStore(config, parts), {
+    reserve: timerOf("reserve"),
+    commit: timerOf("commit"),
+    refund: timerOf("refund"),
+    renew: timerOf("renew"),
+    reap: timerOf("reap"),
+    usage: timerOf("usage"),
+    reset: timerOf("reset"),
+  });
+}
+
+async function openStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
   const { redisEndpoint } = config;
   if (redisEndpoint !== undefined) return createSharedStore(redisEndpoint, config, parts);
   const leaseMs = config.quotaLeaseMs;

@@ -1,7 +1,10 @@
-import { collectDefaultMetrics, Registry } from "prom-client";
+import type { CallTimer } from "../lib/timed.js";
 import { createTupleMap } from "../lib/tuple-map.js";
+import { createCallTimer } from "./call-timers.js";
 import { names } from "./names.js";
+import { processMetrics } from "./process-metrics.js";
 import { type Counter, createCounter, createHistogram, gaugeText, type Histogram } from "./series.js";
+import { createTokenCounters, type ObservedUsage } from "./token-counters.js";
 
 /** What the gateway counts, for /metrics. Label values are closed sets: what is not known counts as `other`. */
 export interface Metrics {
@@ -14,6 +17,8 @@ export interface Metrics {
   /** Counts a request to an upstream that ended. */
   upstreamTried(upstream: string, outcome: string): void;
   upstreamKeyRefused(upstream: string): void;
+  /** Times calls of one operation of a store. */
+  storeTimer(store: "quota" | "actors", operation: string): CallTimer;
   quotaDecided(feature: string, decision: "admitted" | "refused" | "unavailable" | "blind", reason?: string): void;
   /** Counts a look-up of an actor at its source. */
   sourceAsked(source: string, outcome: "found" | "nobody" | "failed" | "limited"): void;
@@ -64,20 +69,10 @@ export interface ObservedRequest {
   readonly firstByteMs?: number | undefined;
 }
 
-interface ObservedUsage {
-  readonly inputTokens?: number;
-  readonly outputTokens?: number;
-  readonly cachedInputTokens?: number;
-  readonly cacheWriteTokens?: number;
-  readonly reasoningTokens?: number;
-}
-
 const surfaces = new Set(["sourcegraph", "sdk", "rpc"]);
 const features = new Set(["chat_completions", "code_completions", "embeddings"]);
 const outcomes = new Set(["completed", "failed", "refused", "client_gone", "abandoned"]);
 
-/** Most model names told apart: callers can make up names that a pattern allows. */
-const maxModels = 200;
 /** Combinations of labels whose counters are at hand. */
 const maxBundles = 2_000;
 
@@ -97,6 +92,7 @@ export function createMetrics(options: {
   const keyRefusals = createCounter(names.upstreamKeyRefusals);
   const inFlight = createCounter(names.inFlight, "gauge");
   const decisions = createCounter(names.quotaDecisions);
+  const stores = { quota: createHistogram(names.quotaStoreCalls), actors: createHistogram(names.actorStoreCalls) };
   const events = createCounter(names.events);
   const joined = createCounter(names.eventsJoined);
   const alerts = createCounter(names.alerts);
@@ -154,6 +150,7 @@ export function createMetrics(options: {
     inFlight: (surface, feature, change) => inFlight.at(known(surfaces, surface), known(features, feature)).add(change),
     upstreamTried: (name, outcome) => tries.at(name, outcome).add(1),
     upstreamKeyRefused: (name) => keyRefusals.at(name).add(1),
+    storeTimer: (store, operation) => createCallTimer(stores[store], operation),
     quotaDecided: (feature, decision, reason) => decisions.at(known(features, feature), decision, word(reason)).add(1),
     eventsHandled: (sink, result, count) => events.at(sink, result).add(count),
     eventJoined: (reason) => joined.at(word(reason)).add(1),
@@ -180,6 +177,8 @@ export function createMetrics(options: {
         tokens,
         inFlight,
         decisions,
+        stores.quota,
+        stores.actors,
       ];
       const counted = [
         ...ofRequests,
@@ -210,43 +209,6 @@ interface Bundle {
   readonly provider: string;
 }
 
-/** Usage field → `kind` of the metric. */
-const tokenKinds = {
-  inputTokens: "input",
-  outputTokens: "output",
-  cachedInputTokens: "cached_input",
-  cacheWriteTokens: "cache_write",
-  reasoningTokens: "reasoning",
-} as const satisfies Record<keyof ObservedUsage, string>;
-
-const usageFields = Object.keys(tokenKinds) as (keyof ObservedUsage)[];
-
-function createTokenCounters() {
-  const series = createCounter(names.tokens);
-  const models = createTupleMap<Readonly<Record<keyof ObservedUsage, Counter>>>();
-  const countersOf = (provider: string, model: string): Readonly<Record<keyof ObservedUsage, Counter>> => {
-    const key = [provider, model];
-    const found = models.get(key);
-    if (found) return found;
-    if (models.size() >= maxModels && model !== "other") return countersOf(provider, "other");
-    const made = Object.fromEntries(usageFields.map((field) => [field, series.at(provider, model, tokenKinds[field])]));
-    models.set(key, made as Record<keyof ObservedUsage, Counter>);
-    return made as Record<keyof ObservedUsage, Counter>;
-  };
-  return {
-    text: () => series.text(),
-    add(provider: string, model: string | undefined, usage: ObservedUsage): void {
-      // Only names of which an upstream reported something: others may be made up.
-      if (usage.inputTokens === undefined && usage.outputTokens === undefined) return;
-      const counters = countersOf(provider, model === undefined || model.length > 128 ? "other" : model);
-      for (const field of usageFields) {
-        const amount = usage[field];
-        if (amount !== undefined && amount > 0) counters[field].add(amount);
-      }
-    },
-  };
-}
-
 function known(values: ReadonlySet<string>, value: string): string {
   return values.has(value) ? value : "other";
 }
@@ -255,16 +217,4 @@ function known(values: ReadonlySet<string>, value: string): string {
 function word(reason: string | undefined): string {
   if (reason === undefined) return "";
   return /^[A-Z_]{1,40}$/.test(reason) ? reason : "other";
-}
-
-let ofProcess: Registry | undefined;
-
-/** CPU, memory, file descriptors, garbage collection, event-loop lag: one set for a process, whatever runs in it. */
-function processMetrics(): Registry {
-  if (!ofProcess) {
-    ofProcess = new Registry();
-    // What the lag is told with in ms: a turn of the event loop may seem so much longer than it was.
-    collectDefaultMetrics({ register: ofProcess, eventLoopMonitoringPrecision: 2 });
-  }
-  return ofProcess;
 }

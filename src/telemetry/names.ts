@@ -18,6 +18,8 @@ const exchangeSeconds = [
   0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 300, 900,
 ];
 const ownSeconds = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1];
+// As far as the longest wait that can be set.
+const storeSeconds = [...ownSeconds, 2.5, 10];
 
 export const names = {
   requests: {
@@ -83,6 +85,18 @@ export const names = {
     name: `${prefix}quota_decisions_total`,
     help: "Decisions about limits; blind is one made while the store was away.",
     labels: ["feature", "decision", "reason"],
+  },
+  quotaStoreCalls: {
+    name: `${prefix}quota_store_duration_seconds`,
+    help: "Time that calls of the quota store took, also those that it did not answer in time: unavailable.",
+    labels: ["operation", "outcome"],
+    buckets: storeSeconds,
+  },
+  actorStoreCalls: {
+    name: `${prefix}actor_store_duration_seconds`,
+    help: "Time that calls of the store of actors took. Who is known is found without one.",
+    labels: ["operation", "outcome"],
+    buckets: storeSeconds,
   },
   events: {
     name: `${prefix}usage_events_total`,

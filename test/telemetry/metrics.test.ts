@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { UnavailableError } from "../../src/errors.js";
 import { createMetrics, type ObservedRequest } from "../../src/telemetry/metrics.js";
 import { names } from "../../src/telemetry/names.js";
 
@@ -115,6 +116,28 @@ describe("createMetrics", () => {
     expect(text).toContain('cody_gateway_server_refusals_total{reason="host"} 1');
     expect(text).toContain('cody_gateway_server_cuts_total{reason="write_stall"} 1');
     expect(text).toContain("cody_gateway_server_handler_failures_total 1");
+  });
+
+  it("times calls of stores by operation and by how they ended", async () => {
+    const counted = metrics();
+    const timer = counted.storeTimer("quota", "reserve");
+    timer.answered(2, { kind: "admitted" });
+    timer.answered(3, { kind: "refused" });
+    timer.answered(100, { kind: "late" });
+    timer.failed(101, new UnavailableError("QUOTA_STORE_UNAVAILABLE", "quota store is unavailable", 1_000));
+    timer.failed(1, new TypeError("a defect"));
+    counted.storeTimer("actors", "write").answered(4, undefined);
+
+    const text = await counted.render();
+
+    const sum = "cody_gateway_quota_store_duration_seconds_sum";
+    expect(linesOf(text, sum)).toEqual([
+      '{operation="reserve",outcome="ok"} 0.005',
+      '{operation="reserve",outcome="late"} 0.1',
+      '{operation="reserve",outcome="unavailable"} 0.101',
+      '{operation="reserve",outcome="failed"} 0.001',
+    ]);
+    expect(text).toContain('cody_gateway_actor_store_duration_seconds_sum{operation="write",outcome="ok"} 0.004');
   });
 
   it("counts what is not known as other", async () => {
