@@ -144,12 +144,16 @@ async function startListener(
     { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
     { maxMessageBytes: config.maxMessageBytes },
   );
+  const surfaceOf = (path: string) => (isForCallers(path) && handler.isRpc(path) ? "rpc" : router.edgeOf(path));
+  const observer = {
+    ...metrics.server,
+    ended: (path: string, status: number | undefined) => metrics.responded(surfaceOf(path) ?? "none", status),
+  };
   const { corsOrigins: origins } = config;
-  const covers = (path: string): boolean =>
-    (isForCallers(path) && handler.isRpc(path)) || router.edgeOf(path) === "sdk";
+  const covers = (path: string): boolean => ["rpc", "sdk"].includes(surfaceOf(path) ?? "");
   const cors = origins.length > 0 && audience !== "operators" ? createCors({ origins, covers }) : undefined;
   const listener = createListener(
-    { ...handler, http: router.handle, log, observer: metrics.server, tracer: traces?.tracer, cors },
+    { ...handler, http: router.handle, log, observer, tracer: traces?.tracer, cors },
     { tls: config.tls, limits: { writeStallMs: config.writeStallMs } },
   );
   listener.hardStop.addEventListener("abort", () => shutdown.abort(listener.hardStop.reason), { once: true });

@@ -53,10 +53,12 @@ export type CutReason =
   | "session_error"
   | "drain";
 
-/** Counts what the server does on its own. Called on the request path: must be quick and must not throw. */
+/** Counts how requests end, and what the server does on its own. Called on the request path: must be quick and must not throw. */
 export interface ServerObserver {
   refused(reason: RefusalReason): void;
   cut(reason: CutReason): void;
+  /** The request for this path is over, answered with this status; undefined: no answer had begun. */
+  ended(path: string, status: number | undefined): void;
   /** A handler threw. */
   failed(): void;
 }

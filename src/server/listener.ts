@@ -57,7 +57,7 @@ interface Connected extends Placed {
   readonly socket: Socket;
 }
 
-const silent: ServerObserver = { refused() {}, cut() {}, failed() {} };
+const silent: ServerObserver = { refused() {}, cut() {}, ended() {}, failed() {} };
 
 /** Makes a server that is not listening yet. Throws when the certificate cannot be used. */
 export function createListener(
@@ -80,7 +80,8 @@ export function createListener(
     {
       clock,
       observer,
-      onEnd({ res, socket, session, queued }) {
+      onEnd({ res, socket, path, session, queued }) {
+        observer.ended(path, res.headersSent ? res.statusCode : undefined);
         if (session && isHttp2(res)) sessions.streamEnded(session, res.stream.rstCode);
         if (queued) waiting(socket, -1);
       },

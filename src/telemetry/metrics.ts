@@ -3,6 +3,7 @@ import { createTupleMap } from "../lib/tuple-map.js";
 import { createCallTimer } from "./call-timers.js";
 import { names } from "./names.js";
 import { processMetrics } from "./process-metrics.js";
+import { createResponseCounters } from "./response-counters.js";
 import { type Counter, createCounter, createHistogram, gaugeText, type Histogram } from "./series.js";
 import { createTokenCounters, type ObservedUsage } from "./token-counters.js";
 
@@ -12,6 +13,8 @@ export interface Metrics {
   requestObserved(event: ObservedRequest): void;
   /** Counts a request that was refused before there was an actor or a feature to account it to. */
   requestRefused(surface: string, reason: string): void;
+  /** Counts an HTTP answer with its status; undefined: the request ended without one. `none` is a surface, too. */
+  responded(surface: string, status: number | undefined): void;
   /** A request began (1) or ended (-1). */
   inFlight(surface: string, feature: string, change: 1 | -1): void;
   /** Counts a request to an upstream that ended. */
@@ -84,6 +87,7 @@ export function createMetrics(options: {
 }): Metrics {
   const providers = new Set(options.providers);
   const requests = createCounter(names.requests);
+  const responses = createResponseCounters(surfaces);
   const duration = createHistogram(names.duration);
   const overhead = createHistogram(names.overhead);
   const firstByte = createHistogram(names.firstByte);
@@ -147,6 +151,7 @@ export function createMetrics(options: {
     },
     requestRefused: (surface, reason) =>
       requests.at(known(surfaces, surface), "none", "none", "refused", word(reason)).add(1),
+    responded: responses.add,
     inFlight: (surface, feature, change) => inFlight.at(known(surfaces, surface), known(features, feature)).add(change),
     upstreamTried: (name, outcome) => tries.at(name, outcome).add(1),
     upstreamKeyRefused: (name) => keyRefusals.at(name).add(1),
@@ -168,6 +173,7 @@ export function createMetrics(options: {
     async render() {
       const ofRequests = [
         requests,
+        responses,
         duration,
         overhead,
         firstByte,

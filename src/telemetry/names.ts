@@ -27,6 +27,11 @@ export const names = {
     help: "Requests that ended, by how; reason is empty for those that completed.",
     labels: ["surface", "feature", "provider", "outcome", "reason"],
   },
+  responses: {
+    name: `${prefix}http_responses_total`,
+    help: "HTTP answers by status, whatever was asked for; none: the caller had none when its request ended.",
+    labels: ["surface", "status"],
+  },
   duration: {
     name: `${prefix}request_duration_seconds`,
     help: "From a request's arrival to its end.",

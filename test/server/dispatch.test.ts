@@ -131,6 +131,47 @@ describe("a handler that fails", () => {
   });
 });
 
+describe("a request that is over", () => {
+  const waits: Serve = async (req, res) => {
+    if (req.url === "/waits") return;
+    res.writeHead(req.url === "/begins" ? 206 : 404);
+    if (req.url === "/begins") res.write("begun");
+    else res.end();
+  };
+
+  it("is told of once, with the status that its caller was sent", async () => {
+    await using served = await serve({ http: waits });
+    await rawRequest(served.port, head("GET /answered HTTP/1.1"));
+    await rawRequest(served.port, head("GET /refused HTTP/1.1", ["Content-Length: 3", "Content-Length: 3"], "abc"));
+    for (const target of ["/waits", "/begins"]) {
+      const connection = await rawConnect(served.port);
+      connection.send(head(`GET ${target} HTTP/1.1`));
+      await expect.poll(() => served.seen).toContain(`GET ${target}`);
+      connection.destroy();
+    }
+    const all = ["/answered 404", "/waits undefined", "/begins 206"];
+    await expect.poll(() => served.ended).toHaveLength(all.length);
+    expect(served.ended.toSorted()).toEqual(all.toSorted());
+  });
+
+  it("is told of over HTTP/2, too", async () => {
+    await using served = await serve({ http: waits });
+    const client = connectHttp2(`http://127.0.0.1:${served.port}`);
+    client.on("error", () => {});
+    for (const path of ["/answered", "/waits", "/begins"]) {
+      client
+        .request({ ":path": path })
+        .on("error", () => {})
+        .resume();
+      await expect.poll(() => served.seen).toContain(`GET ${path}`);
+    }
+    await expect.poll(() => served.ended).toEqual(["/answered 404"]);
+    client.destroy();
+    await expect.poll(() => served.ended).toHaveLength(3);
+    expect(served.ended.toSorted()).toEqual(["/answered 404", "/begins 206", "/waits undefined"]);
+  });
+});
+
 describe("the request id", () => {
   it.each(["a", "A.b_c-9", "0123456789abcdef".repeat(4)])("is the caller's: %s", async (id) => {
     await using served = await serve({ http: show });

@@ -19,6 +19,8 @@ export interface Served extends AsyncDisposable {
   readonly seen: string[];
   readonly refused: RefusalReason[];
   readonly cut: CutReason[];
+  /** Path and status of requests that are over. */
+  readonly ended: string[];
   /** Resolves once the server has cut for this reason. */
   untilCut(reason: CutReason): Promise<void>;
 }
@@ -67,6 +69,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
   const seen: string[] = [];
   const refused: RefusalReason[] = [];
   const cut: CutReason[] = [];
+  const ended: string[] = [];
   const waiting: { reason: CutReason; resolve: () => void }[] = [];
   const observer: ServerObserver = {
     refused: (reason) => void refused.push(reason),
@@ -74,6 +77,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
       cut.push(reason);
       for (const each of waiting) if (each.reason === reason) each.resolve();
     },
+    ended: (path, status) => void ended.push(`${path} ${status}`),
     failed() {},
   };
   const through =
@@ -94,6 +98,7 @@ export async function serve(options: ServeOptions = {}): Promise<Served> {
     seen,
     refused,
     cut,
+    ended,
     untilCut(reason) {
       if (cut.includes(reason)) return Promise.resolve();
       return new Promise((resolve) => {
