@@ -1,7 +1,6 @@
 // The typed edge's end of the route: native answers become typed ones as they pass.
 
 import { UpstreamError } from "./errors.js";
-import { createQueue } from "./lib/queue.js";
 import type { Route } from "./models/catalogue.js";
 import type { CountedUsage, Provider } from "./providers/provider.js";
 import { createSseScanner } from "./providers/sse.js";
@@ -35,10 +34,6 @@ export interface Charged {
 /** Longest event that is decoded: a picture or a large tool call in one piece. */
 const maxEventBytes = 16 * 1024 * 1024;
 const noBytes = Buffer.alloc(0);
-/** Bytes of events that may wait for a slow caller before the upstream is paused. */
-const maxWaitingBytes = 64 * 1024;
-/** What an event takes beside its text. */
-const eventBytes = 512;
 
 /** One completion, whole. Throws a `GatewayError`. */
 export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ answer: TypedAnswer } & Charged> {
@@ -51,26 +46,38 @@ export async function relayWhole(parts: RelayParts, call: TypedCall): Promise<{ 
   return { answer: decoded, ...answer.charged() };
 }
 
-/** The same as events while the upstream produces them; the last one is `finished`. Throws a `GatewayError`. */
-export async function* relayStream(
-  parts: RelayParts,
-  call: TypedCall,
-): AsyncGenerator<{ event: TypedEvent; charged: () => Charged }> {
-  const queue = createQueue<TypedEvent>(maxWaitingBytes, sizeOf);
+/** Who takes the events of a streamed answer. */
+export interface EventTaker {
+  /** Events that came at once. `charged` tells what is known by now. */
+  take(events: readonly TypedEvent[], charged: () => Charged): void;
+  /** False: stop until `onRoom` calls back. */
+  hasRoom(): boolean;
+  onRoom(resume: () => void): void;
+}
+
+/** The same as events while the upstream produces them; the last one is `finished`. Rejects with a `GatewayError`. */
+export async function relayStream(parts: RelayParts, call: TypedCall, taker: EventTaker): Promise<void> {
   let decoder: TypedDecoder | undefined;
+  // What the chunk that is being read has made so far.
+  let made: TypedEvent[] = [];
   // `finished` waits for the settlement, whose figures it carries.
   let last: TypedEvent | undefined;
 
-  const pass = (events: readonly TypedEvent[]): void => {
+  const add = (events: readonly TypedEvent[]): void => {
     for (const event of events) {
       if (event.case === "finished") last = event;
-      else queue.push(event);
+      else made.push(event);
     }
+  };
+  const pass = (): void => {
+    const events = made;
+    made = [];
+    if (events.length > 0) taker.take(events, answer.charged);
   };
   const scanner = createSseScanner(
     (data) => {
       decoder ??= spokenBy(answer, call).typed.decoder();
-      pass(decoder.event(data.toString("utf8")));
+      add(decoder.event(data.toString("utf8")));
     },
     {
       maxEventBytes,
@@ -81,27 +88,27 @@ export async function* relayStream(
   );
   const answer = createAnswer(parts, call, {
     data(chunk) {
-      scanner.push(chunk);
-      return queue.hasRoom();
+      try {
+        scanner.push(chunk);
+      } finally {
+        // Those before what cannot be read, too.
+        pass();
+      }
+      return taker.hasRoom();
     },
     ended() {
       scanner.end();
-      pass(decoder?.end() ?? []);
+      add(decoder?.end() ?? []);
+      pass();
       if (!last) throw new Error("no end");
     },
-    onDrain: queue.onRoom,
+    onDrain: taker.onRoom,
   });
 
-  relay(parts, call, answer.reply)
-    .then(() => {
-      answer.check();
-      if (!last) throw new Error("an answer without an end");
-      queue.push(last);
-      queue.end();
-    })
-    .catch((error: unknown) => queue.fail(error));
-
-  for await (const event of queue) yield { event, charged: answer.charged };
+  await relay(parts, call, answer.reply);
+  answer.check();
+  if (!last) throw new Error("an answer without an end");
+  taker.take([last], answer.charged);
 }
 
 /** The API that the answer comes from. */
@@ -204,16 +211,4 @@ function refusedBy(provider: Provider, status: number, headers: readonly string[
 function valueOf(headers: readonly string[], name: string): string | undefined {
   const at = headers.findIndex((each, index) => index % 2 === 0 && each === name);
   return at < 0 ? undefined : headers[at + 1];
-}
-
-function sizeOf(event: TypedEvent): number {
-  switch (event.case) {
-    case "textDelta":
-    case "thinkingDelta":
-      return eventBytes + (event.value.text?.length ?? 0);
-    case "toolInputDelta":
-      return eventBytes + (event.value.jsonFragment?.length ?? 0);
-    default:
-      return eventBytes;
-  }
 }

@@ -15,8 +15,10 @@ import type { Tokenizer } from "../models/tokenizer.js";
 import type { RelayParts } from "../relay.js";
 import { relayCount } from "../relay-count.js";
 import type { ModelDirectory } from "../relay-models.js";
-import { relayStream, relayWhole, type TypedCall, type TypedEvent } from "../relay-typed.js";
+import { type Charged, relayStream, relayWhole, type TypedCall, type TypedEvent } from "../relay-typed.js";
 import { callOf } from "./call.js";
+import { createOutflow } from "./outflow.js";
+import { outletOf } from "./outlet.js";
 import { chargedLimit, fromFeatureEnum, toFeatureEnum } from "./rate-limit.js";
 
 /** Typed completions, over the same route as the native ones. */
@@ -37,22 +39,16 @@ export function completions(parts: {
       return message;
     },
 
-    async *streamComplete(req, context) {
+    streamComplete(req, context) {
       if (!req.completion) throw new InvalidRequestError("completion is required", "completion");
       const call = typedCall(req.completion, context, true);
-      for await (const { event, charged } of relayStream(parts.relay, call)) {
-        const message = deltaOf(event) ?? create(StreamCompleteResponseSchema, { event });
-        if (message.event.case === "started") {
-          message.event.value.id ||= call.id;
-          message.event.value.model = charged().model;
-        }
-        if (message.event.case === "finished") {
-          const { counted, limits } = charged();
-          if (counted) message.event.value.usage = create(UsageSchema, counted);
-          Object.assign(message.event.value, chargedLimit(limits));
-        }
-        yield message;
-      }
+      const answer = createOutflow<StreamCompleteResponse>(outletOf(context.values), { max: maxWaitingBytes, sizeOf });
+      relayStream(parts.relay, call, {
+        take: (events, charged) => answer.push(events.map((event) => messageOf(event, call, charged))),
+        hasRoom: answer.hasRoom,
+        onRoom: answer.onRoom,
+      }).then(answer.end, answer.fail);
+      return answer;
     },
 
     async countTokens(req, context) {
@@ -80,6 +76,37 @@ export function completions(parts: {
       };
     },
   };
+}
+
+/** Bytes of messages that may wait for a slow caller before the upstream is paused. */
+const maxWaitingBytes = 64 * 1024;
+/** What a message takes beside its text. */
+const messageBytes = 512;
+
+function sizeOf({ event }: StreamCompleteResponse): number {
+  switch (event.case) {
+    case "textDelta":
+    case "thinkingDelta":
+      return messageBytes + event.value.text.length;
+    case "toolInputDelta":
+      return messageBytes + event.value.jsonFragment.length;
+    default:
+      return messageBytes;
+  }
+}
+
+function messageOf(event: TypedEvent, call: TypedCall, charged: () => Charged): StreamCompleteResponse {
+  const message = deltaOf(event) ?? create(StreamCompleteResponseSchema, { event });
+  if (message.event.case === "started") {
+    message.event.value.id ||= call.id;
+    message.event.value.model = charged().model;
+  }
+  if (message.event.case === "finished") {
+    const { counted, limits } = charged();
+    if (counted) message.event.value.usage = create(UsageSchema, counted);
+    Object.assign(message.event.value, chargedLimit(limits));
+  }
+  return message;
 }
 
 /**

@@ -1,13 +1,13 @@
 // How a call's span reaches its handler.
 
-import { type ContextValues, createContextKey, createContextValues } from "@connectrpc/connect";
+import { type ContextValues, createContextKey } from "@connectrpc/connect";
 import type { Span } from "../lib/span.js";
 
 const spanKey = createContextKey<Span | undefined>(undefined, { description: "the call's span" });
 
-/** What a call that is traced begins with. */
-export function tracedBy(span: Span): ContextValues {
-  return createContextValues().set(spanKey, span);
+/** Puts it among the values of its call, which is traced. */
+export function setSpan(values: ContextValues, span: Span): void {
+  values.set(spanKey, span);
 }
 
 /** Undefined: nobody traces the call. */

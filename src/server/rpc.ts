@@ -1,13 +1,22 @@
 // Connect, gRPC and gRPC-Web over Node's requests. What connect-node's own adapter does, but failures come back to the caller
 // instead of ending the process or going to the console.
 
-import { Code, ConnectError, type ConnectRouter, createConnectRouter, type Interceptor } from "@connectrpc/connect";
+import {
+  Code,
+  ConnectError,
+  type ConnectRouter,
+  createConnectRouter,
+  createContextValues,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { createAsyncIterable, type UniversalServerResponse } from "@connectrpc/connect/protocol";
 import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
-import { tracedBy } from "../auth/call-span.js";
+import { setOutlet } from "../api/outlet.js";
+import { setSpan } from "../auth/call-span.js";
 import type { HttpResponse } from "../http/http.js";
 import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { Handlers } from "./dispatch.js";
+import { createRpcOutlets } from "./rpc-outlet.js";
 import { universalRequestOf } from "./rpc-request.js";
 
 /** What the RPCs are made of. */
@@ -31,11 +40,12 @@ export interface RpcOptions {
 /** The RPC half of what the listener serves. */
 export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pick<Handlers, "rpc" | "isRpc"> {
   const maxBytes = options.maxMessageBytes ?? 16 * 1024 * 1024;
+  const compressMinBytes = options.compressMinBytes ?? 32 * 1024;
   const router = createConnectRouter({
     readMaxBytes: maxBytes,
     writeMaxBytes: maxBytes,
     acceptCompression: [compressionGzip],
-    compressMinBytes: options.compressMinBytes ?? 32 * 1024,
+    compressMinBytes,
     // Pages of other origins can make browsers post JSON, but not with this header. GET has a parameter instead.
     requireConnectProtocolHeader: true,
     interceptors: [...parts.interceptors],
@@ -43,6 +53,11 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
   parts.routes(router);
   const calls = createCalls(parts.shutdownSignal);
   const methods = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  const streaming = router.handlers.filter(({ method }) => method.methodKind === "server_streaming");
+  const plainBytes = Math.min(compressMinBytes, maxBytes);
+  const outlets = new Map(
+    streaming.map(({ requestPath, method }) => [requestPath, createRpcOutlets(method, plainBytes)]),
+  );
 
   return {
     isRpc: (path) => methods.has(path),
@@ -50,10 +65,16 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
     rpc(req, res, { path, span }) {
       const method = methods.get(path);
       if (!method) throw new Error("no such RPC");
-      const request = universalRequestOf(req, calls.open(res), maxBytes);
-      return method(span ? { ...request, contextValues: tracedBy(span) } : request)
+      const contextValues = createContextValues();
+      if (span) setSpan(contextValues, span);
+      const outlet = outlets.get(path)?.(res);
+      if (outlet) setOutlet(contextValues, outlet);
+      return method({ ...universalRequestOf(req, calls.open(res), maxBytes), contextValues })
         .then(tellOversize)
-        .then((response) => universalResponseToNodeResponse(response, res));
+        .then((answer) => {
+          outlet?.begin(answer);
+          return universalResponseToNodeResponse(answer, res);
+        });
     },
   };
 }
