@@ -44,6 +44,8 @@ export interface GatewayParts
   extends Omit<RouteParts, "metrics" | "readiness" | "database" | "onRefused" | "watch" | "traces"> {
   /** Where several processes serve: how to ask all of them for their metrics, given how to render this one's. */
   readonly gather?: (own: () => Promise<string>) => () => Promise<readonly string[]>;
+  /** By what part of itself the process lets its heap grow before it is collected; absent: as V8 sees fit. */
+  readonly heapGrowth?: () => number | undefined;
 }
 
 /** Starts a gateway. Rejects when it cannot listen, has no upstream, or cannot use its data directory. */
@@ -102,6 +104,7 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const main = await listen(routes, apart ? "callers" : "both", config.port);
   main.listener.hardStop.addEventListener("abort", route.abort, { once: true });
   const admin = apart ? await listen(operators, "operators", config.adminPort ?? 0) : undefined;
+  metrics.gauge("heapGrowth", () => parts.heapGrowth?.());
   metrics.gauge("connections", () => main.listener.connections);
   const urlOf = (port: number): string => `${config.tls ? "https" : "http"}://${reachable(config.host)}:${port}`;
 

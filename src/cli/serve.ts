@@ -12,7 +12,7 @@ import { upstreamKinds } from "../gateway-upstreams.js";
 import { DatabaseUnusableError } from "../lib/database-errors.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
-import { boundHeapGrowth } from "./heap.js";
+import { createHeapBound } from "./heap.js";
 import { complain, type Io, type ProcessLog } from "./io.js";
 import { untilStopped } from "./lifecycle.js";
 import { refuseConfig } from "./problems.js";
@@ -30,11 +30,7 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   if (!isWorker()) for (const notice of config.notices) log.warn({ notice }, "configuration");
   try {
     if (isPrimary(config.workers)) return await runWorkers({ count: config.workers, log, io });
-    const gather = isWorker() ? { gather: gatherFromWorkers } : {};
-    const gateway = await startGateway(config, { log, version: io.version, ...gather });
-    const { url, adminUrl } = gateway;
-    log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
-    return await serve({ gateway, config, load, log, io });
+    return await serve({ config, load, log, io });
   } catch (error) {
     if (error instanceof ConfigError) return refuseConfig(io, error.problems);
     if (error instanceof DatabaseUnusableError) return refuseConfig(io, [dataDirProblem(error)]);
@@ -45,16 +41,15 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   }
 }
 
-async function serve(parts: {
-  gateway: Gateway;
-  config: Config;
-  load: () => Loaded;
-  log: ProcessLog;
-  io: Io;
-}): Promise<number> {
-  const { gateway, config, load, log, io } = parts;
+async function serve(parts: { config: Config; load: () => Loaded; log: ProcessLog; io: Io }): Promise<number> {
+  const { config, load, log, io } = parts;
   const { file } = config;
-  const heap = boundHeapGrowth();
+  const heap = createHeapBound();
+  const gather = isWorker() ? { gather: gatherFromWorkers } : {};
+  const gateway = await startGateway(config, { log, version: io.version, heapGrowth: heap.growth, ...gather });
+  const { url, adminUrl } = gateway;
+  log.info({ version: io.version, url, adminUrl, providers: config.upstreams.map(({ name }) => name) }, "listening");
+  heap.start();
   const watch = watchConfig({
     load,
     watch: file === undefined ? undefined : (onChange) => io.watchFile(file, onChange),

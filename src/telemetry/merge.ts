@@ -2,7 +2,7 @@
 
 /** Gauges of which the largest is told, and the smallest: of the others, and of counters and histograms, the sum. */
 const largest =
-  /lag|_info$|start_time|uptime|max_fds|heap_size_limit|actors_known$|sync_age|sync_held$|keys_resting$|models_unavailable$/;
+  /lag|_info$|start_time|uptime|max_fds|heap_used_ratio$|heap_growth_ratio$|actors_known$|sync_age|sync_held$|keys_resting$|models_unavailable$/;
 const smallest = /_up$/;
 
 /** Adds up texts in the Prometheus format that come from processes of one kind. */

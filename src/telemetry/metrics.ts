@@ -1,6 +1,7 @@
 import type { CallTimer } from "../lib/timed.js";
 import { createTupleMap } from "../lib/tuple-map.js";
 import { createCallTimer } from "./call-timers.js";
+import { heapText } from "./heap-metrics.js";
 import { names } from "./names.js";
 import { processMetrics } from "./process-metrics.js";
 import { createResponseCounters } from "./response-counters.js";
@@ -41,15 +42,15 @@ export interface Metrics {
     /** A handler threw. */
     failed(): void;
   };
-  /** Reads a number whenever metrics are asked for. */
-  gauge(name: PlainGauge, read: () => number): void;
+  /** Reads a number whenever metrics are asked for; undefined: there is none. */
+  gauge(name: PlainGauge, read: () => number | undefined): void;
   /** The same for one number of each source, or each upstream. */
   gaugeOf(name: GaugeOfEach, read: () => Iterable<readonly [label: string, value: number]>): void;
   /** Everything in the Prometheus text format, version 0.0.4. */
   render(): Promise<string>;
 }
 
-type PlainGauge = "ledgerBacklog" | "connections" | "quotaStoreUp" | "actorStoreUp";
+type PlainGauge = "heapGrowth" | "ledgerBacklog" | "connections" | "quotaStoreUp" | "actorStoreUp";
 type GaugeOfEach =
   | "actorsKnown"
   | "sourceUp"
@@ -168,7 +169,12 @@ export function createMetrics(options: {
     },
     sourceAsked: (source, outcome) => lookups.at(source, outcome).add(1),
     syncEnded: (source, outcome) => syncs.at(source, outcome).add(1),
-    gauge: (name, read) => void gauges.set(name, () => [["", read()]]),
+    gauge(name, read) {
+      gauges.set(name, () => {
+        const value = read();
+        return value === undefined ? [] : [["", value]];
+      });
+    },
     gaugeOf: (name, read) => void gauges.set(name, read),
     async render() {
       const ofRequests = [
@@ -200,7 +206,9 @@ export function createMetrics(options: {
         info,
       ];
       const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
-      return [...counted.map((series) => series.text()), ...read, await processMetrics().metrics()].join("\n");
+      return [...counted.map((series) => series.text()), ...read, heapText(), await processMetrics().metrics()].join(
+        "\n",
+      );
     },
   };
 }

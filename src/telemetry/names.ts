@@ -176,6 +176,21 @@ export const names = {
     help: "1 while the store of actors can be asked, 0 while it is away. There with Redis only.",
     labels: [],
   },
+  heapLimit: {
+    name: `${prefix}heap_limit_bytes`,
+    help: "The size at which a process runs out of heap: nodejs_heap_size_used_bytes cannot exceed it.",
+    labels: [],
+  },
+  heapUsed: {
+    name: `${prefix}heap_used_ratio`,
+    help: "How much of its limit the heap has reached, of several workers the one closest to it.",
+    labels: [],
+  },
+  heapGrowth: {
+    name: `${prefix}heap_growth_ratio`,
+    help: "By what part of itself the heap may grow before it is collected as a whole.",
+    labels: [],
+  },
   info: {
     name: `${prefix}build_info`,
     help: "1, with the gateway's version and the deployment's name.",

@@ -1,3 +1,5 @@
+// The heap of a gateway: when it is collected, and what /metrics tell of it.
+
 import { request } from "undici";
 import { expect, it } from "vitest";
 import { startFleet, tokenOf } from "../helpers/processes.js";
@@ -30,4 +32,24 @@ it("large bodies are freed without the whole heap being collected for them", asy
   await askAtOnce(250);
 
   expect((await collections()) - before).toBeLessThanOrEqual(1);
+});
+
+it("how large the heap may become is told, how close it is, and what it may grow by", async () => {
+  const mebibyte = 2 ** 20;
+  await using fleet = await startFleet({
+    actors: { acme: [] },
+    env: { NODE_OPTIONS: "--max-old-space-size=300" },
+  });
+  const [gateway] = fleet.gateways;
+  if (!gateway) throw new Error("no gateway");
+  const read = async (name: string): Promise<number> => (await gateway.metric(name)) ?? Number.NaN;
+
+  const limit = await read("cody_gateway_heap_limit_bytes");
+  expect(limit).toBeGreaterThanOrEqual(300 * mebibyte);
+  // What is young has room of its own.
+  expect(limit).toBeLessThan(600 * mebibyte);
+  const used = await read("cody_gateway_heap_used_ratio");
+  expect(used * limit).toBeGreaterThan(5 * mebibyte);
+  expect(used).toBeLessThan(1);
+  await expect.poll(() => read("cody_gateway_heap_growth_ratio")).toBeGreaterThanOrEqual(0.5);
 });
