@@ -8,6 +8,7 @@ import {
 import type { Outlet } from "../api/outlet.js";
 import type { HttpResponse } from "../http/http.js";
 import { isGone } from "./answer.js";
+import { inEnvelopes } from "./envelopes.js";
 
 /** The outlet of one call. */
 export interface RpcOutlet extends Outlet {
@@ -50,7 +51,6 @@ export function createRpcOutlets(method: DescMethod, maxBytes: number): (res: Ht
 
 /** The kinds of answers that are such a stream, in all protocols alike: each message behind a byte of flags and its length. */
 const enveloped = /^application\/(?:connect|grpc|grpc-web)\+(proto|json)$/;
-const prefixBytes = 5;
 
 /** Undefined: it cannot be; Connect is to tell so. */
 function serialize(message: Message, format: Serialization<Message>): Uint8Array | undefined {
@@ -59,16 +59,4 @@ function serialize(message: Message, format: Serialization<Message>): Uint8Array
   } catch {
     return undefined;
   }
-}
-
-function inEnvelopes(messages: readonly Uint8Array[]): Buffer {
-  const bytes = Buffer.allocUnsafe(messages.reduce((sum, { length }) => sum + prefixBytes + length, 0));
-  let at = 0;
-  for (const message of messages) {
-    bytes[at] = 0;
-    bytes.writeUInt32BE(message.length, at + 1);
-    bytes.set(message, at + prefixBytes);
-    at += prefixBytes + message.length;
-  }
-  return bytes;
 }

@@ -7,6 +7,7 @@ import {
   type ConnectRouter,
   createConnectRouter,
   createContextValues,
+  createServiceImplSpec,
   type Interceptor,
 } from "@connectrpc/connect";
 import { createAsyncIterable, type UniversalServerResponse } from "@connectrpc/connect/protocol";
@@ -18,6 +19,7 @@ import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
 import type { Handlers } from "./dispatch.js";
 import { createRpcOutlets } from "./rpc-outlet.js";
 import { universalRequestOf } from "./rpc-request.js";
+import { createRpcUnary, outcomeInterceptor, type ServeUnary, type UnaryCall } from "./rpc-unary.js";
 
 /** What the RPCs are made of. */
 export interface RpcParts {
@@ -41,6 +43,7 @@ export interface RpcOptions {
 export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pick<Handlers, "rpc" | "isRpc"> {
   const maxBytes = options.maxMessageBytes ?? 16 * 1024 * 1024;
   const compressMinBytes = options.compressMinBytes ?? 32 * 1024;
+  const plainBytes = Math.min(compressMinBytes, maxBytes);
   const router = createConnectRouter({
     readMaxBytes: maxBytes,
     writeMaxBytes: maxBytes,
@@ -48,13 +51,23 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
     compressMinBytes,
     // Pages of other origins can make browsers post JSON, but not with this header. GET has a parameter instead.
     requireConnectProtocolHeader: true,
-    interceptors: [...parts.interceptors],
+    interceptors: [outcomeInterceptor, ...parts.interceptors],
   });
-  parts.routes(router);
+  const unary = new Map<string, ServeUnary>();
+  parts.routes({
+    ...router,
+    service(service, implementation, more) {
+      router.service(service, implementation, more);
+      for (const spec of Object.values(createServiceImplSpec(service, implementation).methods)) {
+        const path = `/${service.typeName}/${spec.method.name}`;
+        if (spec.kind === "unary") unary.set(path, createRpcUnary(spec, parts.interceptors, plainBytes));
+      }
+      return this;
+    },
+  });
   const calls = createCalls(parts.shutdownSignal);
   const methods = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const streaming = router.handlers.filter(({ method }) => method.methodKind === "server_streaming");
-  const plainBytes = Math.min(compressMinBytes, maxBytes);
   const outlets = new Map(
     streaming.map(({ requestPath, method }) => [requestPath, createRpcOutlets(method, plainBytes)]),
   );
@@ -69,12 +82,16 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
       if (span) setSpan(contextValues, span);
       const outlet = outlets.get(path)?.(res);
       if (outlet) setOutlet(contextValues, outlet);
-      return method({ ...universalRequestOf(req, calls.open(res), maxBytes), contextValues })
-        .then(tellOversize)
-        .then((answer) => {
-          outlet?.begin(answer);
-          return universalResponseToNodeResponse(answer, res);
-        });
+      const call = { ...universalRequestOf(req, calls.open(res), maxBytes), contextValues };
+      const byConnect = (rest: UnaryCall): Promise<void> =>
+        method(rest)
+          .then(tellOversize)
+          .then((answer) => {
+            outlet?.begin(answer);
+            return universalResponseToNodeResponse(answer, res);
+          });
+      const past = unary.get(path);
+      return past ? past(call, res).then((rest) => rest && byConnect(rest)) : byConnect(call);
     },
   };
 }

@@ -1,0 +1,85 @@
+import type { ServerResponse } from "node:http";
+import { compressionNegotiate } from "@connectrpc/connect/protocol";
+import { compressionGzip } from "@connectrpc/connect-node";
+import type { HttpResponse } from "../http/http.js";
+import { isHttp2 } from "./answer.js";
+import { inEnvelopes, prefixBytes } from "./envelopes.js";
+
+/** How a protocol has one message each way, and nothing else, on HTTP. */
+export interface UnaryWire {
+  readonly protocolName: "connect" | "grpc";
+  /** Content types of requests. */
+  readonly types: readonly string[];
+  /** Content type of answers. */
+  readonly type: string;
+  readonly binary: boolean;
+  /** Behind every answer that is good. */
+  readonly trailers: Readonly<Record<string, string>>;
+  /** Whether nothing is asked for but the call itself: neither a deadline nor anything to be unpacked. */
+  isPlain(header: Headers, res: HttpResponse): boolean;
+  /** The message in a request's body; undefined: not one alone, and as it is. */
+  messageIn(body: Uint8Array): Uint8Array | undefined;
+  answer(res: ServerResponse, message: Uint8Array, asked: Headers): void;
+}
+
+function connectWire(encoding: "proto" | "json"): UnaryWire {
+  const type = `application/${encoding}`;
+  return {
+    protocolName: "connect",
+    types: [type],
+    type,
+    binary: encoding === "proto",
+    trailers: {},
+    isPlain: (header) =>
+      header.get("connect-protocol-version") === "1" &&
+      !header.has("connect-timeout-ms") &&
+      !header.has("content-encoding"),
+    messageIn: (body) => body,
+    answer(res, message) {
+      res.writeHead(200, { "content-length": String(message.length), "content-type": type });
+      res.end(message);
+    },
+  };
+}
+
+function grpcWire(encoding: "proto" | "json"): UnaryWire {
+  const type = `application/grpc+${encoding}`;
+  const trailers = { "grpc-status": "0" };
+  return {
+    protocolName: "grpc",
+    types: encoding === "proto" ? ["application/grpc", type] : [type],
+    type,
+    binary: encoding === "proto",
+    trailers,
+    isPlain: (header, res) => isHttp2(res) && !header.has("grpc-timeout") && !header.has("grpc-encoding"),
+    messageIn(body) {
+      const { buffer, byteOffset, length } = body;
+      if (length < prefixBytes || body[0] !== 0) return undefined;
+      const announced = new DataView(buffer, byteOffset).getUint32(1);
+      return announced === length - prefixBytes ? body.subarray(prefixBytes) : undefined;
+    },
+    answer(res, message, asked) {
+      const accepted = asked.get("grpc-accept-encoding");
+      const { response: packing } = compressionNegotiate([compressionGzip], null, accepted, "grpc-accept-encoding");
+      res.writeHead(200, { "content-type": type, ...(packing && { "grpc-encoding": packing.name }) });
+      res.addTrailers(trailers);
+      res.end(inEnvelopes([message]));
+    },
+  };
+}
+
+/** All that there are. */
+export const unaryWires: readonly UnaryWire[] = [
+  connectWire("proto"),
+  connectWire("json"),
+  grpcWire("proto"),
+  grpcWire("json"),
+];
+
+const byType = new Map(unaryWires.flatMap((wire) => wire.types.map((type) => [type, wire])));
+
+/** The wire of a request; undefined: of none of these, or something is asked for that only Connect does. */
+export function unaryWireOf(header: Headers, res: HttpResponse): UnaryWire | undefined {
+  const wire = byType.get(header.get("content-type") ?? "");
+  return wire?.isPlain(header, res) ? wire : undefined;
+}

@@ -1,0 +1,164 @@
+// Calls with one message each way that come to a good end, past Connect: most of what such a call costs there are signals, copies
+// of headers and iterables that it has no need of. What is unusual, and whatever fails, is Connect's to answer.
+
+import type { ServerResponse } from "node:http";
+import { create, type Message } from "@bufbuild/protobuf";
+import {
+  createContextKey,
+  type HandlerContext,
+  type Interceptor,
+  type MethodImplSpec,
+  type UnaryRequest,
+  type UnaryResponse,
+} from "@connectrpc/connect";
+import {
+  createAsyncIterable,
+  createMethodSerializationLookup,
+  type UniversalServerRequest,
+} from "@connectrpc/connect/protocol";
+import type { HttpResponse } from "../http/http.js";
+import { type UnaryWire, unaryWireOf, unaryWires } from "./rpc-unary-wire.js";
+
+/** A call as Connect takes it. */
+export type UnaryCall = UniversalServerRequest & Required<Pick<UniversalServerRequest, "contextValues">>;
+
+/** Serves a call; resolves with what is left of it for Connect to serve. Undefined: nothing, it is answered. */
+export type ServeUnary = (call: UnaryCall, res: HttpResponse) => Promise<UnaryCall | undefined>;
+
+type UnarySpec = Extract<MethodImplSpec, { readonly kind: "unary" }>;
+type Invoke = ReturnType<Interceptor>;
+
+const outcomeKey = createContextKey<ReturnType<Invoke> | undefined>(undefined, {
+  description: "what became of the call",
+});
+
+/** Has Connect answer with what became of a call that was served past it. To be the outermost. */
+export const outcomeInterceptor: Interceptor = (next) => (call) => call.contextValues.get(outcomeKey) ?? next(call);
+
+/** Serves calls of a method. Messages of `maxBytes` and more, either way, are left to Connect. */
+export function createRpcUnary(spec: UnarySpec, interceptors: readonly Interceptor[], maxBytes: number): ServeUnary {
+  const limits = { readMaxBytes: maxBytes, writeMaxBytes: maxBytes };
+  const { getI, getO } = createMethodSerializationLookup(spec.method, undefined, undefined, limits);
+  const chains = new Map(unaryWires.map((wire) => [wire, chainOf(spec, interceptors, wire)]));
+
+  return async (call, res) => {
+    const wire = unaryWireOf(call.header, res);
+    const invoke = wire && chains.get(wire);
+    if (!invoke) return call;
+    const body = await readUpTo(call.body as AsyncIterable<Uint8Array>, maxBytes);
+    if (!(body instanceof Uint8Array)) return { ...call, body };
+    const again = { ...call, body: createAsyncIterable([body]) };
+    const bytes = wire.messageIn(body);
+    const message = bytes && attempt(() => getI(wire.binary).parse(bytes));
+    if (!message) return again;
+
+    const outcome = invoke(requestOf(call, spec, message));
+    const answer = await outcome.then(
+      (answered) => (isUntouched(answered) ? attempt(() => getO(wire.binary).serialize(answered.message)) : undefined),
+      () => undefined,
+    );
+    if (!answer || answer.length >= maxBytes) {
+      again.contextValues.set(outcomeKey, outcome);
+      return again;
+    }
+    // Both HTTP versions' responses do all that is used here alike.
+    wire.answer(res as ServerResponse, answer, call.header);
+    return undefined;
+  };
+}
+
+/** Undefined: it throws, as it will for Connect. */
+function attempt<T>(what: () => T): T | undefined {
+  try {
+    return what();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of an answer: whether neither headers nor trailers were looked at. */
+const untouched = Symbol("untouched");
+
+function isUntouched(answer: Awaited<ReturnType<Invoke>>): answer is UnaryResponse {
+  return untouched in answer && answer[untouched] === true;
+}
+
+/** What becomes of a call, with the interceptors around its handler. Rejects, and does not throw. */
+function chainOf(spec: UnarySpec, interceptors: readonly Interceptor[], wire: UnaryWire): Invoke {
+  const { method } = spec;
+  const service = method.parent;
+  const handle = async (request: UnaryRequest) => {
+    // Hardly a handler looks at them.
+    let header: Headers | undefined;
+    let trailer: Headers | undefined;
+    const headerOf = (): Headers => (header ??= new Headers({ "content-type": wire.type }));
+    const trailerOf = (): Headers => (trailer ??= new Headers(wire.trailers));
+    const context: HandlerContext = {
+      service,
+      method,
+      protocolName: wire.protocolName,
+      requestMethod: request.requestMethod,
+      url: request.url,
+      signal: request.signal,
+      timeoutMs: noTimeout,
+      requestHeader: request.header,
+      get responseHeader() {
+        return headerOf();
+      },
+      get responseTrailer() {
+        return trailerOf();
+      },
+      values: request.contextValues,
+    };
+    const message = create(method.output, await spec.impl(request.message, context));
+    return {
+      stream: false,
+      service,
+      method,
+      message,
+      get header() {
+        return headerOf();
+      },
+      get trailer() {
+        return trailerOf();
+      },
+      get [untouched]() {
+        return header === undefined && trailer === undefined;
+      },
+    } as const;
+  };
+  const chain = interceptors.reduceRight<Invoke>((next, each) => each(next), handle as Invoke);
+  return async (request) => chain(request);
+}
+
+function noTimeout(): undefined {}
+
+function requestOf(
+  { method: requestMethod, url, signal, header, contextValues }: UnaryCall,
+  spec: UnarySpec,
+  message: Message,
+): UnaryRequest {
+  const { method } = spec;
+  return { stream: false, service: method.parent, method, requestMethod, url, signal, header, contextValues, message };
+}
+
+/** The body as a whole; where it has `maxBytes` and more, what is to be read in its place. */
+async function readUpTo(
+  body: AsyncIterable<Uint8Array>,
+  maxBytes: number,
+): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  const rest = body[Symbol.asyncIterator]();
+  for (let next = await rest.next(); !next.done; next = await rest.next()) {
+    chunks.push(next.value);
+    bytes += next.value.length;
+    if (bytes >= maxBytes) return withRest(chunks, rest);
+  }
+  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, bytes);
+}
+
+async function* withRest(chunks: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+  yield* { [Symbol.asyncIterator]: () => rest };
+}

@@ -1,0 +1,193 @@
+// Calls served past Connect, against the same with a deadline, which Connect serves.
+
+import { connect } from "node:http2";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { CompleteRequestSchema, CompletionsService } from "../../gen/codygateway/v1/completions_pb.js";
+import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { createListener, type Listener } from "../../src/server/listener.js";
+import { createRpcHandler } from "../../src/server/rpc.js";
+import { recordingLog } from "../helpers/log.js";
+
+const maxBytes = 2048;
+const large = "large ".repeat(1000);
+
+/** What the handler does, by the model that is asked for. */
+const handlers: Record<string, (header: Headers, trailer: Headers) => object> = {
+  plain: () => ({ id: "ä €" }),
+  empty: () => ({}),
+  large: () => ({ id: large }),
+  headers(header, trailer) {
+    header.set("x-more", "in front");
+    trailer.set("x-behind", "at the end");
+    return { id: "with headers" };
+  },
+  refused() {
+    const detail = { desc: BadRequestSchema, value: { fieldViolations: [{ field: "model", description: "no" }] } };
+    throw new ConnectError("not ä this", Code.ResourceExhausted, { "x-more": "of it" }, [detail]);
+  },
+  broken() {
+    throw new Error("not for callers");
+  },
+  // No binary message can have such a number.
+  impossible: () => ({ usage: { inputTokens: 1.5 } }),
+};
+
+let listener: Listener;
+let port: number;
+/** Calls that the handler got, and whether they had a deadline. */
+const seen: { readonly model: string; readonly deadline: boolean }[] = [];
+
+/** Throws before there is a promise. */
+const refusing: Interceptor = (next) => (call) => {
+  if (call.header.has("x-refuse")) throw new ConnectError("refused on the way", Code.PermissionDenied);
+  return next(call);
+};
+
+beforeAll(async () => {
+  const handler = createRpcHandler(
+    {
+      routes: (router) =>
+        void router.service(CompletionsService, {
+          complete({ model }, context) {
+            seen.push({ model, deadline: context.timeoutMs() !== undefined });
+            const answer = handlers[model.split(" ")[0] ?? ""];
+            if (!answer) throw new Error(`nothing is done for ${model}`);
+            const touched = model === "headers" ? [context.responseHeader, context.responseTrailer] : [];
+            return answer(...(touched as [Headers, Headers]));
+          },
+        }),
+      interceptors: [refusing],
+      shutdownSignal: new AbortController().signal,
+    },
+    { compressMinBytes: maxBytes },
+  );
+  const limits = { sweepMs: 20 };
+  listener = createListener(
+    { ...handler, http: (_req, res) => void res.writeHead(404).end(), log: recordingLog() },
+    { limits },
+  );
+  port = await listener.listen(0, "127.0.0.1");
+});
+afterAll(() => listener.close());
+
+const path = `/${CompletionsService.typeName}/Complete`;
+const perCall = ["x-request-id", "x-trace", "x-trace-span", "date"];
+
+interface Answer {
+  readonly headers: Record<string, unknown>;
+  readonly body: Buffer;
+  readonly trailers: Record<string, unknown>;
+}
+
+async function overHttp1(headers: Record<string, string>, body: Buffer): Promise<Answer> {
+  const answer = await fetch(`http://127.0.0.1:${port}${path}`, {
+    method: "POST",
+    headers,
+    body: new Uint8Array(body),
+  });
+  const told = [...answer.headers].filter(([name]) => !perCall.includes(name));
+  return {
+    headers: { ":status": answer.status, ...Object.fromEntries(told) },
+    body: Buffer.from(await answer.arrayBuffer()),
+    trailers: {},
+  };
+}
+
+async function overHttp2(headers: Record<string, string>, body: Buffer): Promise<Answer> {
+  const session = connect(`http://127.0.0.1:${port}`);
+  try {
+    const stream = session.request({ ...headers, ":method": "POST", ":path": path });
+    let told: Record<string, unknown> = {};
+    let trailers: Record<string, unknown> = {};
+    stream.on("response", (received) => (told = { ...received }));
+    stream.on("trailers", (received) => (trailers = { ...received }));
+    stream.end(body);
+    const chunks: Buffer[] = [];
+    for await (const chunk of stream) chunks.push(chunk as Buffer);
+    for (const name of perCall) delete told[name];
+    return { headers: told, body: Buffer.concat(chunks), trailers };
+  } finally {
+    session.close();
+  }
+}
+
+const connectHeaders = { "connect-protocol-version": "1", "accept-encoding": "gzip" };
+const grpcHeaders = { te: "trailers", "grpc-accept-encoding": "identity,gzip" };
+const connectDeadline = { "connect-timeout-ms": "60000" };
+const grpcDeadline = { "grpc-timeout": "60S" };
+
+const kinds = [
+  { type: "application/proto", ask: overHttp1, headers: connectHeaders, deadline: connectDeadline },
+  { type: "application/json", ask: overHttp1, headers: connectHeaders, deadline: connectDeadline },
+  { type: "application/proto", ask: overHttp2, headers: connectHeaders, deadline: connectDeadline },
+  { type: "application/grpc", ask: overHttp2, headers: grpcHeaders, deadline: grpcDeadline },
+  { type: "application/grpc+json", ask: overHttp2, headers: grpcHeaders, deadline: grpcDeadline },
+  { type: "application/grpc+proto", ask: overHttp2, headers: { te: "trailers" }, deadline: grpcDeadline },
+];
+
+describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
+  const bodyOf = (model: string): Buffer => {
+    const message = type.endsWith("json")
+      ? Buffer.from(JSON.stringify({ model, unknownToUs: 1 }))
+      : Buffer.from(toBinary(CompleteRequestSchema, create(CompleteRequestSchema, { model })));
+    return type.includes("grpc") ? enveloped(message) : message;
+  };
+
+  async function compare(body: Buffer, more: Record<string, string> = {}): Promise<Answer> {
+    const all = { ...headers, ...more, "content-type": type };
+    const answer = await ask(all, body);
+    expect(answer).toEqual(await ask({ ...all, ...deadline }, body));
+    return answer;
+  }
+
+  it.each(Object.keys(handlers))("a call that is %s is answered as by Connect, and once", async (model) => {
+    seen.length = 0;
+    await compare(bodyOf(model));
+    expect(seen).toEqual([
+      { model, deadline: false },
+      { model, deadline: true },
+    ]);
+  });
+
+  it("a long request is read whole", async () => {
+    seen.length = 0;
+    const model = `plain ${large}`;
+    const { body } = await compare(bodyOf(model));
+    expect(body.length).toBeGreaterThan(0);
+    expect(seen.map((call) => call.model)).toEqual([model, model]);
+  });
+
+  it.each(["", "\u0001\u0002", "\u0000\u0000\u0000\u0000\u0009plain", "{", "\u0001\u0000\u0000\u0000\u0000"])(
+    "bytes that are no message (%j) are refused as by Connect",
+    async (bytes) => {
+      await compare(Buffer.from(bytes));
+    },
+  );
+
+  it("what an interceptor throws is told as by Connect", async () => {
+    seen.length = 0;
+    await compare(bodyOf("plain"), { "x-refuse": "yes" });
+    expect(seen).toEqual([]);
+  });
+
+  it("two messages in place of one are refused as by Connect", async () => {
+    await compare(Buffer.concat([bodyOf("plain"), bodyOf("plain")]));
+  });
+
+  it.each(["connect-protocol-version", "accept-encoding", "grpc-accept-encoding"])(
+    "without %s it is answered as by Connect",
+    async (name) => {
+      const { [name]: _left, ...others } = headers as Record<string, string>;
+      const all = { ...others, "content-type": type };
+      expect(await ask(all, bodyOf("plain"))).toEqual(await ask({ ...all, ...deadline }, bodyOf("plain")));
+    },
+  );
+});
+
+function enveloped(message: Buffer): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
