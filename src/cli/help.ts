@@ -1,5 +1,3 @@
-import { describeSettings } from "../config.js";
-
 const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["serve", "Serve, as the environment and the configuration file say."],
   ["demo [--once]", "Serve with a made-up upstream: no key and no account needed."],
@@ -52,11 +50,11 @@ Settings are environment variables: see cody-gateway serve --help and docs/confi
 }
 
 /** What a command takes; undefined when there is no such command. */
-export function helpOf(command: string): string | undefined {
+export async function helpOf(command: string): Promise<string | undefined> {
   const own = usage.filter(([text]) => text.split(" ")[0] === command);
   if (own.length === 0) return undefined;
   const note = notes[command];
-  return [table(own), ...(note ? [note] : []), ...(command === "serve" ? [settings()] : [])].join("\n\n");
+  return [table(own), ...(note ? [note] : []), ...(command === "serve" ? [await settings()] : [])].join("\n\n");
 }
 
 function table(rows: readonly (readonly [string, string])[]): string {
@@ -64,7 +62,9 @@ function table(rows: readonly (readonly [string, string])[]): string {
   return rows.map(([text, sentence]) => `  cody-gateway ${text.padEnd(width)}  ${sentence}`).join("\n");
 }
 
-function settings(): string {
+/** What reads settings is loaded for this alone: no other command's help, nor its version, waits for it. */
+async function settings(): Promise<string> {
+  const { describeSettings } = await import("../config.js");
   const lines: string[] = [];
   let section: string | undefined;
   for (const { name, default: text, sentence, secret, fallbacks, section: title } of describeSettings()) {

@@ -57,6 +57,6 @@ async function runVersion(args: readonly string[], io: Io): Promise<number> {
 }
 
 async function runHelp([name]: readonly string[], io: Io): Promise<number> {
-  line(io.stdout, (name && helpOf(name)) || overview());
+  line(io.stdout, (name && (await helpOf(name))) || overview());
   return exitCodes.done;
 }
