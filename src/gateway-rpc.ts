@@ -1,9 +1,7 @@
 // The RPC half of the composition: which services there are, and what every call passes.
 
 import type { DescService } from "@bufbuild/protobuf";
-import { createValidator } from "@bufbuild/protovalidate";
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
-import { createValidateInterceptor } from "@connectrpc/validate";
 import { ActorAdminService } from "../gen/codygateway/v1/actor_admin_pb.js";
 import { AttributionService } from "../gen/codygateway/v1/attribution_pb.js";
 import { CompletionsService } from "../gen/codygateway/v1/completions_pb.js";
@@ -69,8 +67,16 @@ export interface RpcParts {
 /** For whom the services of a port are. */
 export type Audience = "callers" | "operators" | "both";
 
-/** Reads the rules of a message when the first of its kind comes, which takes long: once, for whichever port and gateway. */
-const validator = createValidator();
+/** Calls that have rules. */
+const ruled = new Set([...forCallers, ActorAdminService].map(({ typeName }) => typeName));
+let validate: Interceptor | undefined;
+
+/** What evaluates rules takes 10 MB and a tenth of a start: it is loaded by the first call that has any. */
+const validateLazily: Interceptor = (next) => async (call) => {
+  if (!ruled.has(call.service.typeName)) return next(call);
+  validate ??= (await import("./api/validation.js")).validate;
+  return validate(next)(call);
+};
 
 /** First is outermost: errors, authentication, validation. */
 export function rpcInterceptors(parts: RpcParts): Interceptor[] {
@@ -78,7 +84,7 @@ export function rpcInterceptors(parts: RpcParts): Interceptor[] {
     createErrorInterceptor(parts.onFailed),
     createAuthInterceptor({ authenticator: parts.authenticator }, { open, regardless }),
     createAdminInterceptor(parts.administration),
-    createValidateInterceptor({ validator }),
+    validateLazily,
   ];
 }
 

@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 import { createShared } from "../lib/shared.js";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit, type PerUser } from "./actor.js";
 import type { AuditEntry } from "./audit.js";

@@ -1,6 +1,6 @@
 // Who is told when actors have used most of a limit: the variable of the existing gateway, and the file's section.
 
-import { z } from "zod";
+import * as z from "zod";
 import * as as from "./schemas.js";
 import { secret } from "./setting.js";
 import { strict } from "./strict.js";

@@ -1,6 +1,6 @@
 // Where usage events go, and how many may wait for that.
 
-import { z } from "zod";
+import * as z from "zod";
 import * as as from "./schemas.js";
 import { parsed, split } from "./schemas.js";
 import { secret, setting } from "./setting.js";

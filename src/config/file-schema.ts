@@ -1,7 +1,7 @@
 // What may stand in the configuration file, and what it becomes.
 
 import { hash } from "node:crypto";
-import { z } from "zod";
+import * as z from "zod";
 import { type Actor, type Feature, type FeatureAccess, features, type Limit, type PerUser } from "../actors/actor.js";
 import type { StaticActor } from "../actors/sources/static.js";
 import { minTokenLength } from "../actors/token.js";

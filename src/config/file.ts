@@ -2,7 +2,7 @@
 
 import { dirname, resolve } from "node:path";
 import { type Document, isCollection, isMap, isNode, isScalar, LineCounter, parseDocument } from "yaml";
-import type { z } from "zod";
+import type * as z from "zod";
 import { checkNames, checkTokens, type Issue } from "./file-checks.js";
 import { type FileContent, fileSchema } from "./file-schema.js";
 import { createSecretReader, type Environment, fileExpected, type ReadFile } from "./secrets.js";

@@ -1,6 +1,6 @@
 // Checks of prompts: the variables of the existing gateway, which are the same for all providers, and the file's section.
 
-import { z } from "zod";
+import * as z from "zod";
 import { expressionProblem } from "../guard/expressions.js";
 import { cellsOf, maxCells } from "../guard/phrases.js";
 import type { GuardPolicy, GuardRules, Pattern } from "../guard/rules.js";

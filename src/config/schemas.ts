@@ -1,7 +1,7 @@
 // What the text of a setting may be. Each schema says in words what it expects, and nothing of what it got: that may be
 // a secret in the wrong place.
 
-import { z } from "zod";
+import * as z from "zod";
 import type { AdminToken } from "../auth/admin.js";
 import { parseDuration } from "../lib/duration.js";
 import type { StoreFailure } from "./types.js";

@@ -1,6 +1,6 @@
 // What a setting is.
 
-import type { z } from "zod";
+import type * as z from "zod";
 
 /** One environment variable. */
 export interface Setting<T = unknown> {

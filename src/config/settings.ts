@@ -1,6 +1,6 @@
 // Every setting once. `--help`, `config show` and docs/configuration.md come from these entries.
 
-import type { z } from "zod";
+import type * as z from "zod";
 import { alerts } from "./alerts.js";
 import { backEnds } from "./back-ends.js";
 import { bigQuery } from "./bigquery.js";

@@ -1,6 +1,6 @@
 // The configuration for people: what can be set, and what is.
 
-import { z } from "zod";
+import * as z from "zod";
 import { findText } from "./environment.js";
 import type { Environment, ReadFile } from "./secrets.js";
 import { type Setting, sections } from "./settings.js";

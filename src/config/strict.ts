@@ -1,4 +1,4 @@
-import { z } from "zod";
+import * as z from "zod";
 
 /** An object of exactly these keys. */
 export function strict<T extends z.core.$ZodLooseShape>(shape: T) {

@@ -1,7 +1,7 @@
 // Where traces go: the standard variables of OpenTelemetry, https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
 // A value of theirs that cannot be read is said and passed over, as the standard has it: they are often set for a whole cluster.
 
-import { z } from "zod";
+import * as z from "zod";
 import * as as from "./schemas.js";
 import { type Setting, secret, setting } from "./setting.js";
 import type { TracesConfig } from "./types.js";

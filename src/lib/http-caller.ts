@@ -1,6 +1,6 @@
-import { Agent, request } from "undici";
 import { CallError, callFailure } from "./call-error.js";
 import { readRetryAfterMs } from "./retry-after.js";
+import { Agent } from "./undici.js";
 
 /** A small request. */
 export interface HttpCall {
@@ -54,12 +54,14 @@ export function createHttpCaller(service: string, options: HttpCallerOptions = {
   ): Promise<HttpAnswer> {
     const deadline = AbortSignal.timeout(timeoutMs);
     try {
-      const answer = await request(url, {
+      const { origin, pathname, search } = new URL(url);
+      const answer = await agent.request({
         method,
+        origin,
+        path: pathname + search,
         headers: userAgent === undefined ? headers : { "user-agent": userAgent, ...headers },
         body,
         signal: signal ? AbortSignal.any([signal, deadline]) : deadline,
-        dispatcher: agent,
       });
       const retryAfter = [answer.headers["retry-after"]].flat()[0];
       return {

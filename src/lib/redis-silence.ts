@@ -14,9 +14,10 @@ const lookMs = 200;
 
 /**
  * Ends a connection that owes answers and has said nothing for a second, so that a new one is made. Counts looks instead of
- * time: between two of them what came in is read, however busy the process is.
+ * time: between two of them what came in is read, however busy the process is. Until the client has ended, or `stop` is called:
+ * one that is closed between two attempts to connect never tells that it has ended.
  */
-export function watchSilence(client: Client): void {
+export function watchSilence(client: Client): { stop(): void } {
   let watched: Client["stream"];
   let bytes = 0;
   let silent = 0;
@@ -31,4 +32,5 @@ export function watchSilence(client: Client): void {
     silent = 0;
     stream?.destroy(new Error("Redis owes answers and is silent"));
   }, lookMs).unref();
+  return { stop: () => clearInterval(timer) };
 }

@@ -114,7 +114,7 @@ function connectServer(endpoint: RedisEndpoint, each: ServerOptions, voice: Voic
   const client = new Redis({ ...each, ...where });
   client.on("error", (error: Error) => voice.failed(server, error));
   client.on("ready", () => voice.ready(server));
-  watchSilence(client);
+  const silence = watchSilence(client);
   const write = createWriter(client);
   return {
     kind: endpoint.kind,
@@ -127,7 +127,10 @@ function connectServer(endpoint: RedisEndpoint, each: ServerOptions, voice: Voic
       client.on("ready", () => listener(server));
       if (client.status === "ready") listener(server);
     },
-    close: () => closed(client),
+    close() {
+      silence.stop();
+      return closed(client);
+    },
   };
 }
 

@@ -38,7 +38,8 @@ export interface QuotaKeys {
 const maxKept = 5_000;
 
 export function createQuotaKeys(prefix: string): QuotaKeys {
-  const shards = shardTags.map(
+  const tags = shardTags();
+  const shards = tags.map(
     ({ tag, slot }, index): Shard => ({
       index,
       slot,
@@ -51,7 +52,7 @@ export function createQuotaKeys(prefix: string): QuotaKeys {
   let old = young;
 
   function inShard(shard: Shard, name: string): ActorKeys {
-    const base = `${prefix}{${shardTags[shard.index]?.tag}}:${name}`;
+    const base = `${prefix}{${tags[shard.index]?.tag}}:${name}`;
     const { leases, outbox, abandoned } = shard;
     const keys = [`${base}:counters`, `${base}:holds`, `${base}:settled`, leases, outbox, abandoned];
     return { shard, hash: name, keys };
@@ -83,25 +84,41 @@ export function createQuotaKeys(prefix: string): QuotaKeys {
 /** Slots of a Cluster. */
 const slotCount = 16_384;
 
-/** One tag for each of as many equal ranges of slots: servers that hold equal ranges hold equally many shards. */
-const shardTags: readonly { readonly tag: string; readonly slot: number }[] = Array.from(
-  { length: shardCount },
-  (_, index) => {
-    for (let attempt = 0; ; attempt++) {
-      const tag = `${index}.${attempt}`;
-      const slot = slotOf(tag);
-      if (Math.floor((slot * shardCount) / slotCount) === index) return { tag, slot };
-    }
-  },
-);
+interface ShardTag {
+  readonly tag: string;
+  readonly slot: number;
+}
 
-/** The slot of a hash tag: CRC-16/XMODEM of it, https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
+let tagsOfShards: readonly ShardTag[] | undefined;
+
+/** One tag for each of as many equal ranges of slots: servers that hold equal ranges hold equally many shards. */
+function shardTags(): readonly ShardTag[] {
+  tagsOfShards ??= Array.from({ length: shardCount }, (_, index) => {
+    const begun = crcOf(`${index}.`);
+    for (let attempt = 0; ; attempt++) {
+      const slot = crcOf(String(attempt), begun) % slotCount;
+      if (Math.floor((slot * shardCount) / slotCount) === index) return { tag: `${index}.${attempt}`, slot };
+    }
+  });
+  return tagsOfShards;
+}
+
+/** The slot of a hash tag, in ASCII: https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/ */
 export function slotOf(tag: string): number {
-  let crc = 0;
-  for (const byte of Buffer.from(tag)) {
-    crc ^= byte << 8;
-    for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
-    crc &= 0xffff;
-  }
-  return crc % slotCount;
+  return crcOf(tag) % slotCount;
+}
+
+/** CRC-16/XMODEM of one byte, of each. A process that uses Redis reckons the slots of four thousand tags at its start. */
+const crcOfByte = Uint16Array.from({ length: 256 }, (_, byte) => {
+  let crc = byte << 8;
+  for (let bit = 0; bit < 8; bit++) crc = (crc & 0x8000) === 0 ? crc << 1 : (crc << 1) ^ 0x1021;
+  return crc;
+});
+
+/** Of ASCII, behind what `crc` is of. */
+function crcOf(text: string, crc = 0): number {
+  let all = crc;
+  for (let at = 0; at < text.length; at++)
+    all = ((all << 8) & 0xffff) ^ (crcOfByte[(all >> 8) ^ text.charCodeAt(at)] ?? 0);
+  return all;
 }

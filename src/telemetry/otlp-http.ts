@@ -2,9 +2,9 @@
 
 import { promisify } from "node:util";
 import { gzip } from "node:zlib";
-import { Agent, request } from "undici";
 import { callFailure } from "../lib/call-error.js";
 import { readRetryAfterMs } from "../lib/retry-after.js";
+import { Agent } from "../lib/undici.js";
 import { encodeExport, rejectedSpans, type Sender } from "./otlp.js";
 import { ExportFailedError, type SendSpans } from "./span-exports.js";
 
@@ -62,8 +62,8 @@ export function createOtlpHttp(sender: Sender, options: OtlpHttpOptions): OtlpHt
 
   async function post(body: Uint8Array, signal: AbortSignal) {
     try {
-      const url = `${protocol}//${host}${pathname}`;
-      const answer = await request(url, { method: "POST", headers, body, signal, dispatcher: agent });
+      const origin = `${protocol}//${host}`;
+      const answer = await agent.request({ method: "POST", origin, path: pathname, headers, body, signal });
       const bytes = new Uint8Array(await answer.body.arrayBuffer());
       return { status: answer.statusCode, bytes, retryAfter: [answer.headers["retry-after"]].flat()[0] };
     } catch (error) {

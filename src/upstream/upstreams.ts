@@ -1,5 +1,5 @@
-import { Pool } from "undici";
 import { UpstreamError } from "../errors.js";
+import { Pool } from "../lib/undici.js";
 import type { Api } from "../providers/provider.js";
 import { openExchange } from "./exchange.js";
 import { createHealth, type Health, type UpstreamObserver } from "./health.js";
