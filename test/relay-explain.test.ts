@@ -1,7 +1,7 @@
 // What `explainAccess` says must be what a request gets: over thousands of states, decided by the parts that decide for requests.
 
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { Actor, EndUser, Feature, FeatureAccess, Limit, PerUser } from "../src/actors/actor.js";
 import { createAuthenticator } from "../src/auth/authenticate.js";
 import { GatewayError, UnauthenticatedError } from "../src/errors.js";
@@ -109,6 +109,7 @@ function setUp({
   };
   const clock = fakeClock();
   const quota = createQuota({ store: createMemoryQuotaStore({ clock }), clock });
+  onTestFinished(async () => void (await quota.close()));
   const catalogue = createCatalogue(
     [
       { name: "openai", kind: "openai", models: ["gpt-*"] },

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import { createDirectory } from "../../src/actors/directory.js";
 import { createMemoryActorStore } from "../../src/actors/memory-store.js";
 import { actorRecord } from "../../src/actors/records.js";
@@ -13,6 +13,7 @@ const hasher = createTokenHasher("pepper");
 async function setUp() {
   const clock = fakeClock();
   const store = createMemoryActorStore({ clock });
+  onTestFinished(() => store.close());
   const directory = createDirectory({ clock });
   await store.follow(directory);
   const source = scriptedSource();

@@ -2,16 +2,33 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, vi } from "vitest";
+import { intervals } from "./intervals.js";
 
-const before = { env: { ...process.env }, cwd: process.cwd(), servers: servers() };
+/** A gateway that could not start leaves some behind, as its process ends. */
+const fewIntervals = 5;
+
+const before = {
+  env: { ...process.env },
+  cwd: process.cwd(),
+  servers: servers(),
+  intervals: new Set(intervals().keys()),
+};
 
 afterAll(async () => {
   expect(vi.isFakeTimers(), "a file leaves fake timers behind").toBe(false);
   expect({ ...process.env }, "a file leaves another environment behind").toEqual(before.env);
   expect(process.cwd(), "a file leaves another working directory behind").toBe(before.cwd);
-  for (const end = performance.now() + 30_000; servers() > before.servers && performance.now() < end; ) await sleep(10);
+  const left = (): boolean => servers() > before.servers || ownIntervals().length > fewIntervals;
+  for (const end = performance.now() + 30_000; left() && performance.now() < end; ) await sleep(10);
   expect(servers(), "a file leaves servers behind").toBeLessThanOrEqual(before.servers);
+  if (ownIntervals().length > fewIntervals)
+    expect(ownIntervals(), "a file leaves behind what goes on for ever").toEqual([]);
 });
+
+/** Where intervals were begun that this file has not ended. */
+function ownIntervals(): readonly string[] {
+  return [...intervals()].filter(([timer]) => !before.intervals.has(timer)).map(([, begun]) => begun);
+}
 
 /** Ports that this process listens on. */
 function servers(): number {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll } from "vitest";
 import { connectRedis, type RedisConnection } from "../../src/lib/redis.js";
 import { createRedisQuotaStore } from "../../src/quota/redis-store.js";
+import type { QuotaStore } from "../../src/quota/store.js";
 import { describeQuotaStore, type MakeStore } from "../contract/quota-store.js";
 import { startCluster, startRedis, until } from "../helpers/redis.js";
 
@@ -16,6 +17,7 @@ interface Started extends AsyncDisposable {
 function storesOn(start: () => Promise<Started>): MakeStore {
   let server: Started;
   let redis: RedisConnection;
+  const stores: QuotaStore[] = [];
   beforeAll(async () => {
     server = await start();
     redis = connectRedis(server.endpoint, "quota");
@@ -24,12 +26,16 @@ function storesOn(start: () => Promise<Started>): MakeStore {
     await store.close();
   });
   afterAll(async () => {
+    // Each would go on asking whether there is a server.
+    await Promise.all(stores.map((store) => store.close()));
     await redis.close();
     await server[Symbol.asyncDispose]();
   });
-  return async (settings) => ({
-    store: createRedisQuotaStore({ redis }, { prefix: `${randomUUID()}:`, ...settings, timeoutMs }),
-  });
+  return async (settings) => {
+    const store = createRedisQuotaStore({ redis }, { prefix: `${randomUUID()}:`, ...settings, timeoutMs });
+    stores.push(store);
+    return { store };
+  };
 }
 
 describeQuotaStore(

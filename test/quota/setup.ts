@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { vi } from "vitest";
+import { onTestFinished, vi } from "vitest";
 import type { FeatureAccess, Limit } from "../../src/actors/actor.js";
 import { UnavailableError } from "../../src/errors.js";
 import { createMemoryQuotaStore } from "../../src/quota/memory-store.js";
@@ -28,6 +28,7 @@ export function testQuota(options: QuotaOptions = {}, parts: { clock?: ReturnTyp
     },
     options,
   );
+  onTestFinished(async () => void (await quota.close()));
   return { ...faulty, quota, clock, decisions, abandoned, lost };
 }
 

@@ -1,0 +1,31 @@
+// What repeats itself in this process. Node does not tell of it: hundreds of intervals that nobody waits for keep a core busy.
+
+const key = Symbol.for("cody-gateway.test.intervals");
+type Watched = typeof globalThis & { [key]?: Map<unknown, string> };
+
+/** The intervals that are under way, each with where it was begun. */
+export function intervals(): ReadonlyMap<unknown, string> {
+  return underWay;
+}
+
+/** Set up once a process, however often this file is read. */
+const underWay = ((globalThis as Watched)[key] ??= watch());
+
+function watch(): Map<unknown, string> {
+  const found = new Map<unknown, string>();
+  const { setInterval: begin, clearInterval: end, clearTimeout: endToo } = globalThis;
+  globalThis.setInterval = ((...args: Parameters<typeof begin>) => {
+    const timer = begin(...args);
+    found.set(timer, new Error("an interval").stack?.split("\n").slice(2, 6).join("\n") ?? "");
+    return timer;
+  }) as typeof begin;
+  globalThis.clearInterval = (timer) => {
+    found.delete(timer);
+    end(timer);
+  };
+  globalThis.clearTimeout = (timer) => {
+    found.delete(timer);
+    endToo(timer);
+  };
+  return found;
+}
