@@ -43,6 +43,7 @@ describe("a Redis store of actors whose server stands still", () => {
     const { prefix } = one;
     await using two = await openActorStore(server.endpoint, { prefix, timeoutMs });
     await persist(one.store, actor("known"));
+    await two.listener.until(() => two.listener.get("actors", "known") === "1");
     const lease = await one.store.acquire("sync", { ttlMs: 60_000, holder: "one" });
 
     server.freeze();
