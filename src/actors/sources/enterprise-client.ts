@@ -1,20 +1,9 @@
-// Calls of the Enterprise Portal: transport, the gateway's own token, deadlines, one retry, errors in plain words.
+// Calls of the Enterprise Portal, and what its answers mean.
 
-import { Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
-import type {
-  DescMessage,
-  DescMethodServerStreaming,
-  DescMethodUnary,
-  MessageInitShape,
-  MessageShape,
-} from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import { type Empty, EmptySchema } from "@bufbuild/protobuf/wkt";
-import { Code, ConnectError, type Interceptor, type Transport } from "@connectrpc/connect";
-import { createTransport as createConnectStreams } from "@connectrpc/connect/protocol-connect";
-import { createTransport as createGrpcStreams } from "@connectrpc/connect/protocol-grpc";
-import { createConnectTransport, createGrpcTransport, createNodeHttpClient } from "@connectrpc/connect-node";
+import { Code, ConnectError } from "@connectrpc/connect";
 import {
   CodyAccessService,
   type CodyGatewayAccess,
@@ -24,21 +13,12 @@ import {
   type EnterpriseSubscription,
   SubscriptionsService,
 } from "../../../gen/enterpriseportal/subscriptions/v1/subscriptions_pb.js";
-import { CallError, callFailure } from "../../lib/call-error.js";
-import { createHttp2Session } from "../../lib/http2-session.js";
 import type { TokenSource } from "../../lib/oauth.js";
-import { untilAborted } from "../../lib/until-aborted.js";
-import { SourceError } from "../source.js";
-import { connectInParts, grpcInParts, maxPartBytes } from "./enterprise-parts.js";
+import { call, type ListMethod, open } from "./enterprise-attempts.js";
+import { plain, trouble } from "./enterprise-errors.js";
+import { connectPortal, type PortalPlace } from "./enterprise-transport.js";
 
-/** What errors call the portal. */
-export const portalService = "Enterprise Portal";
-
-export interface PortalOptions {
-  readonly url: string;
-  /** gRPC over HTTP/2, or Connect over HTTP/1.1 for networks that only let that through. */
-  readonly protocol: "grpc" | "connect";
-  readonly userAgent: string;
+export interface PortalOptions extends PortalPlace {
   /** Time for one look-up. Default 5 s. */
   readonly lookupTimeoutMs?: number;
   /** Time for one page of the listing, or for all of it where the portal does not page, taking it over included. Default 5 min. */
@@ -81,10 +61,6 @@ export interface PortalClient {
   close(): void;
 }
 
-const maxLookupBytes = 1024 * 1024;
-/** Room for a million subscriptions at once: they are not held, only read. */
-const maxListBytes = 512 * 1024 * 1024;
-
 const { getCodyGatewayAccess: getMethod, listCodyGatewayAccesses } = CodyAccessService.method;
 const { getEnterpriseSubscription, listEnterpriseSubscriptions, listEnterpriseSubscriptionLicenses } =
   SubscriptionsService.method;
@@ -103,9 +79,7 @@ export function createPortalClient(
   options: PortalOptions,
 ): PortalClient {
   const { lookupTimeoutMs = 5_000, listTimeoutMs = 300_000 } = options;
-  const interceptors = [identify(options.userAgent), ...(parts.tokens ? [authorise(parts.tokens)] : [])];
-  const { lookups, listings, close } = connect(options, interceptors);
-
+  const { lookups, listings, close } = connectPortal(options, parts.tokens);
   const limits = { lookup: lookupTimeoutMs, list: listTimeoutMs };
 
   async function listing<Request extends DescMessage>(
@@ -163,127 +137,8 @@ export function createPortalClient(
   };
 }
 
-type ListMethod<Request extends DescMessage> = DescMethodServerStreaming<Request, typeof EmptySchema>;
-
 function toRequest({ size, token }: PageQuery): { pageSize: number; pageToken: string } {
   return { pageSize: size, pageToken: token };
-}
-
-interface Connection {
-  readonly lookups: Transport;
-  /** Unary calls are streaming ones here. */
-  readonly listings: Transport;
-  close(): void;
-}
-
-function connect({ url, protocol }: PortalOptions, interceptors: Interceptor[]): Connection {
-  const common = { baseUrl: url, interceptors, acceptCompression: [] };
-  const parts = {
-    ...common,
-    useBinaryFormat: true,
-    sendCompression: null,
-    compressMinBytes: 0,
-    readMaxBytes: maxPartBytes,
-    writeMaxBytes: maxLookupBytes,
-  };
-  if (protocol === "connect") {
-    const Agent = url.startsWith("https:") ? HttpsAgent : HttpAgent;
-    const agent = new Agent({ keepAlive: true, maxSockets: 16 });
-    const nodeOptions = { agent };
-    const client = createNodeHttpClient({ httpVersion: "1.1", nodeOptions });
-    return {
-      lookups: createConnectTransport({ ...common, readMaxBytes: maxLookupBytes, httpVersion: "1.1", nodeOptions }),
-      listings: createConnectStreams({ ...parts, httpClient: connectInParts(client, maxListBytes) }),
-      close: () => agent.destroy(),
-    };
-  }
-  const sessionManager = createHttp2Session(url);
-  const client = createNodeHttpClient({ httpVersion: "2", sessionProvider: () => sessionManager });
-  return {
-    lookups: createGrpcTransport({ ...common, readMaxBytes: maxLookupBytes, sessionManager }),
-    listings: createGrpcStreams({ ...parts, httpClient: grpcInParts(client, maxListBytes) }),
-    close: sessionManager.close,
-  };
-}
-
-function identify(userAgent: string): Interceptor {
-  return (next) => (req) => {
-    req.header.set("user-agent", userAgent);
-    return next(req);
-  };
-}
-
-function authorise(tokens: TokenSource): Interceptor {
-  return (next) => async (req) => {
-    const token = await untilAborted(tokens.get(), req.signal);
-    req.header.set("authorization", `Bearer ${token}`);
-    try {
-      return await next(req);
-    } catch (error) {
-      if (ConnectError.from(error).code === Code.Unauthenticated) tokens.refused(token);
-      throw error;
-    }
-  };
-}
-
-/** Connections that were closed meanwhile, tokens that were revoked: what a second attempt mends. Calls only read. */
-const passing = new Set([Code.Unavailable, Code.Aborted, Code.Canceled, Code.Unauthenticated]);
-
-interface CallLimits {
-  readonly signal: AbortSignal;
-  readonly timeoutMs: number;
-}
-
-async function call<Request extends DescMessage, Answer extends DescMessage>(
-  transport: Transport,
-  method: DescMethodUnary<Request, Answer>,
-  request: MessageInitShape<Request>,
-  limits: CallLimits,
-): Promise<MessageShape<Answer>> {
-  return twice(limits, async (timeoutMs) => {
-    return (await transport.unary(method, limits.signal, timeoutMs, undefined, request)).message;
-  });
-}
-
-/** Begins a listing: with its first part there, the call stands. */
-async function open<Request extends DescMessage>(
-  transport: Transport,
-  method: ListMethod<Request>,
-  request: MessageInitShape<Request>,
-  limits: CallLimits,
-): Promise<AsyncIterable<Empty>> {
-  return twice(limits, async (timeoutMs) => {
-    const answer = await transport.stream(method, limits.signal, timeoutMs, undefined, once(request));
-    const parts = answer.message[Symbol.asyncIterator]();
-    const first = await parts.next();
-    return resumed(first, parts);
-  });
-}
-
-async function* once<T>(value: T): AsyncGenerator<T> {
-  yield value;
-}
-
-async function* resumed<T>(first: IteratorResult<T>, rest: AsyncIterator<T>): AsyncGenerator<T> {
-  for (let next = first; !next.done; next = await rest.next()) yield next.value;
-}
-
-/** Tries again, once and within the same time, what a second attempt may mend. */
-async function twice<T>({ signal, timeoutMs }: CallLimits, attempt: (timeoutMs: number) => Promise<T>): Promise<T> {
-  const deadline = performance.now() + timeoutMs;
-  const left = (): number => Math.max(1, Math.ceil(deadline - performance.now()));
-  try {
-    return await attempt(left());
-  } catch (error) {
-    if (signal.aborted || !isPassing(error)) throw error;
-    return attempt(left());
-  }
-}
-
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof ConnectError)) return false;
-  const { kind } = callFailure(error.cause);
-  return passing.has(error.code) || kind === "unreachable" || kind === "broken";
 }
 
 async function* readParts(parts: AsyncIterable<Empty>, signal: AbortSignal): AsyncGenerator<PortalPart> {
@@ -305,35 +160,4 @@ function readPart({ $unknown = [] }: Empty): PortalPart {
     else nextPageToken = reader.string() || undefined;
   }
   return { entries, nextPageToken };
-}
-
-/** What went wrong, for people; what ended it where it was ended on purpose. */
-function plain(error: unknown, signal: AbortSignal): unknown {
-  if (error instanceof SourceError) return error;
-  if (signal.aborted) return signal.reason;
-  if (!(error instanceof ConnectError)) return trouble(callFailure(error).why);
-  const { code, cause, rawMessage } = error;
-  // No token of the gateway's own.
-  if (cause instanceof CallError) return new SourceError(cause.message, { cause });
-  if (code === Code.DeadlineExceeded) return trouble("did not answer in time");
-  return trouble(cause === undefined ? `answered with ${nameOf(code)}${said(rawMessage)}` : callFailure(cause).why);
-}
-
-/** An error of the portal: how it failed. */
-export function trouble(how: string): SourceError {
-  return new SourceError(`${portalService} ${how}`);
-}
-
-/** `permission_denied`. */
-function nameOf(code: Code): string {
-  return Code[code].replace(/(?<=[a-z])[A-Z]/g, (letter) => `_${letter}`).toLowerCase();
-}
-
-/** The portal's own words, without whatever in them could be a secret. */
-function said(message: string): string {
-  const plainText = message
-    .replace(/[^\x20-\x7e]+/g, " ")
-    .replace(/[\w+/=.-]{24,}/g, "…")
-    .trim();
-  return plainText === "" ? "" : `: ${plainText.slice(0, 160)}`;
 }

@@ -1,6 +1,7 @@
 // Listings of the Enterprise Portal, page by page until they end.
 
-import { type PageQuery, type PortalPage, type PortalPart, trouble } from "./enterprise-client.js";
+import type { PageQuery, PortalPage, PortalPart } from "./enterprise-client.js";
+import { trouble } from "./enterprise-errors.js";
 
 /** A listing of more pages does not end. */
 const maxPages = 100_000;

@@ -8,13 +8,8 @@ import type { FoundActor, ListedEntry, Source } from "../source.js";
 import { isLicenseToken, normaliseToken } from "../token.js";
 import { NonsenseError } from "../told.js";
 import { actorOf, enterpriseName, entryOf, idPrefix, type Reading } from "./enterprise-access.js";
-import {
-  createPortalClient,
-  type PortalOptions,
-  type PortalPart,
-  portalService,
-  trouble,
-} from "./enterprise-client.js";
+import { createPortalClient, type PortalOptions, type PortalPart } from "./enterprise-client.js";
+import { portalService, trouble } from "./enterprise-errors.js";
 import { createDevLicenses } from "./enterprise-licenses.js";
 import { portalPages } from "./enterprise-pages.js";
 
