@@ -5,13 +5,9 @@ import { UnavailableError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
 import { RedisAwayError } from "../lib/redis-errors.js";
-import {
-  createScriptRunner,
-  defineScript,
-  type Script,
-  type ScriptAnswer,
-  type ServerState,
-} from "../lib/redis-scripts.js";
+import type { ServerState } from "../lib/redis-lane.js";
+import { defineScript, type Script, type ScriptAnswer } from "../lib/redis-runs.js";
+import { createScriptRunner } from "../lib/redis-scripts.js";
 import { type ActorStoreKeys, actorsSlot } from "./redis-keys.js";
 import { type ActorScriptName, Answer, actorScripts, recordKinds } from "./scripts.js";
 import { type ActorStore, type Lease, LeaseLostError, type StoreRecord } from "./store.js";

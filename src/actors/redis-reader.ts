@@ -1,6 +1,6 @@
 // Reading what is in Redis: everything once, then change by change, and everything again where changes are missing.
 
-import type { ScriptAnswer } from "../lib/redis-scripts.js";
+import type { ScriptAnswer } from "../lib/redis-runs.js";
 import type { Restore } from "./redis-restore.js";
 import { Answer, changeSize, recordKinds } from "./scripts.js";
 import { maxRecords, type RecordKind, type StoreListener, type StoreRecord } from "./store.js";

@@ -1,6 +1,6 @@
 import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
-import type { ServerState } from "../lib/redis-scripts.js";
+import type { ServerState } from "../lib/redis-lane.js";
 import { createRedisCalls } from "./redis-calls.js";
 import { createFollower } from "./redis-follower.js";
 import { createActorStoreKeys } from "./redis-keys.js";

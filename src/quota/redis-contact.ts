@@ -1,7 +1,8 @@
 // What scripts are told of how long Redis was away. While it is, nobody can renew a hold: one whose lease ended then is no
 // sign of a process that died. Whoever comes back first must not take such holds for abandoned.
 
-import type { Contact, ScriptRunner } from "../lib/redis-scripts.js";
+import type { Contact } from "../lib/redis-lane.js";
+import type { ScriptRunner } from "../lib/redis-scripts.js";
 
 export interface RedisContact {
   /**

@@ -1,6 +1,6 @@
 // Sweeping the shards: holds whose lease ended, and what became of them.
 
-import type { Script, ScriptAnswer, ScriptCall } from "../lib/redis-scripts.js";
+import type { Script, ScriptAnswer, ScriptCall } from "../lib/redis-runs.js";
 import type { ActorKeys, QuotaKeys, Shard } from "./redis-keys.js";
 import type { AbandonedHold } from "./store.js";
 

@@ -2,13 +2,9 @@ import { UnavailableError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
 import { RedisAwayError } from "../lib/redis-errors.js";
-import {
-  createScriptRunner,
-  defineScript,
-  type ScriptAnswer,
-  type ScriptCall,
-  type ServerState,
-} from "../lib/redis-scripts.js";
+import type { ServerState } from "../lib/redis-lane.js";
+import { defineScript, type ScriptAnswer, type ScriptCall } from "../lib/redis-runs.js";
+import { createScriptRunner } from "../lib/redis-scripts.js";
 import { createRedisContact } from "./redis-contact.js";
 import { type ActorKeys, createQuotaKeys, type Shard } from "./redis-keys.js";
 import { createReaper } from "./redis-reaper.js";

@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Log } from "../lib/log.js";
-import type { ScriptAnswer, ScriptCall } from "../lib/redis-scripts.js";
+import type { ScriptAnswer, ScriptCall } from "../lib/redis-runs.js";
 import { abandonedEvent, type EventStart, type UsageEvent } from "./event.js";
 import type { OutboxBatch } from "./outbox.js";
 import type { OutboxScripts } from "./redis-outbox.js";

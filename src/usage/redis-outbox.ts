@@ -1,6 +1,7 @@
 import type { Log } from "../lib/log.js";
 import type { RedisConnection } from "../lib/redis.js";
-import { createScriptRunner, defineScript, type Script } from "../lib/redis-scripts.js";
+import { defineScript, type Script } from "../lib/redis-runs.js";
+import { createScriptRunner } from "../lib/redis-scripts.js";
 import { createAppendBuffer } from "./append-buffer.js";
 import type { UsageEvent } from "./event.js";
 import { every } from "./every.js";

@@ -1,7 +1,7 @@
 // Who reads which shard of the outbox: the processes divide the shards among them, by name, and each holds a lease on its own.
 
 import { hash, randomUUID } from "node:crypto";
-import type { ScriptAnswer, ScriptCall } from "../lib/redis-scripts.js";
+import type { ScriptAnswer, ScriptCall } from "../lib/redis-runs.js";
 import type { OutboxScripts } from "./redis-outbox.js";
 
 /** One of the streams of the outbox, as the quota store has laid it out. */

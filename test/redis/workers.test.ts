@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { defineScript } from "../../src/lib/redis-scripts.js";
+import { defineScript } from "../../src/lib/redis-runs.js";
 import { quotaScripts } from "../../src/quota/scripts.js";
 import { endUserOf, type GatewayProcess, startFleet, usageOf } from "../helpers/processes.js";
 import { type RedisServer, startMonitor, startRedis, until } from "../helpers/redis.js";
