@@ -1,11 +1,10 @@
 // Which upstream answers for a model name, and who may use it: one decision for requests, listings and explanations.
 
 import { ModelNotAllowedError } from "../errors.js";
-import { createTupleMap } from "../lib/tuple-map.js";
 import { createAllowLists } from "./allow-lists.js";
 import { builtInFamilies } from "./built-in.js";
 import { checkModelName, foldName, isModelName, isPattern, withoutPrefix } from "./names.js";
-import type { Prices } from "./prices.js";
+import { createPlaces, type Place, type Route } from "./places.js";
 import {
   chooseByWeight,
   createFallbackList,
@@ -17,19 +16,7 @@ import {
 } from "./rules.js";
 import { type Served, serve, type UpstreamModels } from "./served.js";
 
-export type { ModelRule, UpstreamModels };
-
-/** Where a request goes. */
-export interface Route {
-  /** Configured name of the upstream. */
-  readonly upstream: string;
-  /** The upstream's own name of the model. */
-  readonly model: string;
-  /** Gateway model name, `<upstream>/<model>`. */
-  readonly name: string;
-  /** Undefined: what it costs is not known. */
-  readonly prices: Prices | undefined;
-}
+export type { ModelRule, Route, UpstreamModels };
 
 /** What a caller asks for. */
 export interface ModelRequest {
@@ -81,15 +68,6 @@ export interface Catalogue {
 
 const none: readonly Route[] = [];
 
-/** Most routes that are remembered. */
-const maxRoutes = 1_000;
-
-/** A model at an upstream. */
-interface Place {
-  readonly served: Served;
-  readonly route: Route;
-}
-
 /** `random` is what chooses among weighted routes. Routes of a rule to upstreams that do not exist are left out. */
 export function createCatalogue(
   upstreams: readonly UpstreamModels[],
@@ -98,42 +76,13 @@ export function createCatalogue(
 ): Catalogue {
   const families = builtInFamilies(upstreams);
   const served = upstreams.map((upstream) => serve(upstream, families));
-  const byName = new Map(served.map((upstream) => [foldName(upstream.name), upstream]));
-  const priceOf = createPriceList(rules);
+  const places = createPlaces(served, createPriceList(rules));
   const lists = createAllowLists(families);
-  // Callers use few names; others can be made up where patterns allow them.
-  const routes = createTupleMap<Route>();
+  const fallbacksOf = createFallbackList(rules, places.find);
   const virtuals = createVirtuals(rules, (name, prices): Place | undefined => {
-    const found = split(name);
-    if (!found) return undefined;
-    const route = routeTo(found.to, found.model);
-    return { served: found.to, route: prices ? { ...route, prices } : route };
+    const place = places.find(name);
+    return place && prices ? { ...place, route: { ...place.route, prices } } : place;
   });
-
-  const fallbacksOf = createFallbackList(rules, (name): Place | undefined => {
-    const found = split(name);
-    return found && { served: found.to, route: routeTo(found.to, found.model) };
-  });
-
-  function split(name: string): { to: Served; model: string } | undefined {
-    const to = byName.get(foldName(name.slice(0, Math.max(0, name.indexOf("/")))));
-    return to && { to, model: name.slice(to.name.length + 1) };
-  }
-
-  function routeTo(to: Served, asked: string): Route {
-    const key = [to.name, asked];
-    const known = routes.get(key);
-    if (known) return known;
-    const route = makeRoute(to, asked);
-    if (routes.size() < maxRoutes) routes.set(key, route);
-    return route;
-  }
-
-  function makeRoute(to: Served, asked: string): Route {
-    const model = to.spelled(asked);
-    const name = `${to.name}/${model}`;
-    return { upstream: to.name, model, name, prices: priceOf(name) };
-  }
 
   /** Whether an upstream's model may be used by somebody with this list. */
   function isOpen(to: Served, model: string, allowed: readonly string[]): boolean {
@@ -168,9 +117,9 @@ export function createCatalogue(
   const catalogue: Catalogue = {
     decide({ model, allowed, upstream, languageId }) {
       checkModelName(model);
-      const surface = upstream === undefined ? undefined : byName.get(foldName(upstream));
+      const surface = upstream === undefined ? undefined : places.upstream(upstream);
       if (upstream !== undefined && !surface) throw new Error(`no upstream named ${upstream}`);
-      const found = surface ? { to: surface, model: withoutPrefix(model, surface.name) ?? model } : split(model);
+      const found = surface ? { to: surface, model: withoutPrefix(model, surface.name) ?? model } : places.split(model);
       const name = found ? `${found.to.name}/${found.model}` : model;
 
       const virtual = virtuals.get(foldName(model)) ?? virtuals.get(foldName(name));
@@ -184,7 +133,7 @@ export function createCatalogue(
           return { kind: "allowed", route, certain: open.length === 1, others };
         }
       } else if (found && isOpen(found.to, found.model, allowed)) {
-        const route = routeTo(found.to, found.model);
+        const route = places.routeTo(found.to, found.model);
         return { kind: "allowed", route, certain: true, others: othersOf(route, [], route.name, allowed) };
       }
       const asked = found ? [found.to] : served;
