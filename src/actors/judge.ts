@@ -2,8 +2,8 @@
 
 import type { Directory, Known } from "./directory.js";
 import type { Freshness, FreshnessRules } from "./freshness.js";
-import type { OwnedToken } from "./lookups.js";
 import type { Source } from "./source.js";
+import type { OwnedToken } from "./source-calls.js";
 import { normaliseToken, type TokenHasher } from "./token.js";
 
 /** What is known of a token, or of a request without one. */

@@ -2,29 +2,23 @@
 
 import { UnavailableError } from "../errors.js";
 import { createExpiringMap } from "../lib/expiring-map.js";
-import type { Log } from "../lib/log.js";
-import { within } from "../lib/within.js";
-import type { Directory, Known } from "./directory.js";
-import { describeFailure } from "./failure.js";
+import type { Known } from "./directory.js";
 import { createLookupPermits, type LookupPurpose } from "./lookup-permits.js";
 import { createLookupTurns } from "./lookup-turns.js";
-import type { Remember } from "./remember.js";
-import type { FoundActor, Source } from "./source.js";
-import type { SourceWatch } from "./source-health.js";
+import type { Source } from "./source.js";
+import {
+  type Answer,
+  createSourceCalls,
+  failedRetryMs,
+  type LookingById,
+  type OwnedToken,
+  type SourceCallsParts,
+  sourceUnavailable,
+} from "./source-calls.js";
 import type { ActorStore } from "./store.js";
-
-/** What a source says: an actor, or that there is none. */
-export type Answer = { readonly kind: "known"; readonly known: Known } | { readonly kind: "nobody" };
 
 /** What came of asking a source, for metrics. `limited`: it was not asked, to spare it. */
 export type LookupOutcome = "found" | "nobody" | "failed" | "limited";
-
-/** A token, the source that owns it, and the hash that stands for it. */
-export interface OwnedToken {
-  readonly source: Source;
-  readonly token: string;
-  readonly tokenHash: string;
-}
 
 export interface Lookups {
   /**
@@ -41,25 +35,15 @@ export interface Lookups {
   close(): void;
 }
 
-/** A source that finds actors by their ids. */
-export type LookingById = Source & Required<Pick<Source, "lookupId">>;
-
-export interface LookupsParts {
+export interface LookupsParts extends Omit<SourceCallsParts, "store" | "onOutcome" | "onFailed"> {
   readonly store: ActorStore;
-  readonly directory: Directory;
-  readonly remember: Remember;
-  readonly log: Log;
   /** This process, as others see it. */
   readonly process: string;
-  readonly watchOf: (source: string) => SourceWatch;
   /** Must not throw. */
   readonly onOutcome: (source: string, outcome: LookupOutcome) => void;
 }
 
-/** Time a source has to say whose a token is. */
-const lookupMs = 5_000;
-/** When callers may try again: while the source fails, and when it was not asked. */
-const failedRetryMs = 5_000;
+/** When callers may try again because the source was not asked. */
 const limitedRetryMs = 2_000;
 /** A refresh that failed is tried again after this time. */
 const refreshRetryMs = 30_000;
@@ -68,10 +52,15 @@ const maxWaiting = 2_000;
 /** Most tokens of which it is remembered that asking for them failed. */
 const maxFailed = 10_000;
 
+/** Look-ups of all sources. */
 export function createLookups(parts: LookupsParts): Lookups {
-  const { store, directory, remember, log, process, watchOf, onOutcome } = parts;
+  const { store, directory, process, watchOf, onOutcome } = parts;
   const permits = createLookupPermits(store);
   const failed = createExpiringMap<true>(() => performance.now(), maxFailed);
+  const calls = createSourceCalls({
+    ...parts,
+    onFailed: (tokenHash) => failed.set(tokenHash, true, failedRetryMs),
+  });
   const turns = createLookupTurns({
     store,
     process,
@@ -91,51 +80,13 @@ export function createLookups(parts: LookupsParts): Lookups {
 
   /** Why the source is not asked; undefined: it may be. */
   function refusalOf({ source, tokenHash }: OwnedToken): UnavailableError | undefined {
-    if (failed.get(tokenHash) || watchOf(source.name).isPaused()) return unavailable();
+    if (failed.get(tokenHash) || watchOf(source.name).isPaused()) return sourceUnavailable();
     return permits.admit("cold") ? undefined : limited(source);
   }
 
-  /** One call of the source, and its answer remembered. */
-  async function call(
-    source: Source,
-    lookup: (signal: AbortSignal) => Promise<FoundActor | undefined>,
-    whose: { readonly tokenHash?: string; readonly known?: Known },
-  ): Promise<Answer> {
-    const watch = watchOf(source.name);
-    if (!watch.mayAsk()) throw unavailable();
-    const at = store.now();
-    let found: FoundActor | undefined;
-    try {
-      found = await within(lookupMs, lookup);
-    } catch (cause) {
-      watch.failed(cause);
-      onOutcome(source.name, "failed");
-      // Also where the store cannot pass it on.
-      if (whose.tokenHash !== undefined) failed.set(whose.tokenHash, true, failedRetryMs);
-      log.debug({ source: source.name, error: describeFailure(cause) }, "look-up of an actor failed");
-      throw unavailable(cause);
-    }
-    watch.succeeded();
-    onOutcome(source.name, found ? "found" : "nobody");
-    if (!found) {
-      await (whose.tokenHash === undefined
-        ? whose.known && remember.gone(whose.known)
-        : remember.nobody(whose.tokenHash));
-      return { kind: "nobody" };
-    }
-    const { tokenHash } = whose;
-    await remember.found(source, found, { at, ...(tokenHash !== undefined && { tokenHash }) });
-    const known = directory.get(source.name, found.actor.id);
-    if (!known) throw new Error("an actor was remembered and is not known");
-    return { kind: "known", known };
-  }
-
-  const callFor = ({ source, token, tokenHash }: OwnedToken): Promise<Answer> =>
-    call(source, (signal) => source.lookup(token, signal), { tokenHash });
-
   async function callWithPermit(owned: OwnedToken, purpose: LookupPurpose): Promise<Answer> {
     if (!(await permits.take(purpose))) throw limited(owned.source);
-    return callFor(owned);
+    return calls.byToken(owned);
   }
 
   /** What is under way for this already, or `begin`. */
@@ -176,7 +127,7 @@ export function createLookups(parts: LookupsParts): Lookups {
       if (watchOf(owned.source.name).isPaused() || !permits.admit("refresh")) return;
       together(what, async () => {
         const answer = await turns.takeIfFree(owned.tokenHash, () => callWithPermit(owned, "refresh"));
-        if (!answer) throw unavailable();
+        if (!answer) throw sourceUnavailable();
         return answer;
       }).catch((error: unknown) => {
         const wasLimited = error instanceof UnavailableError && error.retryAfterMs === limitedRetryMs;
@@ -184,22 +135,13 @@ export function createLookups(parts: LookupsParts): Lookups {
       });
     },
 
-    refresh: (owned) => together(`refresh ${owned.tokenHash}`, () => callFor(owned)),
+    refresh: (owned) => together(`refresh ${owned.tokenHash}`, () => calls.byToken(owned)),
 
-    refreshById: (source, id) =>
-      together(`refresh ${source.name}/${id}`, () => {
-        const known = directory.get(source.name, id);
-        return call(source, (signal) => source.lookupId(id, signal), known ? { known } : {});
-      }),
+    refreshById: (source, id) => together(`refresh ${source.name}/${id}`, () => calls.byId(source, id)),
 
     close() {
       turns.close();
       unlisten();
     },
   };
-}
-
-function unavailable(cause?: unknown): UnavailableError {
-  const text = "the token's source cannot be asked";
-  return new UnavailableError("SOURCE_UNAVAILABLE", text, failedRetryMs, cause === undefined ? undefined : { cause });
 }

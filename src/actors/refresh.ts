@@ -6,8 +6,9 @@ import type { Actor } from "./actor.js";
 import { differenceOf } from "./actor-difference.js";
 import type { Directory, Known } from "./directory.js";
 import type { Judge } from "./judge.js";
-import type { LookingById, Lookups, OwnedToken } from "./lookups.js";
+import type { Lookups } from "./lookups.js";
 import type { Source } from "./source.js";
+import type { LookingById, OwnedToken } from "./source-calls.js";
 
 /** What a refresh brought. */
 export interface Refreshed {
