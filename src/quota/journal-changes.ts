@@ -5,7 +5,7 @@ import type { Statement } from "../lib/database.js";
 import type { Counter } from "./counters.js";
 import { createRowWriter, type KnownRows, type Member } from "./journal-rows.js";
 import { type OutboxKind, put, type RequestRow, remove } from "./journal-tables.js";
-import type { ActorState, Changes, HoldState } from "./memory-store.js";
+import type { ActorState, Changes, HoldState } from "./memory-state.js";
 import { type AbandonedHold, groupOf } from "./store.js";
 
 export interface JournalChangesOptions {

@@ -5,7 +5,7 @@ import { createShortLivedMap } from "../lib/short-lived.js";
 import type { Counter, Share } from "./counters.js";
 import { type KnownRows, noRows } from "./journal-rows.js";
 import type { HoldRow, RequestRow, ShareRow, WindowRow } from "./journal-tables.js";
-import type { ActorState, HoldState, MemoryState } from "./memory-store.js";
+import type { ActorState, HoldState, MemoryState } from "./memory-state.js";
 import type { AbandonedHold, RuleState } from "./store.js";
 
 /** Rows read at once. */

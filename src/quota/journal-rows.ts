@@ -3,7 +3,7 @@
 import type { Statement } from "../lib/database.js";
 import type { Counter, Share } from "./counters.js";
 import { type HoldRow, put, type RequestRow, type ShareRow, type WindowRow } from "./journal-tables.js";
-import type { ActorState, HoldState } from "./memory-store.js";
+import type { ActorState, HoldState } from "./memory-state.js";
 import { groupOf, type RuleState, textOf } from "./store.js";
 
 /** What is in the database, or under way to it. Holds know their rows themselves. */

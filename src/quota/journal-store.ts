@@ -7,7 +7,8 @@ import { startPatience } from "../lib/patience.js";
 import { createJournalChanges, type JournalChanges } from "./journal-changes.js";
 import { restore } from "./journal-restore.js";
 import { versions } from "./journal-tables.js";
-import { createMemoryQuotaStore, createMemoryState, type MemoryQuotaStoreOptions } from "./memory-store.js";
+import { createMemoryState } from "./memory-state.js";
+import { createMemoryQuotaStore, type MemoryQuotaStoreOptions } from "./memory-store.js";
 import type { QuotaStore } from "./store.js";
 import * as store from "./store.js";
 
