@@ -5,13 +5,14 @@ import type { Usage } from "../providers/provider.js";
 import type { Answer } from "./answer.js";
 import type { Behaviour } from "./behaviour.js";
 import type { Frames, VendorName } from "./dialects/dialect.js";
+import { createHand, type Hand } from "./hand.js";
 import { createOutput, type Output } from "./output.js";
 
 /** `held`: waits at the gate. `answered`: ended as it should. `aborted`: the caller left. `broken`: cut off on purpose. */
 export type CallState = "held" | "answering" | "answered" | "aborted" | "broken";
 
 /** One request and what became of it. */
-export interface DemoCall {
+export interface DemoCall extends Omit<Hand, "said"> {
   /** Counts from 1 in the order of arrival. */
   readonly number: number;
   readonly vendor: VendorName | undefined;
@@ -49,20 +50,6 @@ export interface DemoCall {
 
   /** Answers as usual, or as said here: leaves the gate. */
   answer(behaviour?: Behaviour): void;
-  /** Writes bytes as they are; begins a streamed answer first, if none has begun. Leaves the gate: nothing is answered by itself. */
-  send(bytes: string | Buffer): Promise<void>;
-  /** Writes the events up to the first delta. */
-  begin(): Promise<void>;
-  /** Writes one delta in the vendor's form, after `begin` where that is still missing. */
-  say(text: string): Promise<void>;
-  /** Writes the rest of a proper answer: usage, end mark, end. */
-  finish(): Promise<void>;
-  /** Writes the vendor's error event and ends. */
-  fail(message: string): Promise<void>;
-  /** Ends at HTTP level, whatever was sent. */
-  end(): void;
-  /** Resets the connection. */
-  reset(): Promise<void>;
 }
 
 /** What the upstream itself may change of a call. */
@@ -92,8 +79,6 @@ export interface Known {
   usage: Usage | undefined;
 }
 
-const eventStream = { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" };
-
 /** The call of one request. `onChange` is called whenever its state changes. */
 export function createCall(
   number: number,
@@ -106,13 +91,11 @@ export function createCall(
   const { remotePort } = req.socket;
   let state: CallState = "answering";
   let deltas = 0;
-  const saidByHand: string[] = [];
   let json: { value: unknown } | undefined;
   let abortedAt: Date | undefined;
   let broken = false;
   let manual = false;
   let output: Output | undefined;
-  let begun = false;
   let signalAborted: () => void;
   let signalOver: () => void;
   let decide: (behaviour: Behaviour | undefined) => void;
@@ -148,24 +131,19 @@ export function createCall(
     });
     return output;
   };
-  const byHand = (): Output => {
-    manual = true;
+  const decideOn = (behaviour: Behaviour | undefined): void => {
     if (state === "held") become("answering");
-    decide(undefined);
-    const opened = out();
-    opened.head(200, eventStream);
-    return opened;
+    decide(behaviour);
   };
-  const framesOf = (): Frames => {
-    if (!known.frames) throw new Error("this call has no stream to write: send() bytes instead");
-    return known.frames;
-  };
-  const beginByHand = async (): Promise<Output> => {
-    const opened = byHand();
-    if (!begun) await opened.write(framesOf().begin());
-    begun = true;
-    return opened;
-  };
+  const hand = createHand({
+    take() {
+      manual = true;
+      decideOn(undefined);
+      return out();
+    },
+    frames: () => known.frames,
+    onSaid: () => deltas++,
+  });
 
   const call: DemoCall = {
     number,
@@ -210,45 +188,20 @@ export function createCall(
       return deltas;
     },
     get said() {
-      if (manual) return saidByHand;
+      if (manual) return hand.said;
       return (known.answer?.pieces ?? []).slice(0, deltas).map((piece) => ("json" in piece ? piece.json : piece.text));
     },
     get abortedAt() {
       return abortedAt;
     },
-    answer(behaviour = {}) {
-      if (state === "held") become("answering");
-      decide(behaviour);
-    },
-    async send(bytes) {
-      await byHand().write(bytes);
-    },
-    async begin() {
-      await beginByHand();
-    },
-    async say(text) {
-      const opened = await beginByHand();
-      deltas++;
-      saidByHand.push(text);
-      await opened.write(framesOf().piece({ kind: "text", text }));
-    },
-    async finish() {
-      const opened = await beginByHand();
-      opened.end(framesOf().finish());
-    },
-    async fail(message) {
-      const opened = await beginByHand();
-      opened.end(framesOf().error(message));
-    },
-    end() {
-      byHand().end();
-    },
-    async reset() {
-      manual = true;
-      if (state === "held") become("answering");
-      decide(undefined);
-      await out().reset();
-    },
+    answer: (behaviour = {}) => decideOn(behaviour),
+    send: hand.send,
+    begin: hand.begin,
+    say: hand.say,
+    finish: hand.finish,
+    fail: hand.fail,
+    end: hand.end,
+    reset: hand.reset,
   };
 
   return {

@@ -2,19 +2,13 @@
 
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { makeAnswer } from "./answer.js";
 import { askedBehaviour, type Behaviour } from "./behaviour.js";
 import { type CallParts, createCall, type DemoCall } from "./call.js";
-import {
-  BadRequestError,
-  type Generation,
-  type Json,
-  type Lookup,
-  object,
-  type VendorName,
-} from "./dialects/dialect.js";
+import { BadRequestError, type VendorName } from "./dialects/dialect.js";
+import { createGate } from "./gate.js";
 import { createJournal } from "./journal.js";
 import { answerHeaders, playAnswer, playInstead, playWhole } from "./perform.js";
+import { lookedUp, type Read, readRequest } from "./read-request.js";
 import { findRoute, type Route, vendorOf } from "./routes.js";
 
 /** How to set up a demo upstream. */
@@ -68,8 +62,7 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
   const badKeys = new Set(options.badKeys);
   const journal = createJournal(options.keepCalls ?? 10_000);
   let scripts: { script: Script; left: number }[] = [];
-  let held: CallParts[] = [];
-  let holding = false;
+  const gate = createGate();
   let numbers = 0;
   let url = "";
 
@@ -129,12 +122,10 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
     const { operation, vendor } = route;
     let generation = read.generate?.(behaviour);
     if (generation) parts.set(generation.known);
-    if (holding || behaviour.hold) {
-      parts.hold();
-      held.push(parts);
+    if (gate.closed || behaviour.hold) {
+      const leaving = gate.wait(parts);
       journal.arrived(parts.call);
-      const decided = await parts.decided;
-      held = held.filter((other) => other !== parts);
+      const decided = await leaving;
       if (decided && Object.keys(decided).length > 0) {
         behaviour = { ...behaviour, ...decided };
         generation = read.generate?.(behaviour);
@@ -168,10 +159,6 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
     return typeof first.script === "function" ? first.script(call) : first.script;
   }
 
-  const release = (): void => {
-    holding = false;
-    for (const parts of held) parts.call.answer();
-  };
   const close = async (): Promise<void> => {
     if (!server.listening) return;
     await new Promise<void>((resolve) => {
@@ -199,10 +186,8 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
       return journal.calls;
     },
     script: (script, times = 1) => void scripts.push({ script, left: times }),
-    holdAll() {
-      holding = true;
-    },
-    release,
+    holdAll: gate.close,
+    release: gate.open,
     nextCall: (timeoutMs = 30_000) => journal.next(timeoutMs),
     waitFor: (predicate, timeoutMs = 30_000) => journal.find(predicate, timeoutMs),
     count: (endUser) => journal.count(endUser),
@@ -210,71 +195,11 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
     highWater: (endUser) => journal.highWater(endUser),
     reset() {
       scripts = [];
-      release();
+      gate.open();
       journal.clear();
     },
     close,
     [Symbol.asyncDispose]: close,
-  };
-}
-
-/** A request as its operation understood it. */
-interface Read {
-  readonly known: { model: string | undefined; stream: boolean; endUser: string | undefined };
-  readonly prompt: string;
-  /** The answer of a lookup. */
-  readonly body: object;
-  readonly generate?: (behaviour: Behaviour) => { known: Generated };
-}
-
-interface Generated {
-  ask: ReturnType<Generation["read"]>;
-  answer: ReturnType<typeof makeAnswer>;
-  frames: ReturnType<Generation["frames"]>;
-  usage: ReturnType<typeof makeAnswer>["usage"];
-}
-
-function readRequest(route: Route, bytes: Buffer): Read {
-  const body = parseBody(bytes);
-  const { operation } = route;
-  return operation.kind === "lookup"
-    ? readLookup(operation, body, route.model)
-    : readGeneration(operation, body, route);
-}
-
-function parseBody(bytes: Buffer): Json {
-  if (bytes.length === 0) return {};
-  try {
-    return object(JSON.parse(bytes.toString("utf8")));
-  } catch (error) {
-    throw new BadRequestError(`The body is not valid JSON: ${(error as Error).message}`);
-  }
-}
-
-/** The answer of a lookup, with the usage that was asked for. */
-function lookedUp(body: object, { noUsage, usage }: Behaviour): object {
-  if (!("usage" in body)) return body;
-  if (noUsage) return { ...body, usage: undefined };
-  const tokens = usage?.inputTokens;
-  return tokens === undefined ? body : { ...body, usage: { prompt_tokens: tokens, total_tokens: tokens } };
-}
-
-function readLookup(operation: Lookup, body: Json, pathModel: string | undefined): Read {
-  const { body: reply, prompt = "", model, endUser, inputTokens } = operation.reply(body, pathModel);
-  const usage = inputTokens === undefined ? {} : { usage: { inputTokens } };
-  return { known: { model, stream: false, endUser, ...usage }, prompt, body: reply };
-}
-
-function readGeneration(operation: Generation, body: Json, route: Route): Read {
-  const ask = operation.read(body, route.model, route.stream ?? false);
-  return {
-    known: { model: ask.model, stream: ask.stream, endUser: ask.endUser },
-    prompt: ask.prompt,
-    body: {},
-    generate(behaviour) {
-      const answer = makeAnswer(ask, behaviour);
-      return { known: { ask, answer, frames: operation.frames(ask, answer), usage: answer.usage } };
-    },
   };
 }
 
