@@ -15,10 +15,14 @@ export function universalRequestOf(req: HttpRequest, signal: AbortSignal, maxByt
     // Nobody looks at whom it is sent to.
     url: `http://gateway${req.url}`,
     header: headersOf(req, maxBytes),
-    // What is not read to its end must not end the connection: the answer would be lost.
-    body: req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>,
+    body: bodyOf(req),
     signal,
   };
+}
+
+/** What is left of a request's body. What is not read to its end must not end the connection: the answer would be lost. */
+export function bodyOf(req: HttpRequest): AsyncIterable<Uint8Array> {
+  return req.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>;
 }
 
 function headersOf({ headers }: HttpRequest, maxBytes: number): Headers {

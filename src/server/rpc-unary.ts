@@ -16,14 +16,15 @@ import {
   createMethodSerializationLookup,
   type UniversalServerRequest,
 } from "@connectrpc/connect/protocol";
-import type { HttpResponse } from "../http/http.js";
+import type { HttpRequest, HttpResponse } from "../http/http.js";
+import { bodyOf } from "./rpc-request.js";
 import { type UnaryWire, unaryWireOf, unaryWires } from "./rpc-unary-wire.js";
 
 /** A call as Connect takes it. */
 export type UnaryCall = UniversalServerRequest & Required<Pick<UniversalServerRequest, "contextValues">>;
 
 /** Serves a call; resolves with what is left of it for Connect to serve. Undefined: nothing, it is answered. */
-export type ServeUnary = (call: UnaryCall, res: HttpResponse) => Promise<UnaryCall | undefined>;
+export type ServeUnary = (call: UnaryCall, req: HttpRequest, res: HttpResponse) => Promise<UnaryCall | undefined>;
 
 type UnarySpec = Extract<MethodImplSpec, { readonly kind: "unary" }>;
 type Invoke = ReturnType<Interceptor>;
@@ -41,16 +42,15 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
   const { getI, getO } = createMethodSerializationLookup(spec.method, undefined, undefined, limits);
   const chains = new Map(unaryWires.map((wire) => [wire, chainOf(spec, interceptors, wire)]));
 
-  return async (call, res) => {
+  return async (call, req, res) => {
     const wire = unaryWireOf(call.header, res);
     const invoke = wire && chains.get(wire);
     if (!invoke) return call;
-    const body = await readUpTo(call.body as AsyncIterable<Uint8Array>, maxBytes);
+    const body = await readUpTo(req, maxBytes);
     if (!(body instanceof Uint8Array)) return { ...call, body };
-    const again = { ...call, body: createAsyncIterable([body]) };
     const bytes = wire.messageIn(body);
     const message = bytes && attempt(() => getI(wire.binary).parse(bytes));
-    if (!message) return again;
+    if (!message) return { ...call, body: createAsyncIterable([body]) };
 
     const outcome = invoke(requestOf(call, spec, message));
     const answer = await outcome.then(
@@ -58,8 +58,8 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
       () => undefined,
     );
     if (!answer || answer.length >= maxBytes) {
-      again.contextValues.set(outcomeKey, outcome);
-      return again;
+      call.contextValues.set(outcomeKey, outcome);
+      return { ...call, body: createAsyncIterable([body]) };
     }
     // Both HTTP versions' responses do all that is used here alike.
     wire.answer(res as ServerResponse, answer, call.header);
@@ -143,22 +143,28 @@ function requestOf(
 }
 
 /** The body as a whole; where it has `maxBytes` and more, what is to be read in its place. */
-async function readUpTo(
-  body: AsyncIterable<Uint8Array>,
-  maxBytes: number,
-): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  const rest = body[Symbol.asyncIterator]();
-  for (let next = await rest.next(); !next.done; next = await rest.next()) {
-    chunks.push(next.value);
-    bytes += next.value.length;
-    if (bytes >= maxBytes) return withRest(chunks, rest);
-  }
-  return chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks, bytes);
+function readUpTo(req: HttpRequest, maxBytes: number): Promise<Uint8Array | AsyncIterable<Uint8Array>> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    const take = (chunk: Buffer): void => {
+      chunks.push(chunk);
+      bytes += chunk.length;
+      if (bytes < maxBytes) return;
+      req.off("data", take);
+      req.pause();
+      resolve(withRest(chunks, req));
+    };
+    req.on("data", take);
+    req.once("end", () => resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, bytes)));
+    // Whatever ends a request early, it is closed then.
+    req.once("close", () => {
+      if (!req.readableEnded) reject(Object.assign(new Error("request body broke off"), { code: "ECONNRESET" }));
+    });
+  });
 }
 
-async function* withRest(chunks: readonly Uint8Array[], rest: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* withRest(chunks: readonly Buffer[], req: HttpRequest): AsyncGenerator<Uint8Array> {
   yield* chunks;
-  yield* { [Symbol.asyncIterator]: () => rest };
+  yield* bodyOf(req);
 }

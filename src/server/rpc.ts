@@ -91,7 +91,7 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
             return universalResponseToNodeResponse(answer, res);
           });
       const past = unary.get(path);
-      return past ? past(call, res).then((rest) => rest && byConnect(rest)) : byConnect(call);
+      return past ? past(call, req, res).then((rest) => rest && byConnect(rest)) : byConnect(call);
     },
   };
 }

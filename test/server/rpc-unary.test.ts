@@ -151,9 +151,9 @@ describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
     ]);
   });
 
-  it("a long request is read whole", async () => {
+  it.each([1, 100])("a long request, %i times as long as others, is read whole", async (times) => {
     seen.length = 0;
-    const model = `plain ${large}`;
+    const model = `plain ${large.repeat(times)}`;
     const { body } = await compare(bodyOf(model));
     expect(body.length).toBeGreaterThan(0);
     expect(seen.map((call) => call.model)).toEqual([model, model]);
