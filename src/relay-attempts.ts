@@ -5,7 +5,8 @@ import { GatewayError } from "./errors.js";
 import type { Hold } from "./quota/quota.js";
 import type { RelayParts, RelayReply, RelayRequest } from "./relay.js";
 import { check } from "./relay-check.js";
-import { isTimeOver, type Plan, planOther } from "./relay-plan.js";
+import { isTimeOver, type Plan } from "./relay-plan.js";
+import { planOther } from "./relay-planning.js";
 import type { Exchange } from "./upstream/upstream.js";
 import type { FlaggedEvent } from "./usage/event.js";
 

@@ -8,7 +8,7 @@ import type { TypedAnswer, TypedDecoder, TypedEvent } from "./providers/typed.js
 import type { LimitState } from "./quota/quota.js";
 import { type ReceivedRequest, type RelayParts, type RelayReply, relay } from "./relay.js";
 import type { CountAsk, TypedAsk } from "./relay-ask.js";
-import { typedApi } from "./relay-plan.js";
+import { typedApi } from "./relay-typed-plan.js";
 
 export type { TypedEvent };
 
