@@ -3,7 +3,9 @@
 import { Cluster, type ClusterOptions, Command, Redis, type RedisOptions } from "ioredis";
 import type { Log } from "./log.js";
 import { parseRedisEndpoint, type RedisEndpoint } from "./redis-endpoint.js";
+import { encode, textOf } from "./redis-protocol.js";
 import { watchSilence } from "./redis-silence.js";
+import { createVoice, type Voice } from "./redis-voice.js";
 
 /** A connection to Redis for one role. Calls with different patience must not share one: they wait for each other. */
 export interface RedisConnection {
@@ -275,26 +277,6 @@ function createWriter(client: Redis): (name: string, args: readonly string[]) =>
 /** What ioredis would tell of a command in its errors: arguments do not belong there. */
 const nothing: [] = [];
 
-/** An answer with its bytes as texts. */
-function textOf(answer: unknown): unknown {
-  if (Buffer.isBuffer(answer)) return answer.toString();
-  return Array.isArray(answer) ? answer.map(textOf) : answer;
-}
-
-/** A command as the protocol has it: https://redis.io/docs/latest/develop/reference/protocol-spec/ */
-function encode(name: string, args: readonly string[]): string {
-  let text = `*${args.length + 1}${before(name.length)}${name}`;
-  for (const arg of args) text += before(Buffer.byteLength(arg)) + arg;
-  return `${text}\r\n`;
-}
-
-/** What stands before an argument of so many bytes. Made once: of two pieces a text is joined at half the cost of five. */
-const known = Array.from({ length: 1_024 }, (_, bytes) => `\r\n$${bytes}\r\n`);
-
-function before(bytes: number): string {
-  return known[bytes] ?? `\r\n$${bytes}\r\n`;
-}
-
 /** Between two attempts to connect there is nothing to close, and nothing that tells of its end. */
 function closed(client: Redis | Cluster): Promise<void> {
   const idle = client.status === "end" || client.status === "reconnecting";
@@ -303,25 +285,4 @@ function closed(client: Redis | Cluster): Promise<void> {
     client.disconnect();
     if (idle) resolve();
   });
-}
-
-/** Says once that a server is away, and once that it is back. */
-interface Voice {
-  failed(server: string, error: Error): void;
-  ready(server: string): void;
-}
-
-function createVoice(role: RedisRole, log: RedisParts["log"]): Voice {
-  const away = new Map<string, string>();
-  return {
-    failed(server, error) {
-      if (away.get(server) === error.message) return;
-      away.set(server, error.message);
-      log?.warn({ role, server, error: error.message }, "Redis is away");
-    },
-    ready(server) {
-      away.delete(server);
-      log?.info({ role, server }, "connected to Redis");
-    },
-  };
 }
