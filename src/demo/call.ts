@@ -7,9 +7,7 @@ import type { Behaviour } from "./behaviour.js";
 import type { Frames, VendorName } from "./dialects/dialect.js";
 import { createHand, type Hand } from "./hand.js";
 import { createOutput, type Output } from "./output.js";
-
-/** `held`: waits at the gate. `answered`: ended as it should. `aborted`: the caller left. `broken`: cut off on purpose. */
-export type CallState = "held" | "answering" | "answered" | "aborted" | "broken";
+import { type CallState, createProgress } from "./progress.js";
 
 /** One request and what became of it. */
 export interface DemoCall extends Omit<Hand, "said"> {
@@ -79,66 +77,27 @@ export interface Known {
   usage: Usage | undefined;
 }
 
+/** A request whose body is there, and where it is answered. */
+export interface ReceivedCall extends Pick<DemoCall, "number" | "body"> {
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+}
+
 /** The call of one request. `onChange` is called whenever its state changes. */
-export function createCall(
-  number: number,
-  req: IncomingMessage,
-  res: ServerResponse,
-  body: Buffer,
-  onChange: (call: DemoCall) => void,
-): CallParts {
+export function createCall({ number, req, res, body }: ReceivedCall, onChange: (call: DemoCall) => void): CallParts {
   const known: Partial<Known> = {};
   const { remotePort } = req.socket;
-  let state: CallState = "answering";
+  const progress = createProgress(res, () => onChange(call));
   let deltas = 0;
   let json: { value: unknown } | undefined;
-  let abortedAt: Date | undefined;
-  let broken = false;
   let manual = false;
   let output: Output | undefined;
-  let signalAborted: () => void;
-  let signalOver: () => void;
-  let decide: (behaviour: Behaviour | undefined) => void;
-  const aborted = new Promise<void>((resolve) => {
-    signalAborted = resolve;
-  });
-  const over = new Promise<void>((resolve) => {
-    signalOver = resolve;
-  });
-  const decided = new Promise<Behaviour | undefined>((resolve) => {
-    decide = resolve;
-  });
 
-  const become = (next: CallState): void => {
-    state = next;
-    onChange(call);
-  };
-  res.once("close", () => {
-    if (broken) become("broken");
-    else if (res.writableFinished) become("answered");
-    else {
-      abortedAt = new Date();
-      become("aborted");
-      signalAborted();
-    }
-    decide(undefined);
-    signalOver();
-  });
-
-  const out = (behaviour: Behaviour = {}): Output => {
-    output ??= createOutput(res, behaviour, () => {
-      broken = true;
-    });
-    return output;
-  };
-  const decideOn = (behaviour: Behaviour | undefined): void => {
-    if (state === "held") become("answering");
-    decide(behaviour);
-  };
+  const out = (behaviour: Behaviour = {}): Output => (output ??= createOutput(res, behaviour, progress.breaks));
   const hand = createHand({
     take() {
       manual = true;
-      decideOn(undefined);
+      progress.decide(undefined);
       return out();
     },
     frames: () => known.frames,
@@ -154,8 +113,8 @@ export function createCall(
     body,
     remotePort,
     arrivedAt: new Date(),
-    aborted,
-    over,
+    aborted: progress.aborted,
+    over: progress.over,
     get json() {
       json ??= { value: parse(body) };
       return json.value;
@@ -179,7 +138,7 @@ export function createCall(
       return known.usage;
     },
     get state() {
-      return state;
+      return progress.state;
     },
     get status() {
       return res.headersSent ? res.statusCode : undefined;
@@ -192,9 +151,9 @@ export function createCall(
       return (known.answer?.pieces ?? []).slice(0, deltas).map((piece) => ("json" in piece ? piece.json : piece.text));
     },
     get abortedAt() {
-      return abortedAt;
+      return progress.abortedAt;
     },
-    answer: (behaviour = {}) => decideOn(behaviour),
+    answer: (behaviour = {}) => progress.decide(behaviour),
     send: hand.send,
     begin: hand.begin,
     say: hand.say,
@@ -206,9 +165,9 @@ export function createCall(
 
   return {
     call,
-    decided,
+    decided: progress.decided,
     output: out,
-    hold: () => become("held"),
+    hold: progress.hold,
     sent() {
       deltas++;
     },

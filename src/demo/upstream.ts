@@ -74,7 +74,7 @@ export function createDemoUpstream(options: DemoUpstreamOptions = {}): DemoUpstr
   });
 
   async function receive(req: IncomingMessage, res: ServerResponse, body: Buffer): Promise<void> {
-    const parts = createCall(++numbers, req, res, body, () => journal.changed());
+    const parts = createCall({ number: ++numbers, req, res, body }, () => journal.changed());
     journal.add(parts.call);
     try {
       await answer(parts, req, body);
