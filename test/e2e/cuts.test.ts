@@ -107,12 +107,14 @@ function arrival(id: string): Promise<DemoCall> {
   return new Promise((resolve) => calls.set(id, resolve));
 }
 
-/** Plays what is left of the recording. */
-async function play(id: string, { part, reset }: Cut, complete: boolean): Promise<void> {
+/** Plays what is left of the recording. A reset comes once something of it was `passed` on: it could overtake all that there is. */
+async function play(id: string, { part, reset }: Cut, complete: boolean, passed?: Promise<unknown>): Promise<void> {
   const call = await arrival(id);
   await call.send(part);
-  if (reset && !complete) await call.reset();
-  else call.end();
+  if (reset && !complete) {
+    await passed;
+    await call.reset();
+  } else call.end();
 }
 
 async function eventOf(id: string) {
@@ -130,13 +132,13 @@ async function overHttp(cut: Cut): Promise<void> {
   const surface = surfaceOf(spoken[`${stream.provider.kind} ${stream.api.name}`]?.surface ?? "");
   const told = metered(stream, part);
   const { ended } = told;
-  const playing = play(id, cut, ended !== undefined);
-  const answer = await openStream(gw.url + surface.path(true), {
+  const opening = openStream(gw.url + surface.path(true), {
     method: "POST",
     headers: { authorization: `Bearer ${token}`, "x-request-id": id, "x-sourcegraph-feature": "chat_completions" },
     body: surface.body(`This is ${id}.`, true),
   });
-  await playing;
+  await play(id, cut, ended !== undefined, opening);
+  const answer = await opening;
   const at = `${stream.name}, ${part.length} bytes`;
   expect(await answer.ended, at).toBe(ended === undefined ? "broken" : "clean");
   const sent = part.toString("utf8");
