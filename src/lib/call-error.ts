@@ -33,6 +33,8 @@ const failures: readonly (readonly [pattern: RegExp, kind: CallFailure["kind"], 
   ],
   [/EXCEEDED_MAX_SIZE/, "oversized", "answered with more than is taken"],
   [/^(ERR_SSL_|ERR_TLS_|EPROTO$)/, "tls", "cannot be spoken to with TLS"],
+  // Undici gives it no code.
+  [/^HTTPParserError$/, "broken", "answered with what is not HTTP"],
   [/^(HPE_|ERR_HTTP2_|UND_ERR_RESPONSE|UND_ERR_HEADERS|ERR_INVALID_HTTP)/, "broken", "broke off its answer"],
   [/^E[A-Z]+(_[A-Z]+)?$|^UND_ERR_SOCKET$/, "unreachable", "cannot be reached"],
 ];

@@ -91,7 +91,7 @@ describe("a source of tokens", () => {
 
   it.each([
     [{ kind: "refuse" }, /^SAMS cannot be reached \((ECONNRESET|EPIPE|UND_ERR_SOCKET)\)$/],
-    [{ kind: "no-handshake" }, /^SAMS (broke off its answer|cannot be reached \(.*\))$/],
+    [{ kind: "no-handshake" }, /^SAMS (broke off its answer|answered with what is not HTTP|cannot be reached \(.*\))$/],
     [{ kind: "hang" }, /^SAMS did not answer in time$/],
     [{ kind: "slow", delayMs: 10_000 }, /^SAMS did not answer in time$/],
     [{ kind: "status", status: 502 }, /^SAMS gave no token \(502\)$/],
