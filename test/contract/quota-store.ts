@@ -10,7 +10,7 @@ export type { MakeStore, StoreSettings, StoreUnderTest } from "./quota-store-act
 const gone = { kind: "gone" };
 
 /** What a quota store must do. Run it for each store; `together` where time is real, so that the tests wait together. */
-export function describeQuotaStore(name: string, makeStore: MakeStore, { together = false } = {}): void {
+export function describeQuotaStore(name: string, makeStore: MakeStore, { together = false, runs = 300 } = {}): void {
   const describeTests = together ? describe.concurrent : describe;
   describeTests(`${name} as a quota store`, () => {
     describeQuotaStoreWindows(makeStore);
@@ -20,7 +20,7 @@ export function describeQuotaStore(name: string, makeStore: MakeStore, { togethe
     describeLeases(makeStore);
     describeActors(makeStore);
   });
-  describeQuotaStoreHistories(name, makeStore, { together });
+  describeQuotaStoreHistories(name, makeStore, { together, runs });
 }
 
 function describeSettlement(makeStore: MakeStore): void {

@@ -22,12 +22,16 @@ afterAll(async () => {
   for (const end = performance.now() + 30_000; left() && performance.now() < end; ) await sleep(10);
   expect(servers(), "a file leaves servers behind").toBeLessThanOrEqual(before.servers);
   if (ownIntervals().length > fewIntervals)
-    expect(ownIntervals(), "a file leaves behind what goes on for ever").toEqual([]);
+    expect.fail(`a file leaves behind what goes on for ever:\n${ownIntervals().slice(0, 3).map(stackOf).join("\n")}`);
 });
 
-/** Where intervals were begun that this file has not ended. */
-function ownIntervals(): readonly string[] {
+/** What this file has begun and not ended. */
+function ownIntervals(): readonly Error[] {
   return [...intervals()].filter(([timer]) => !before.intervals.has(timer)).map(([, begun]) => begun);
+}
+
+function stackOf({ stack = "" }: Error): string {
+  return stack.split("\n").slice(2, 6).join("\n");
 }
 
 /** Ports that this process listens on. */

@@ -44,6 +44,11 @@ function decoded(api: Api, texts: readonly string[]): readonly TypedEvent[] {
   return events;
 }
 
+/** Whether there is anything in what is left of a stream but a mark of its end. */
+function saysMore(rest: string): boolean {
+  return rest.replaceAll(/^data: \[DONE\]$/gm, "").trim() !== "";
+}
+
 const streams = recordedStreams().map((stream) => [stream.name, stream] as const);
 
 /** Where the last event that is whole ends: the beginning of its empty line at the latest. */
@@ -54,25 +59,25 @@ function wholeUpTo(bytes: Buffer, cut: number): number {
 describe.each(streams)("%s", (_name, { api, bytes }) => {
   const cuts = Array.from({ length: bytes.length }, (_, cut) => cut);
   /** What the meter says where an event is whole; it costs something. */
-  const known = new Map<number, Read>();
-  const readUpTo = (end: number): Read => {
-    const read = known.get(end) ?? metered(api, bytes.subarray(0, end));
-    known.set(end, read);
-    return read;
+  const known = new Map<number, string>();
+  const usageUpTo = (end: number): string => {
+    const usage = known.get(end) ?? JSON.stringify(metered(api, bytes.subarray(0, end)).usage);
+    known.set(end, usage);
+    return usage;
   };
 
   it("ends for a meter only where its end has come, and tells what it had told by then", () => {
-    const { ended: end } = readUpTo(bytes.length);
+    const { ended: end } = metered(api, bytes);
     const isRight = (cut: number): boolean => {
       const { ended, usage } = metered(api, bytes.subarray(0, cut));
       // Nothing that is still to come says anything.
-      const rest = bytes.toString("latin1", cut).replaceAll(/^data: \[DONE\]$/gm, "");
-      if (ended === "complete" && rest.trim() !== "") return false;
+      if (ended === "complete" && saysMore(bytes.toString("latin1", cut))) return false;
       if (ended !== undefined && ended !== end) return false;
       // Of the event that is cut, all or nothing is read.
       const next = bytes.indexOf("\n\n", Math.max(0, cut - 1));
       const around = [wholeUpTo(bytes, cut), next < 0 ? bytes.length : next + 2];
-      return around.some((at) => JSON.stringify(readUpTo(at).usage) === JSON.stringify(usage));
+      const read = JSON.stringify(usage);
+      return around.some((at) => usageUpTo(at) === read);
     };
     expect(cuts.filter((cut) => !isRight(cut))).toEqual([]);
   });

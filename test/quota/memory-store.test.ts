@@ -28,8 +28,8 @@ describe("the memory store's memory", () => {
       return heapBytes();
     };
     const before = await visit(0, 10_000);
-    const after = await visit(10_000, 60_000);
-    expect(after - before).toBeLessThan(5_000_000);
+    const after = await visit(10_000, 35_000);
+    expect(after - before).toBeLessThan(2_500_000);
   });
 
   it("of an actor with ever more members holds those whose windows are open", async () => {
@@ -45,7 +45,7 @@ describe("the memory store's memory", () => {
       return heapBytes();
     };
     const before = await visit(0, 10_000);
-    expect((await visit(10_000, 60_000)) - before).toBeLessThan(5_000_000);
+    expect((await visit(10_000, 35_000)) - before).toBeLessThan(2_500_000);
   });
 
   it("is given back by sweeping, when nobody comes any more", async () => {
