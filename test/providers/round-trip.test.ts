@@ -11,6 +11,7 @@ import { google } from "../../src/providers/google.js";
 import { openai, openaiCompatible } from "../../src/providers/openai.js";
 import type { Provider } from "../../src/providers/provider.js";
 import type { TypedAnswer, TypedEvent } from "../../src/providers/typed.js";
+import { anyCharacter } from "../helpers/any-character.js";
 import { assemble, plainAnswer } from "./assemble.js";
 import { apiOf } from "./requests.js";
 
@@ -98,7 +99,7 @@ const trips: readonly Trip[] = [
 ];
 
 const text = fc.oneof(
-  fc.string({ minLength: 1, maxLength: 20, unit: "binary" }),
+  fc.string({ minLength: 1, maxLength: 20, unit: anyCharacter }),
   fc.constantFrom("data: [DONE]\n\n", '{"usage":{}}', "\u2028", "naïve 世界 🙂"),
 );
 const json = fc.jsonValue({ maxDepth: 3 }).map((value) => JSON.parse(JSON.stringify(value)) as never);
