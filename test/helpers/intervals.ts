@@ -14,11 +14,11 @@ const underWay = ((globalThis as Watched)[key] ??= watch());
 function watch(): Map<unknown, Error> {
   const found = new Map<unknown, Error>();
   const { setInterval: begin, clearInterval: end, clearTimeout: endToo } = globalThis;
-  globalThis.setInterval = ((...args: Parameters<typeof begin>) => {
+  globalThis.setInterval = (...args: Parameters<typeof begin>) => {
     const timer = begin(...args);
     found.set(timer, new Error("begun"));
     return timer;
-  }) as typeof begin;
+  };
   globalThis.clearInterval = (timer) => {
     found.delete(timer);
     end(timer);
