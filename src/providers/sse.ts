@@ -41,25 +41,25 @@ export function createSseScanner(
     skipping = true;
     data = undefined;
     collecting = false;
-    joined.clear();
+    clear(joined);
   };
 
   const payloadBytes = (): number => data?.length ?? (collecting ? joined.length : 0);
 
   const collect = (): void => {
     if (data === undefined) return;
-    joined.add(data);
+    add(joined, data);
     collecting = true;
     data = undefined;
   };
 
   const dispatch = (): void => {
-    const payload = data ?? (collecting ? joined.view() : undefined);
+    const payload = data ?? (collecting ? view(joined) : undefined);
     if (payload !== undefined && !skipping) onData(payload);
     data = undefined;
     collecting = false;
     skipping = false;
-    joined.clear();
+    clear(joined);
   };
 
   const endLine = (bytes: Buffer, start: number, end: number): void => {
@@ -73,19 +73,19 @@ export function createSseScanner(
       return;
     }
     collect();
-    joined.add(lineFeed);
-    joined.add(bytes.subarray(value, end));
+    add(joined, lineFeed);
+    add(joined, bytes.subarray(value, end));
   };
 
   /** Keeps the beginning of a line until its end comes. */
   const keep = (part: Buffer): void => {
-    line.add(part);
-    const bytes = line.view();
+    add(line, part);
+    const bytes = view(line);
     const value = dataStart(bytes, begun ? 0 : markLength(bytes), bytes.length);
     const isPayload = value >= 0;
     if (isPayload && !skipping && payloadBytes() + bytes.length - value > maxEventBytes) oversize();
     // Of a line that is passed over, only that it is not empty matters.
-    if (line.length > maxPrefix && (skipping || !isPayload)) line.shorten(maxPrefix);
+    if (line.length > maxPrefix && (skipping || !isPayload)) line.length = maxPrefix;
   };
 
   return {
@@ -107,12 +107,12 @@ export function createSseScanner(
         const end = cr < 0 ? lf : lf < 0 ? cr : Math.min(lf, cr);
         if (end < 0) break;
         if (line.length > 0) {
-          line.add(chunk.subarray(at, end));
-          const whole = line.view();
+          add(line, chunk.subarray(at, end));
+          const whole = view(line);
           endLine(whole, begun ? 0 : markLength(whole), whole.length);
           // The line's bytes are about to be reused.
           collect();
-          line.clear();
+          clear(line);
         } else endLine(chunk, begun ? at : at + markLength(chunk.subarray(at, end)), end);
         begun = true;
         at = end + 1;
@@ -126,9 +126,9 @@ export function createSseScanner(
       collect();
     },
     end() {
-      if (line.length > 0) endLine(line.view(), begun ? 0 : markLength(line.view()), line.length);
+      if (line.length > 0) endLine(view(line), begun ? 0 : markLength(view(line)), line.length);
       dispatch();
-      line.clear();
+      clear(line);
     },
   };
 }
@@ -151,42 +151,41 @@ function dataStart(bytes: Buffer, start: number, end: number): number {
   return colon + 1 < end && bytes[colon + 1] === SPACE ? colon + 2 : colon + 1;
 }
 
-/** Bytes that grow at their end, copied a bounded number of times however small the pieces are. */
+/**
+ * Bytes that grow at their end, copied a bounded number of times however small the pieces are. A record, and functions for all
+ * of them: every stream holds two.
+ */
 interface Bytes {
-  readonly length: number;
-  add(part: Buffer): void;
-  /** Valid until the next change. */
-  view(): Buffer;
-  shorten(length: number): void;
-  clear(): void;
+  /** Room for them; what is behind `length` is not theirs. */
+  room: Buffer;
+  length: number;
 }
 
+const noRoom = Buffer.alloc(0);
 /** More room than this is given back once it is not needed. */
 const keptBytes = 4096;
 
 function createBytes(): Bytes {
-  let room = Buffer.alloc(0);
-  let length = 0;
-  return {
-    get length() {
-      return length;
-    },
-    add(part) {
-      if (length + part.length > room.length) {
-        const grown = Buffer.allocUnsafe(Math.max(256, (length + part.length) * 2));
-        room.copy(grown, 0, 0, length);
-        room = grown;
-      }
-      part.copy(room, length);
-      length += part.length;
-    },
-    view: () => room.subarray(0, length),
-    shorten(to) {
-      length = to;
-    },
-    clear() {
-      length = 0;
-      if (room.length > keptBytes) room = Buffer.alloc(0);
-    },
-  };
+  return { room: noRoom, length: 0 };
+}
+
+function add(bytes: Bytes, part: Buffer): void {
+  const length = bytes.length + part.length;
+  if (length > bytes.room.length) {
+    const grown = Buffer.allocUnsafe(Math.max(256, length * 2));
+    bytes.room.copy(grown, 0, 0, bytes.length);
+    bytes.room = grown;
+  }
+  part.copy(bytes.room, bytes.length);
+  bytes.length = length;
+}
+
+/** Valid until the next change. */
+function view({ room, length }: Bytes): Buffer {
+  return room.subarray(0, length);
+}
+
+function clear(bytes: Bytes): void {
+  bytes.length = 0;
+  if (bytes.room.length > keptBytes) bytes.room = noRoom;
 }

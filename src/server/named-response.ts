@@ -15,11 +15,23 @@ export class NamedResponse<Request extends IncomingMessage = IncomingMessage> ex
     const { requestId, traceId, spanId } = this;
     if (Array.isArray(reason)) {
       const own = ["x-request-id", requestId, "x-trace", traceId, "x-trace-span", spanId];
-      return super.writeHead(status, [...reason, ...own]);
+      super.writeHead(status, [...reason, ...own]);
+    } else {
+      if (!this.headersSent)
+        this.setHeader("x-request-id", requestId).setHeader("x-trace", traceId).setHeader("x-trace-span", spanId);
+      if (typeof reason === "string") super.writeHead(status, reason, headers);
+      else super.writeHead(status, reason);
     }
-    if (!this.headersSent)
-      this.setHeader("x-request-id", requestId).setHeader("x-trace", traceId).setHeader("x-trace-span", spanId);
-    if (typeof reason === "string") return super.writeHead(status, reason, headers);
-    return super.writeHead(status, reason);
+    joinHead(this);
+    return this;
   }
+}
+
+/**
+ * Node keeps a response's head for as long as the response lasts, and V8 keeps it as the fifty pieces that it was put together
+ * from: 3.5 KB, a tenth of what a stream holds. Asked for a character, V8 joins them.
+ */
+function joinHead(res: ServerResponse): void {
+  const { _header: head } = res as ServerResponse & { readonly _header?: string | null };
+  head?.charCodeAt(0);
 }
