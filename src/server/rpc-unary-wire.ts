@@ -10,10 +10,9 @@ export interface UnaryWire {
   readonly protocolName: "connect" | "grpc";
   /** Content types of requests. */
   readonly types: readonly string[];
-  /** Content type of answers. */
-  readonly type: string;
   readonly binary: boolean;
-  /** Behind every answer that is good. */
+  /** Of every answer that is good, before and behind it, where nobody adds to them. */
+  readonly headers: Readonly<Record<string, string>>;
   readonly trailers: Readonly<Record<string, string>>;
   /** Whether nothing is asked for but the call itself: neither a deadline nor anything to be unpacked. */
   isPlain(header: Headers, res: HttpResponse): boolean;
@@ -27,8 +26,8 @@ function connectWire(encoding: "proto" | "json"): UnaryWire {
   return {
     protocolName: "connect",
     types: [type],
-    type,
     binary: encoding === "proto",
+    headers: { "content-type": type },
     trailers: {},
     isPlain: (header) =>
       header.get("connect-protocol-version") === "1" &&
@@ -48,8 +47,8 @@ function grpcWire(encoding: "proto" | "json"): UnaryWire {
   return {
     protocolName: "grpc",
     types: encoding === "proto" ? ["application/grpc", type] : [type],
-    type,
     binary: encoding === "proto",
+    headers: { "content-type": type },
     trailers,
     isPlain: (header, res) => isHttp2(res) && !header.has("grpc-timeout") && !header.has("grpc-encoding"),
     messageIn(body) {

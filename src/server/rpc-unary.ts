@@ -54,7 +54,8 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
 
     const outcome = invoke(requestOf(call, spec, message));
     const answer = await outcome.then(
-      (answered) => (isUntouched(answered) ? attempt(() => getO(wire.binary).serialize(answered.message)) : undefined),
+      (answered) =>
+        isPlain(answered, wire) ? attempt(() => getO(wire.binary).serialize(answered.message)) : undefined,
       () => undefined,
     );
     if (!answer || answer.length >= maxBytes) {
@@ -76,23 +77,13 @@ function attempt<T>(what: () => T): T | undefined {
   }
 }
 
-/** Of an answer: whether neither headers nor trailers were looked at. */
-const untouched = Symbol("untouched");
-
-function isUntouched(answer: Awaited<ReturnType<Invoke>>): answer is UnaryResponse {
-  return untouched in answer && answer[untouched] === true;
-}
-
 /** What becomes of a call, with the interceptors around its handler. Rejects, and does not throw. */
 function chainOf(spec: UnarySpec, interceptors: readonly Interceptor[], wire: UnaryWire): Invoke {
   const { method } = spec;
   const service = method.parent;
   const handle = async (request: UnaryRequest) => {
-    // Hardly a handler looks at them.
-    let header: Headers | undefined;
-    let trailer: Headers | undefined;
-    const headerOf = (): Headers => (header ??= new Headers({ "content-type": wire.type }));
-    const trailerOf = (): Headers => (trailer ??= new Headers(wire.trailers));
+    const header = new Headers(wire.headers);
+    const trailer = new Headers(wire.trailers);
     const context: HandlerContext = {
       service,
       method,
@@ -102,33 +93,29 @@ function chainOf(spec: UnarySpec, interceptors: readonly Interceptor[], wire: Un
       signal: request.signal,
       timeoutMs: noTimeout,
       requestHeader: request.header,
-      get responseHeader() {
-        return headerOf();
-      },
-      get responseTrailer() {
-        return trailerOf();
-      },
+      responseHeader: header,
+      responseTrailer: trailer,
       values: request.contextValues,
     };
     const message = create(method.output, await spec.impl(request.message, context));
-    return {
-      stream: false,
-      service,
-      method,
-      message,
-      get header() {
-        return headerOf();
-      },
-      get trailer() {
-        return trailerOf();
-      },
-      get [untouched]() {
-        return header === undefined && trailer === undefined;
-      },
-    } as const;
+    return { stream: false, service, method, message, header, trailer } as const;
   };
   const chain = interceptors.reduceRight<Invoke>((next, each) => each(next), handle as Invoke);
   return async (request) => chain(request);
+}
+
+/** Whether nobody has added to an answer's headers and trailers, or taken from them. */
+function isPlain(answer: Awaited<ReturnType<Invoke>>, wire: UnaryWire): answer is UnaryResponse {
+  return !answer.stream && isAs(answer.header, wire.headers) && isAs(answer.trailer, wire.trailers);
+}
+
+function isAs(headers: Headers, made: Readonly<Record<string, string>>): boolean {
+  let left = Object.keys(made).length;
+  for (const [name, value] of headers) {
+    if (made[name] !== value) return false;
+    left--;
+  }
+  return left === 0;
 }
 
 function noTimeout(): undefined {}
