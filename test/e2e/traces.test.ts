@@ -70,9 +70,9 @@ function spanOf({ receiver }: Traced, { traceId, spanId }: Answer): Promise<Read
   return receiver.span((span) => span.traceId === traceId && span.spanId === spanId);
 }
 
-/** Its parts, once it has come: they ended before. */
-function partsOf({ receiver }: Traced, { spanId }: ReadSpan): readonly ReadSpan[] {
-  return receiver.exports.flatMap(({ spans }) => spans).filter(({ parentSpanId }) => parentSpanId === spanId);
+/** Its parts, once there are so many: they may be sent after it. */
+function partsOf({ receiver }: Traced, { spanId }: ReadSpan, atLeast: number): Promise<readonly ReadSpan[]> {
+  return receiver.spans(({ parentSpanId }) => parentSpanId === spanId, atLeast);
 }
 
 const callerTrace = "0af7651916cd43dd8448eb211c80319c";
@@ -110,7 +110,7 @@ describe("the trace of a request", () => {
     expect(span.failed).toBe(false);
     expect(span.endedAt).toBeGreaterThan(span.startedAt);
 
-    const [part, ...others] = partsOf(all, span);
+    const [part, ...others] = await partsOf(all, span, 1);
     expect(others).toEqual([]);
     expect(part).toMatchObject({ name: "chat gpt-4o", kind: "CLIENT", traceId: span.traceId, failed: false });
     expect(part?.attributes).toMatchObject({
@@ -173,7 +173,7 @@ describe("the trace of a request", () => {
       "cody_gateway.stream": true,
     });
     expect(call.attributes).not.toHaveProperty("cody_gateway.answer");
-    expect(partsOf(all, call).map(({ name }) => name)).toEqual(["chat claude-sonnet-4-5"]);
+    expect((await partsOf(all, call, 1)).map(({ name }) => name)).toEqual(["chat claude-sonnet-4-5"]);
 
     await expect(client.completions.complete({ model: "anthropic/none", input })).rejects.toThrow();
     const refused = await all.receiver.span(({ attributes }) => attributes["rpc.method"] === "Complete");
@@ -201,7 +201,7 @@ describe("the trace of a request", () => {
       "http.response.status_code": 401,
       "cody_gateway.reason": "TOKEN_INVALID",
     });
-    for (const span of [limited, stranger]) expect(partsOf(all, span)).toEqual([]);
+    for (const span of [limited, stranger]) expect(await partsOf(all, span, 0)).toEqual([]);
   });
 
   it("tells of a failure at the first upstream and of the one that took over", async () => {
@@ -229,7 +229,7 @@ describe("the trace of a request", () => {
       "cody_gateway.attempts": 2,
       "cody_gateway.upstream": "other",
     });
-    const parts = partsOf(all, span);
+    const parts = await partsOf(all, span, 2);
     expect(parts.map(({ name, failed, attributes }) => [name, failed, attributes["error.type"]])).toEqual([
       ["chat demo-busy", true, "UPSTREAM_RATE_LIMITED"],
       ["chat demo-well", false, undefined],
@@ -271,8 +271,9 @@ describe("the trace of a request", () => {
     const answer = await all.chat("hello", {}, { authorization: `Bearer ${userToken(42)}` });
     expect(answer.status).toBe(200);
     const span = await spanOf(all, answer);
-    expect(partsOf(all, span).map(({ name }) => name)).toEqual(["source.lookup", "chat gpt-4o"]);
-    expect(partsOf(all, span)[0]?.attributes).toEqual({
+    const parts = await partsOf(all, span, 2);
+    expect(parts.map(({ name }) => name)).toEqual(["source.lookup", "chat gpt-4o"]);
+    expect(parts[0]?.attributes).toEqual({
       "cody_gateway.actor.source": "dotcom-user",
       "cody_gateway.outcome": "found",
     });
@@ -292,7 +293,7 @@ describe("the trace of a request", () => {
       { actor: { limits: { chat_completions: [{ limit: 1, per: "1h" }] } } },
     );
     const span = await spanOf(all, await all.chat("hello"));
-    const parts = partsOf(all, span);
+    const parts = await partsOf(all, span, 3);
     expect(parts.map(({ name }) => name)).toEqual(["quota.reserve", "chat gpt-4o", "quota.settle"]);
     expect(parts[2]?.attributes).toEqual({ "cody_gateway.quota.settlement": "commit" });
   });

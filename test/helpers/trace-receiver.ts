@@ -12,6 +12,8 @@ export interface TraceReceiver extends AsyncDisposable {
   readonly calls: readonly { readonly path: string; readonly headers: IncomingHttpHeaders; readonly bytes: Buffer }[];
   /** The first span that `matches`, received already or not. */
   span(matches: (span: ReadSpan) => boolean): Promise<ReadSpan>;
+  /** All spans that match, once there are so many. */
+  spans(matches: (span: ReadSpan) => boolean, atLeast: number): Promise<readonly ReadSpan[]>;
   /** Resolves when so many calls have come. */
   called(times: number): Promise<void>;
   /** Answers so from now on: with a status and a body, or not at all. Undefined: it takes what comes. */
@@ -52,11 +54,18 @@ export async function startTraceReceiver(): Promise<TraceReceiver> {
       look();
     });
 
+  const received = (): readonly ReadSpan[] => exports.flatMap(({ spans }) => spans);
+
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     exports,
     calls,
-    span: (matches) => until(() => exports.flatMap(({ spans }) => spans).find(matches)),
+    span: (matches) => until(() => received().find(matches)),
+    spans: (matches, atLeast) =>
+      until(() => {
+        const found = received().filter(matches);
+        return found.length >= atLeast ? found : undefined;
+      }),
     called: async (times) => void (await until(() => (calls.length >= times ? true : undefined))),
     answerWith(given) {
       answer = given;
