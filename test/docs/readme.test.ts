@@ -208,7 +208,7 @@ describe("README.md", () => {
       if (name !== "") expect(existsSync(resolve(import.meta.dirname, "../../src", name)), name).toBe(true);
 
     const scripts = [...block("sh", "npm run check").matchAll(/npm run (\S+)/g)].map(([, name]) => name);
-    expect(scripts).toEqual(["check", "bench"]);
+    expect(scripts).toEqual(["check", "bench", "test:soak", "test:delays"]);
     expect(Object.keys(packageJson.scripts)).toEqual(expect.arrayContaining(scripts));
   });
 
