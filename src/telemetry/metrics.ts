@@ -86,6 +86,8 @@ export function createMetrics(options: {
   readonly environment: string;
   readonly providers: readonly string[];
 }): Metrics {
+  // It watches from now on, and the first who reads it does not wait for it to be made.
+  const ofProcess = processMetrics();
   const providers = new Set(options.providers);
   const requests = createCounter(names.requests);
   const responses = createResponseCounters(surfaces);
@@ -206,9 +208,7 @@ export function createMetrics(options: {
         info,
       ];
       const read = [...gauges].map(([name, values]) => gaugeText(names[name], values()));
-      return [...counted.map((series) => series.text()), ...read, heapText(), await processMetrics().metrics()].join(
-        "\n",
-      );
+      return [...counted.map((series) => series.text()), ...read, heapText(), await ofProcess.metrics()].join("\n");
     },
   };
 }
