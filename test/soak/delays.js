@@ -32,16 +32,51 @@ function delayMs() {
 const socket = /** @type {Record<"push" | "destroy" | "_destroy" | "_writeGeneric", Method>} */ (
   /** @type {unknown} */ (net.Socket.prototype)
 );
-const { push, destroy, _destroy, _writeGeneric } = socket;
+const { push, destroy, _destroy: close, _writeGeneric: write } = socket;
 
-socket.push = function (...chunk) {
-  if (this.unread) return this.unread.push(chunk) > 0;
-  const ms = delayMs();
-  if (ms === 0) return push.apply(this, chunk);
-  this.unread = [chunk];
-  setRealTimeout(() => readAll(this), ms);
-  return true;
-};
+Object.assign(socket, {
+  /** @type {Method} */
+  push(...chunk) {
+    if (this.unread) return this.unread.push(chunk) > 0;
+    const ms = delayMs();
+    if (ms === 0) return push.apply(this, chunk);
+    this.unread = [chunk];
+    setRealTimeout(() => readAll(this), ms);
+    return true;
+  },
+
+  /**
+   * What came before a connection broke is read before its error is told.
+   * @type {Method}
+   */
+  destroy(error, ...more) {
+    if (!error?.code || !this.unread || this.destroyed) return destroy.call(this, error, ...more);
+    readAll(this);
+    setImmediate(() => destroy.call(this, error, ...more));
+    return this;
+  },
+
+  /** @type {Method} */
+  _writeGeneric(...args) {
+    const ms = this.connecting ? 0 : delayMs();
+    if (ms === 0) return write.apply(this, args);
+    this.unwritten = () => {
+      this.unwritten = undefined;
+      write.apply(this, args);
+    };
+    setRealTimeout(() => this.unwritten?.(), ms);
+    return undefined;
+  },
+
+  /**
+   * What was written before is sent before the end.
+   * @type {Method}
+   */
+  _destroy(...args) {
+    this.unwritten?.();
+    return close.apply(this, args);
+  },
+});
 
 /** @param {Late} late */
 function readAll(late) {
@@ -54,30 +89,6 @@ function readAll(late) {
     if (chunk[0] === null) late.read(0);
   }
 }
-
-// What came before a connection broke is read before its error is told.
-socket.destroy = function (error, ...more) {
-  if (!error?.code || !this.unread || this.destroyed) return destroy.call(this, error, ...more);
-  readAll(this);
-  setImmediate(() => destroy.call(this, error, ...more));
-  return this;
-};
-
-socket._writeGeneric = function (...args) {
-  const ms = this.connecting ? 0 : delayMs();
-  if (ms === 0) return _writeGeneric.apply(this, args);
-  this.unwritten = () => {
-    this.unwritten = undefined;
-    _writeGeneric.apply(this, args);
-  };
-  setRealTimeout(() => this.unwritten?.(), ms);
-};
-
-// What was written before is sent before the end.
-socket._destroy = function (...args) {
-  this.unwritten?.();
-  return _destroy.apply(this, args);
-};
 
 /** @type {(callback: (...args: unknown[]) => void, ms?: number, ...args: unknown[]) => NodeJS.Timeout} */
 const setLateTimeout = (callback, ms = 1, ...args) => setRealTimeout(callback, ms + delayMs(), ...args);
