@@ -136,14 +136,8 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
 
 /** Redis for any number of processes, the data directory or memory for one. */
 async function createActorStore(config: Config, parts: ActorsParts): Promise<ActorStore> {
-  const timerOf = (operation: string) => parts.metrics.storeTimer("actors", operation);
-  return timed(await openActorStore(config, parts), {
-    write: timerOf("write"),
-    acquire: timerOf("acquire"),
-    holder: timerOf("holder"),
-    take: timerOf("take"),
-    keep: timerOf("keep"),
-  });
+  const methods = ["write", "acquire", "holder", "take", "keep"] as const;
+  return timed(await openActorStore(config, parts), methods, (method) => parts.metrics.storeTimer("actors", method));
 }
 
 async function openActorStore(config: Config, parts: ActorsParts): Promise<ActorStore> {

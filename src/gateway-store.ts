@@ -33,16 +33,8 @@ const condition = "quota store";
  * when what is on disk cannot be read.
  */
 export async function createStore(config: Config, parts: StoreParts): Promise<QuotaStore> {
-  const timerOf = (operation: string) => parts.metrics.storeTimer("quota", operation);
-  return timed(await openStore(config, parts), {
-    reserve: timerOf("reserve"),
-    commit: timerOf("commit"),
-    refund: timerOf("refund"),
-    renew: timerOf("renew"),
-    reap: timerOf("reap"),
-    usage: timerOf("usage"),
-    reset: timerOf("reset"),
-  });
+  const methods = ["reserve", "commit", "refund", "renew", "reap", "usage", "reset"] as const;
+  return timed(await openStore(config, parts), methods, (method) => parts.metrics.storeTimer("quota", method));
 }
 
 async function openStore(config: Config, parts: StoreParts): Promise<QuotaStore> {

@@ -10,11 +10,13 @@ export interface CallTimer {
 type Timed<T> = { [K in keyof T]: T[K] extends (...args: never[]) => Promise<unknown> ? K : never }[keyof T];
 
 /** `part` with a timer on some of its methods. Its callers get the very promises that it makes. */
-export function timed<T extends object>(part: T, timers: Readonly<Partial<Record<Timed<T>, CallTimer>>>): T {
-  const methods = Object.entries<CallTimer>(timers as Record<string, CallTimer>).map(([name, timer]) => {
-    return [name, timedCall(part, part[name as keyof T] as Call, timer)] as const;
-  });
-  return { ...part, ...Object.fromEntries(methods) };
+export function timed<T extends object>(
+  part: T,
+  methods: readonly (Timed<T> & string)[],
+  timerOf: (method: string) => CallTimer,
+): T {
+  const calls = methods.map((name) => [name, timedCall(part, part[name] as Call, timerOf(name))] as const);
+  return { ...part, ...Object.fromEntries(calls) };
 }
 
 type Call = (...args: unknown[]) => Promise<unknown>;

@@ -26,7 +26,7 @@ describe("timed", () => {
       },
     };
 
-    const watched = timed(part, { ask: timer });
+    const watched = timed(part, ["ask"], () => timer);
     const given = watched.ask("how far");
     expect([given, watched.size, told]).toEqual([promise, 3, []]);
     expect(given).toBe(promise);
@@ -41,7 +41,7 @@ describe("timed", () => {
     const { told, timer } = recordingTimer();
     const error = new Error("away");
 
-    const watched = timed({ ask: () => Promise.reject(error) }, { ask: timer });
+    const watched = timed({ ask: () => Promise.reject(error) }, ["ask"], () => timer);
 
     await expect(watched.ask()).rejects.toBe(error);
     expect(told).toEqual([{ tookMs: expect.any(Number), error }]);
@@ -51,6 +51,6 @@ describe("timed", () => {
     const { timer } = recordingTimer();
     const part = { ask: async () => 1, tell: async () => 2 };
 
-    expect(timed(part, { ask: timer }).tell).toBe(part.tell);
+    expect(timed(part, ["ask"], () => timer).tell).toBe(part.tell);
   });
 });
