@@ -88,6 +88,9 @@ export interface DirectoryParts {
 
 /** Most tokens of nobody that are kept; the oldest are forgotten first. */
 export const maxUnknown = 50_000;
+/** How long a token of nobody is kept, at most. */
+export const maxUnknownMs = 60_000;
+
 /** A directory that knows nothing until a store tells it: `store.follow(directory)`. */
 export function createDirectory({ clock, log }: DirectoryParts): Directory {
   const listeners = new Set<(change: DirectoryChange) => void>();
@@ -154,7 +157,11 @@ export function createDirectory({ clock, log }: DirectoryParts): Directory {
       const revocation = marks.revocations.entries.get(tokenHash);
       return revocation !== undefined && (revocation.expiresAt ?? Infinity) > clock.now() ? revocation : undefined;
     },
-    isUnknown: (tokenHash) => (marks.unknown.entries.get(tokenHash) ?? 0) > clock.now(),
+    isUnknown(tokenHash) {
+      const leftMs = (marks.unknown.entries.get(tokenHash) ?? 0) - clock.now();
+      // It may be more when the clock was set back.
+      return leftMs > 0 && leftMs <= maxUnknownMs;
+    },
     sync: (source) => marks.syncs.entries.get(source),
     audit: () => marks.audit.entries.values(),
     isWatched() {

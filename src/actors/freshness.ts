@@ -2,6 +2,7 @@
 
 import type { Directory, Known } from "./directory.js";
 import type { Source } from "./source.js";
+import { isToCome } from "./to-come.js";
 
 /**
  * `fresh`: as good as asking. `stale`: served, and asked for anew meanwhile. `expired`: not served any more unless its source
@@ -53,11 +54,15 @@ export function createFreshness(
       const { unlistedAt } = known;
       if (listed && unlistedAt !== undefined) {
         // The source is asked for it only in the end: a listing that is wrong may come with answers that are wrong.
-        const confirmedAt = Math.max(known.told.updatedAt.getTime(), unlistedAt);
+        const told = known.told.updatedAt.getTime();
+        const confirmedAt = isToCome(told, now()) ? unlistedAt : Math.max(told, unlistedAt);
         return now() - confirmedAt > maxStaleMs ? "expired" : "fresh";
       }
       const told = confirmedAtOf(known, tokenHash);
-      const age = now() - (listed ? Math.max(told, directory.sync(known.source)?.completedAt ?? 0) : told);
+      const confirmedAt = listed ? Math.max(told, directory.sync(known.source)?.completedAt ?? 0) : told;
+      // Nobody knows its age.
+      if (isToCome(confirmedAt, now())) return "stale";
+      const age = now() - confirmedAt;
       if (age > maxStaleMs) return "expired";
       return age > staleMs * spread(known.id) ? "stale" : "fresh";
     },

@@ -9,6 +9,7 @@ import type { Judge } from "./judge.js";
 import type { Lookups } from "./lookups.js";
 import type { Source } from "./source.js";
 import type { LookingById, OwnedToken } from "./source-calls.js";
+import { isToCome } from "./to-come.js";
 
 /** What a refresh brought. */
 export interface Refreshed {
@@ -48,7 +49,8 @@ export function createRefreshes({ sources, directory, lookups, judge, now }: Ref
   const wanted = createExpiringMap<true>(now, maxWanted);
 
   function coolDownLeft({ coolDownMs = 0 }: Source, { told }: Known): number {
-    return told.updatedAt.getTime() + coolDownMs - now();
+    const updatedAt = told.updatedAt.getTime();
+    return isToCome(updatedAt, now()) ? 0 : updatedAt + coolDownMs - now();
   }
 
   async function refresh(known: Known | undefined, ask: () => ReturnType<Lookups["refresh"]>): Promise<Refreshed> {

@@ -4,7 +4,7 @@ import { UnavailableError } from "../errors.js";
 import { createSerial } from "../lib/serial.js";
 import type { Actor, Feature } from "./actor.js";
 import { changedIntervals } from "./actor-difference.js";
-import type { Directory, Known } from "./directory.js";
+import { type Directory, type Known, maxUnknownMs } from "./directory.js";
 import { actorKey, actorRecord, actorRemoval, type ToldActor, unknownRecord, unknownRemoval } from "./records.js";
 import type { FoundActor, Source } from "./source.js";
 import type { ActorStore, StoreRecord } from "./store.js";
@@ -29,7 +29,7 @@ export interface RememberParts {
 }
 
 /** How long a token of nobody is not asked for again, at least; up to twice that, so that not all end together. */
-const unknownMs = 30_000;
+const unknownMs = maxUnknownMs / 2;
 /** How long an actor is remembered that nobody uses, of a source that cannot list those it has. */
 const unusedMs = 7 * 86_400_000;
 /** Most tokens of an actor whose source tells of them one by one. */
@@ -52,7 +52,11 @@ export function createRemember(parts: RememberParts, options: { readonly maxStal
   /** The actor's tokens with the one that was asked for, when each was confirmed, the youngest. */
   function tokensOneByOne(known: Known | undefined, tokenHash: string | undefined, at: number) {
     const times = new Map(
-      known?.tokenHashes.map((hash, index) => [hash, known.tokenTimes?.[index] ?? known.told.updatedAt.getTime()]),
+      known?.tokenHashes.map((hash, index) => {
+        const time = known.tokenTimes?.[index] ?? known.told.updatedAt.getTime();
+        // After the clock was set back, times to come must not outlast that of the token that was asked for.
+        return [hash, Math.min(time, at - 1)];
+      }),
     );
     if (tokenHash !== undefined) times.set(tokenHash, at);
     const young = [...times].filter(([, time]) => time > at - options.maxStaleMs);

@@ -26,6 +26,8 @@ const inARow = 5;
 /** First pause, doubled for each one after it, and the longest. */
 const pauseMs = 1_000;
 const maxPauseMs = 10_000;
+const leastJitter = 0.75;
+const mostJitter = 1.25;
 
 /** `now` in ms since the epoch. */
 export function createSourceWatch(now: () => number): SourceWatch {
@@ -37,9 +39,16 @@ export function createSourceWatch(now: () => number): SourceWatch {
   /** Whether the call is under way that decides what comes after a pause. */
   let trying = false;
 
+  /** A clock that is set back makes no pause longer. */
+  function isPaused(): boolean {
+    const leftMs = pausedUntil - now();
+    return leftMs > 0 && leftMs <= maxPauseMs * mostJitter;
+  }
+
   function pause(): void {
     // Not all processes at once.
-    const ms = Math.min(pauseMs * 2 ** pauses, maxPauseMs) * (0.75 + Math.random() / 2);
+    const jitter = leastJitter + (mostJitter - leastJitter) * Math.random();
+    const ms = Math.min(pauseMs * 2 ** pauses, maxPauseMs) * jitter;
     pauses++;
     pausedUntil = now() + ms;
     trying = false;
@@ -47,7 +56,7 @@ export function createSourceWatch(now: () => number): SourceWatch {
 
   function state(): SourceHealth["state"] {
     if (failures === 0) return lastSuccessAt === undefined ? "unknown" : "available";
-    return pausedUntil > now() ? "paused" : "failing";
+    return isPaused() ? "paused" : "failing";
   }
 
   return {
@@ -63,12 +72,12 @@ export function createSourceWatch(now: () => number): SourceWatch {
       failures++;
       error = describeFailure(cause);
       // Calls that were made before a pause say nothing new.
-      if (failures >= inARow && (pausedUntil <= now() || trying)) pause();
+      if (failures >= inARow && (!isPaused() || trying)) pause();
     },
-    isPaused: () => pausedUntil > now(),
+    isPaused,
     mayAsk() {
       if (failures < inARow) return true;
-      if (pausedUntil > now()) return false;
+      if (isPaused()) return false;
       // Others wait until it is known what came of this one, or until that takes too long.
       trying = true;
       pausedUntil = now() + maxPauseMs;

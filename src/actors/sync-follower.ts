@@ -7,6 +7,7 @@ import { endOf, type SyncEvent } from "./sync-events.js";
 import { leaseMs } from "./sync-leader.js";
 import type { SyncChange } from "./sync-run.js";
 import type { RunningSync, SyncState, SyncSummary } from "./sync-state.js";
+import { isToCome } from "./to-come.js";
 
 export interface SyncFollowerParts {
   readonly store: Pick<ActorStore, "now" | "subscribe">;
@@ -63,7 +64,8 @@ export async function* followSync(
 
 /** The sync that is under way by what is known, in whatever process. */
 export function runningOf(state: SyncState | undefined, now: number): RunningSync | undefined {
-  return state?.running && state.running.until > now ? state.running : undefined;
+  const { running } = state ?? {};
+  return running && running.until > now && !isToCome(running.until - leaseMs, now) ? running : undefined;
 }
 
 function endedIn(state: SyncState | undefined, id: string): SyncSummary | undefined {

@@ -112,7 +112,7 @@ export function leadSync(
           },
           onChange: found.add,
         },
-        { startedAt, dryRun, allowShrink, shrinkGuard: options.shrinkGuard, signal: abort.signal },
+        { startedAt, now: store.now, dryRun, allowShrink, shrinkGuard: options.shrinkGuard, signal: abort.signal },
       );
     } finally {
       await heartbeat.stop();

@@ -10,6 +10,7 @@ import { holdOf } from "./shrink-guard.js";
 import type { FoundActor, ListedEntry, Source } from "./source.js";
 import { maxKeyLength, type StoreRecord } from "./store.js";
 import type { SyncCounts, SyncHold } from "./sync-state.js";
+import { isToCome } from "./to-come.js";
 import { normaliseToken, type TokenHasher } from "./token.js";
 
 /** What a sync does to one actor. */
@@ -40,6 +41,8 @@ export type ListingSource = Source & Required<Pick<Source, "list">>;
 export interface SyncRunOptions {
   /** By the store's clock. What was learned later from look-ups is newer than the listing, and stays. */
   readonly startedAt: number;
+  /** The store's clock. */
+  readonly now: () => number;
   /** Finds out what would change, and changes nothing. */
   readonly dryRun: boolean;
   /** Removes what is missing, however much. */
@@ -103,7 +106,7 @@ function startCounts(known: number): Counting {
 /** Takes entries of a listing one by one, and remembers whose they were. */
 function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Counting) {
   const { source, directory, hasher, write, onChange = () => {} } = parts;
-  const { startedAt, dryRun } = options;
+  const { startedAt, dryRun, now } = options;
   const seen = createWideMap<true>();
   /** Whose entry makes no sense. */
   const spoilt = new Set<string>();
@@ -146,6 +149,12 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     return held;
   }
 
+  /** Whether it was learned after the listing began. */
+  function isNewer({ told }: Known): boolean {
+    const at = told.updatedAt.getTime();
+    return at > startedAt && !isToCome(at, now());
+  }
+
   function takeActor(found: FoundActor): boolean {
     const { id, name } = found.actor;
     const problem = unfitness(source.name, found);
@@ -157,7 +166,7 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     if (found.tokens !== undefined && tokenHashes.length < new Set(found.tokens).size)
       quarantine(id, name, "has a token that another entry before it has: the first entry counts");
     const told = { ...found.actor, updatedAt };
-    if (known && known.told.updatedAt.getTime() > startedAt) {
+    if (known && isNewer(known)) {
       counts.unchanged++;
       return false;
     }
@@ -165,7 +174,8 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
       known && differenceOf({ actor: known.told, tokenHashes: known.tokenHashes }, { actor: told, tokenHashes });
     if (known && difference === undefined && known.unlistedAt === undefined) {
       counts.unchanged++;
-      return false;
+      // Its age is told by the time of the sync, but not while it is younger than that.
+      return isToCome(known.told.updatedAt.getTime(), now()) && put(actorRecord({ told, tokenHashes }));
     }
     counts[known ? "changed" : "added"]++;
     onChange({ kind: known ? "changed" : "added", id, name, detail: known ? (difference ?? "is listed again") : "" });
@@ -198,8 +208,8 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
       const turns = createTurns();
       const missing: Known[] = [];
       for (const known of directory.of(source.name)) {
-        const { id, told } = known;
-        if (!seen.has(id) && !spoilt.has(id) && told.updatedAt.getTime() <= startedAt) missing.push(known);
+        const { id } = known;
+        if (!seen.has(id) && !spoilt.has(id) && !isNewer(known)) missing.push(known);
         const turn = turns.next();
         if (turn) await turn;
       }
@@ -214,7 +224,7 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
     /** They stay, but are no longer confirmed by the source. */
     mark: (missing: readonly Known[]) =>
       forEach(
-        missing.filter(({ unlistedAt }) => unlistedAt === undefined),
+        missing.filter(({ unlistedAt }) => unlistedAt === undefined || isToCome(unlistedAt, now())),
         ({ told, tokenHashes }) => actorRecord({ told, tokenHashes, unlistedAt: startedAt }),
       ),
   };

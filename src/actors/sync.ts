@@ -13,6 +13,7 @@ import { type LedSync, leadSync, leaseMs, type SyncOptions } from "./sync-leader
 import type { ListingSource } from "./sync-run.js";
 import { type SyncSchedule, startSyncSchedule } from "./sync-schedule.js";
 import type { SyncOutcome, SyncState, SyncSummary } from "./sync-state.js";
+import { isToCome } from "./to-come.js";
 import type { TokenHasher } from "./token.js";
 
 /** The syncs of all sources that can list their actors. */
@@ -58,6 +59,9 @@ export interface SyncsOptions {
 
 /** A sync that failed is tried again after this time, doubled for each that failed before it. */
 const retryMs = 10_000;
+/** Intervals are so much longer or shorter, so that sources do not hear from all gateways at once. */
+const leastJitter = 0.9;
+const mostJitter = 1.1;
 /** How long a sync of another process is waited for that has the lease and told nothing yet. */
 const appearMs = 3_000;
 
@@ -77,14 +81,17 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   };
 
   function dueAt(source: string): number {
-    const { running, nextAt: next = 0 } = state(source);
-    return running?.until ?? next;
+    const { running, last, nextAt: next = 0 } = state(source);
+    if (running) return running.until;
+    if (last === undefined || isToCome(last.endedAt, store.now())) return 0;
+    // Whoever did it may have another interval.
+    return Math.min(next, last.endedAt + intervalMs * mostJitter);
   }
 
   function nextAt(outcome: SyncOutcome, failures: number): number {
     if (outcome === "canceled") return store.now();
     const waitMs = outcome === "failed" ? Math.min(intervalMs, retryMs * 2 ** (failures - 1)) : intervalMs;
-    return Math.round(store.now() + waitMs * (0.9 + 0.2 * Math.random()));
+    return Math.round(store.now() + waitMs * (leastJitter + (mostJitter - leastJitter) * Math.random()));
   }
 
   async function acquire(source: string): Promise<Lease | undefined> {

@@ -95,7 +95,7 @@ export function createTokenSource(
       const now = clock.now();
       if (granted && now < granted.renewAt) return granted.token;
       const inForce = granted && now < granted.expiresAt ? granted.token : undefined;
-      const paused = failed && now - failed.at < pauseMs;
+      const paused = failed && isWithin(pauseMs, failed.at, now);
       if (paused && inForce === undefined) throw failed?.error;
       if (paused) return inForce as string;
       const renewed = renew();
@@ -106,9 +106,14 @@ export function createTokenSource(
     },
     refused(token) {
       // A token that is refused as soon as it is there will not be followed by a better one.
-      if (granted?.token === token && clock.now() - granted.grantedAt >= pauseMs) granted = undefined;
+      if (granted?.token === token && !isWithin(pauseMs, granted.grantedAt, clock.now())) granted = undefined;
     },
   };
+}
+
+/** Whether so little time has passed. Nobody knows how much has when the clock was set back. */
+function isWithin(ms: number, since: number, now: number): boolean {
+  return now >= since && now - since < ms;
 }
 
 function readGrant(service: string, answer: { readonly status: number; readonly json: unknown }, now: number): Granted {

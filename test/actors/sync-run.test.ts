@@ -30,6 +30,7 @@ async function setUp() {
       { source, directory, hasher, write, onChange: (change) => changes.push(change) },
       {
         startedAt: clock.now(),
+        now: clock.now,
         dryRun: false,
         allowShrink: false,
         shrinkGuard: 0.2,

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { createDirectory } from "../../src/actors/directory.js";
 import { createMemoryActorStore } from "../../src/actors/memory-store.js";
+import { syncRecord } from "../../src/actors/records.js";
 import type { ActorStore } from "../../src/actors/store.js";
 import { createSyncs } from "../../src/actors/sync.js";
 import type { SyncEvent } from "../../src/actors/sync-events.js";
@@ -9,7 +10,7 @@ import { UnavailableError } from "../../src/errors.js";
 import { fakeClock } from "../helpers/fake-clock.js";
 import { recordingLog } from "../helpers/log.js";
 import { scriptedSource } from "../helpers/scripted-source.js";
-import { allOfTime, pass, settled } from "../helpers/time.js";
+import { allOfTime, leap, pass, settled } from "../helpers/time.js";
 
 // All of time is the test's: it passes in `settled` and `pass`.
 beforeEach(() => {
@@ -29,7 +30,7 @@ async function setUp() {
   await settled(store.follow(directory));
   const source = scriptedSource();
   for (let at = 0; at < 30; at++) source.set(`a${at}`);
-  const start = (process: string, on: ActorStore = store) =>
+  const start = (process: string, on: ActorStore = store, every = intervalMs) =>
     createSyncs(
       {
         sources: [source, scriptedSource("other")],
@@ -39,7 +40,7 @@ async function setUp() {
         process,
         hasher: createTokenHasher("p"),
       },
-      { intervalMs, shrinkGuard: 0.2 },
+      { intervalMs: every, shrinkGuard: 0.2 },
     );
   /** Stops a listing where it is. */
   const block = () => {
@@ -311,6 +312,58 @@ describe("syncs on schedule", () => {
     await pass(10_000);
 
     expect(source.listings).toBe(1);
+    await settled(syncs.close());
+  });
+
+  it("come at a shorter interval as soon as that is set, and at the shortest where processes differ", async () => {
+    const { source, store, start } = await setUp();
+    const rare = start("one", store, 24 * 3_600_000);
+    rare.start();
+    await pass(1_000);
+    expect(source.listings).toBe(1);
+
+    const frequent = start("two");
+    frequent.start();
+    await pass(intervalMs * 1.2);
+    expect(source.listings).toBe(2);
+    await pass(intervalMs * 10);
+    expect(source.listings).toBeGreaterThanOrEqual(11);
+    expect(source.listings).toBeLessThanOrEqual(14);
+    await settled(Promise.all([rare.close(), frequent.close()]));
+  });
+
+  it("go on when the clock was set back, and take over what changed and what is gone", async () => {
+    const { clock, source, start, directory } = await setUp();
+    const syncs = start("one");
+    syncs.start();
+    await pass(1_000);
+    source.set("a1", { accessEnabled: false });
+    source.actors.delete("a2");
+    leap(-365 * 24 * 3_600_000);
+
+    await pass(intervalMs * 1.2);
+    expect(source.listings).toBe(2);
+    expect(directory.get("portal", "a1")?.actor.accessEnabled).toBe(false);
+    expect(directory.get("portal", "a2")).toBeUndefined();
+    expect(directory.get("portal", "a3")?.told.updatedAt.getTime()).toBeLessThanOrEqual(clock.now());
+    await pass(intervalMs * 10);
+    expect(source.listings).toBeLessThanOrEqual(14);
+    await settled(syncs.close());
+  });
+
+  it("are taken up when a process died before the clock was set back", async () => {
+    const { source, store, start, directory, clock } = await setUp();
+    const counts = { pages: 0, seen: 0, added: 0, changed: 0, unchanged: 0, removed: 0, quarantined: 0 };
+    const at = clock.now() + 3_600_000;
+    const running = { id: "1", startedAt: at, process: "dead", dryRun: false, allowShrink: false, counts };
+    await settled(store.write([syncRecord("portal", { running: { ...running, until: at + 10_000 } })]));
+
+    const syncs = start("two");
+    syncs.start();
+    await pass(2_000);
+
+    expect(source.listings).toBe(1);
+    expect(directory.count("portal")).toBe(30);
     await settled(syncs.close());
   });
 

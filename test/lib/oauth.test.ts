@@ -82,6 +82,19 @@ describe("a source of tokens", () => {
     expect(await source.get()).not.toBe(first);
   });
 
+  it("goes on at once after the clock was set back, with a failure and with a token that is refused", async () => {
+    const source = tokens();
+    sams.fail({ kind: "status", status: 500 });
+    await expect(source.get()).rejects.toThrow("SAMS gave no token (500)");
+    sams.heal();
+    await clock.advanceMs(-3_600_000);
+    const first = await source.get();
+
+    await clock.advanceMs(-3_600_000);
+    source.refused(first);
+    expect(await source.get()).not.toBe(first);
+  });
+
   it.each([
     ["a wrong secret", { clientSecret: "wrong" }, "SAMS gave no token (401: invalid_client)"],
     ["a scope that it may not have", { scopes: ["write"] }, "SAMS gave no token (400: invalid_scope)"],
