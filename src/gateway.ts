@@ -3,25 +3,22 @@
 import type { StaticActor } from "./actors/sources/static.js";
 import { createAuthenticator } from "./auth/authenticate.js";
 import type { Config } from "./config.js";
-import type { Accounting } from "./gateway-accounting.js";
 import { createActors } from "./gateway-actors.js";
 import { createAdministration } from "./gateway-admin.js";
 import { createAlerts } from "./gateway-alerts.js";
 import { attributionSearch } from "./gateway-back-ends.js";
 import { openData } from "./gateway-data.js";
 import { callerRoutes } from "./gateway-http.js";
+import { reachable, startListener } from "./gateway-listen.js";
 import { createRoute, type RouteParts } from "./gateway-route.js";
-import { type Audience, isForCallers, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
+import type { Audience, RpcParts } from "./gateway-rpc.js";
 import { createTraces } from "./gateway-traces.js";
 import { diagnosticsRoutes, versionPath } from "./http/diagnostics.js";
 import type { HttpRoute } from "./http/http.js";
-import { createRouter } from "./http/router.js";
 import { systemClock } from "./lib/clock.js";
+import type { Log } from "./lib/log.js";
 import { createReadiness } from "./lib/readiness.js";
 import { providers } from "./providers/index.js";
-import { createCors } from "./server/cors.js";
-import { createListener } from "./server/listener.js";
-import { createRpcHandler } from "./server/rpc.js";
 import { mergeMetrics } from "./telemetry/merge.js";
 import { createMetrics } from "./telemetry/metrics.js";
 
@@ -48,8 +45,34 @@ export interface GatewayParts
   readonly heapGrowth?: () => number | undefined;
 }
 
-/** Starts a gateway. Rejects when it cannot listen, has no upstream, or cannot use its data directory. */
+/**
+ * Starts a gateway. Rejects when it cannot listen (`CannotListenError`), has no upstream, or cannot use its data directory; then
+ * nothing of it goes on.
+ */
 export async function startGateway(config: Config, parts: GatewayParts): Promise<Gateway> {
+  const ends: End[] = [];
+  try {
+    return await start(config, parts, ends);
+  } catch (error) {
+    for (const end of ends.toReversed()) await endedOrTold(end, parts.log);
+    throw error;
+  }
+}
+
+/** Ends a part of the gateway. */
+type End = () => Promise<unknown> | undefined;
+
+/** What goes wrong here must not hide why the gateway could not start. */
+async function endedOrTold(end: End, log: Log): Promise<void> {
+  try {
+    await end();
+  } catch (error) {
+    log.warn({ err: error }, "a part of what could not start did not end in order");
+  }
+}
+
+/** `ends` gets how each part that was started is ended. */
+async function start(config: Config, parts: GatewayParts, ends: End[]): Promise<Gateway> {
   const { log, version, clock = systemClock } = parts;
   const readiness = createReadiness();
   const metrics = createMetrics({
@@ -59,7 +82,9 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   });
 
   const traces = await createTraces(config, { log, metrics, version });
+  ends.push(() => traces?.close());
   const database = await openData(config, log);
+  ends.push(() => database?.close());
   // The route tells of requests before those who listen exist; no request comes before they do.
   const onRefused: RouteParts["onRefused"] = (actor) => sources.refused(actor);
   const watch: RouteParts["watch"] = {
@@ -67,8 +92,10 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     ended: (...told) => administration.watch.ended(...told),
   };
   const route = await createRoute(config, { ...parts, metrics, traces, readiness, database, onRefused, watch });
+  ends.push(route.close);
   const ofActors = { log, clock, metrics, traces, readiness, database, version, quota: route.quota };
   const actors = await createActors(config, ofActors);
+  ends.push(actors.close);
   const { sources, syncs } = actors;
   const notifier = await createAlerts(config, { log, clock, database, metrics, version });
   const administration = await createAdministration(config, {
@@ -80,8 +107,10 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
     route,
     notifier,
   });
+  ends.push(administration.close);
   const authenticator = createAuthenticator({ sources });
   const attribution = attributionSearch(config, { version });
+  ends.push(attribution.close);
   const { accounting, targets, ...edge } = { ...route, authenticator, sources, readiness, administration, attribution };
 
   const gather = parts.gather?.(metrics.render);
@@ -97,13 +126,14 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
   const apart = config.adminPort !== undefined;
   const open = apart ? operators.filter(({ path }) => path === versionPath) : operators;
   const onFailed: RpcParts["onFailed"] = (error, call) => accounting.failed("rpc", call, error);
-  const listen = (routes: readonly HttpRoute[], audience: Audience, port: number) =>
-    startListener({ routes, rpc: { ...edge, onFailed }, audience, accounting, log, metrics, traces }, config, port);
+  const listen = (routes: readonly HttpRoute[], audience: Audience, at: "PORT" | "CODY_GATEWAY_ADMIN_PORT") =>
+    startListener({ routes, rpc: { ...edge, onFailed }, audience, accounting, log, metrics, traces }, config, at);
 
   const routes = [...callerRoutes(edge, targets, config), ...open];
-  const main = await listen(routes, apart ? "callers" : "both", config.port);
+  const main = await listen(routes, apart ? "callers" : "both", "PORT");
+  ends.push(main.listener.close);
   main.listener.hardStop.addEventListener("abort", route.abort, { once: true });
-  const admin = apart ? await listen(operators, "operators", config.adminPort ?? 0) : undefined;
+  const admin = apart ? await listen(operators, "operators", "CODY_GATEWAY_ADMIN_PORT") : undefined;
   metrics.gauge("heapGrowth", () => parts.heapGrowth?.());
   metrics.gauge("connections", () => main.listener.connections);
   const urlOf = (port: number): string => `${config.tls ? "https" : "http"}://${reachable(config.host)}:${port}`;
@@ -127,44 +157,4 @@ export async function startGateway(config: Config, parts: GatewayParts): Promise
       return outcome;
     },
   };
-}
-
-/** One port with these HTTP routes, and the RPCs for these people. */
-async function startListener(
-  parts: Pick<RouteParts, "log" | "metrics" | "traces"> & {
-    readonly routes: readonly HttpRoute[];
-    readonly rpc: RpcParts;
-    readonly audience: Audience;
-    readonly accounting: Pick<Accounting, "failed">;
-  },
-  config: Config,
-  port: number,
-) {
-  const { routes, rpc, audience, accounting, log, metrics, traces } = parts;
-  const router = createRouter(routes, (failure, error) => accounting.failed("http", failure, error));
-  const shutdown = new AbortController();
-  const handler = createRpcHandler(
-    { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
-    { maxMessageBytes: config.maxMessageBytes },
-  );
-  const surfaceOf = (path: string) => (isForCallers(path) && handler.isRpc(path) ? "rpc" : router.edgeOf(path));
-  const observer = {
-    ...metrics.server,
-    ended: (path: string, status: number | undefined) => metrics.responded(surfaceOf(path) ?? "none", status),
-  };
-  const { corsOrigins: origins } = config;
-  const covers = (path: string): boolean => ["rpc", "sdk"].includes(surfaceOf(path) ?? "");
-  const cors = origins.length > 0 && audience !== "operators" ? createCors({ origins, covers }) : undefined;
-  const listener = createListener(
-    { ...handler, http: router.handle, log, observer, tracer: traces?.tracer, cors },
-    { tls: config.tls, limits: { writeStallMs: config.writeStallMs } },
-  );
-  listener.hardStop.addEventListener("abort", () => shutdown.abort(listener.hardStop.reason), { once: true });
-  return { listener, port: await listener.listen(port, config.host) };
-}
-
-/** An address that a client on this machine can use. */
-function reachable(host: string): string {
-  if (host === "0.0.0.0" || host === "::") return "127.0.0.1";
-  return host.includes(":") ? `[${host}]` : host;
 }

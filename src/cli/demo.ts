@@ -9,6 +9,7 @@ import { type DemoBackEnds, startDemoBackEnds } from "../demo/back-ends.js";
 import { type DemoSubscription, demoSubscriptions } from "../demo/subscriptions.js";
 import { createDemoUpstream, type DemoUpstream } from "../demo/upstream.js";
 import { type Gateway, startGateway } from "../gateway.js";
+import { CannotListenError } from "../gateway-listen.js";
 import { runAdmin } from "./admin.js";
 import { readArgs } from "./args.js";
 import { pasteableCalls } from "./demo-calls.js";
@@ -107,8 +108,8 @@ async function startAnywhere(
   try {
     return await startGateway(config, parts);
   } catch (error) {
-    if (io.env["PORT"] !== undefined || !(error instanceof Error && "code" in error && error.code === "EADDRINUSE"))
-      throw error;
+    const taken = error instanceof CannotListenError && error.code === "EADDRINUSE";
+    if (io.env["PORT"] !== undefined || !taken) throw error;
     return startGateway({ ...config, port: 0 }, parts);
   }
 }

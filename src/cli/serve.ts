@@ -8,6 +8,7 @@ import {
   watchConfig,
 } from "../config.js";
 import { type Gateway, startGateway } from "../gateway.js";
+import { CannotListenError } from "../gateway-listen.js";
 import { upstreamKinds } from "../gateway-upstreams.js";
 import { DatabaseUnusableError } from "../lib/database-errors.js";
 import { readArgs } from "./args.js";
@@ -34,7 +35,8 @@ export async function runServe(args: readonly string[], io: Io): Promise<number>
   } catch (error) {
     if (error instanceof ConfigError) return refuseConfig(io, error.problems);
     if (error instanceof DatabaseUnusableError) return refuseConfig(io, [dataDirProblem(error)]);
-    complain(io, whyNot(error, config));
+    const why = error instanceof Error ? error.message : String(error);
+    complain(io, error instanceof CannotListenError ? why : `the gateway could not start: ${why}`);
     return exitCodes.failed;
   } finally {
     log.flush();
@@ -87,14 +89,4 @@ function reject(problems: readonly Problem[], log: ProcessLog): void {
 
 function dataDirProblem({ message }: DatabaseUnusableError): Problem {
   return { source: "CODY_GATEWAY_DATA_DIR", message };
-}
-
-/** What an operator can do about a start that failed. */
-function whyNot(error: unknown, { host, port, adminPort }: Config): string {
-  const code = error instanceof Error && "code" in error ? error.code : undefined;
-  const where = adminPort === undefined ? `${host}:${port}` : `${host}:${port} or :${adminPort}`;
-  if (code === "EADDRINUSE") return `${where} is taken by another process: stop it, or set PORT to another one`;
-  if (code === "EACCES") return `not allowed to listen on ${where}: set PORT to one above 1023`;
-  if (code === "EADDRNOTAVAIL") return `${host} is no address of this machine: set CODY_GATEWAY_HOST`;
-  return `the gateway could not start: ${error instanceof Error ? error.message : String(error)}`;
 }
