@@ -73,11 +73,14 @@ afterAll(async () => {
 /** Prometheus adds these to whatever it scrapes. */
 const ofScraper = ["job", "instance"];
 
+/** Of metrics of the process that have no line before something has happened. */
+const labelsOfProcess: Readonly<Record<string, readonly string[]>> = { nodejs_gc_duration_seconds: ["kind"] };
+
 function readMetrics(text: string): Map<string, Set<string>> {
   const declared = new Map<string, MetricName>(Object.values(names).map((metric) => [metric.name, metric]));
   const found = new Map<string, Set<string>>();
   for (const [, name = "", type = ""] of text.matchAll(/^# TYPE (\w+) (\w+)$/gm)) {
-    const labels = [...(declared.get(name)?.labels ?? []), ...ofScraper];
+    const labels = [...(declared.get(name)?.labels ?? labelsOfProcess[name] ?? []), ...ofScraper];
     if (type !== "histogram") found.set(name, new Set(labels));
     else {
       found.set(`${name}_bucket`, new Set([...labels, "le"]));
@@ -119,13 +122,16 @@ describe("what dashboard and rules ask for", () => {
     const told = new Map(tableBelow(text, "## Metrics").map(([name = "", , meaning = ""]) => [name, wordsOf(meaning)]));
     const errors = tableBelow(text, "## Errors").map(([reason = ""]) => reason);
     const [outcomes = ""] = text.slice(text.indexOf("| `outcome` | meaning |")).split("\n\n", 1);
+    const [ofProcess = ""] = text.slice(text.indexOf("Beside them stand `process_*`")).split("\n\n", 1);
+    const wordsFor = (metric: string) =>
+      /^(nodejs|process)_/.test(metric) ? wordsOf(ofProcess) : told.get(documented(metric));
     const known = new Set([...errors, ...[...outcomes.matchAll(/^\| `(\w+)`/gm)].map(([, outcome]) => outcome)]);
     const unknown = expressions.flatMap(([where, expr]) =>
       selectorsOf(expr).flatMap(({ metric, matchers }) =>
         matchers
           .filter(({ value }) => !value.startsWith("$"))
           .flatMap(({ value }) => value.split("|"))
-          .filter((value) => !known.has(value) && !told.get(documented(metric))?.includes(value))
+          .filter((value) => !known.has(value) && !wordsFor(metric)?.includes(value))
           .map((value) => `${where}: ${value}`),
       ),
     );
