@@ -13,6 +13,7 @@ import type { ActorStore } from "./actors/store.js";
 import { createSyncs, type Syncs } from "./actors/sync.js";
 import { createTokenHasher, type TokenHasher } from "./actors/token.js";
 import type { Config } from "./config.js";
+import { UnavailableError } from "./errors.js";
 import { configuredSources } from "./gateway-sources.js";
 import type { Traces } from "./gateway-traces.js";
 import type { Clock } from "./lib/clock.js";
@@ -50,13 +51,14 @@ export interface ActorsParts {
   readonly traces: Pick<Traces, "synced"> | undefined;
 }
 
-/** What has to be told once before the gateway is ready. */
+/** What has to be told once, and the key that it is told under, before the gateway is ready. */
 const condition = "actors";
 
 /** Resolves once it is known what the store has, or that it is away: then the gateway is ready when that is made up for. */
 export async function createActors(config: Config, parts: ActorsParts): Promise<ActorsOfGateway> {
   const { log, clock, metrics, readiness, quota, version, traces } = parts;
-  const store = await createActorStore(config, parts);
+  let keyed = config.tokenPepper !== undefined;
+  const store = writtenOnce(() => keyed, await createActorStore(config, parts));
   const directory = createDirectory({ clock: { now: store.now }, log });
   const pepper = config.tokenPepper ?? makePepper();
   const hasher = createTokenHasher(pepper);
@@ -64,7 +66,6 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
   const own = `${hostname()}:${process.pid}`;
   const stopping = new AbortController();
   let staticActors = config.staticActors;
-  let keyed = config.tokenPepper !== undefined;
 
   const common = { sources: all, store, directory, hasher, log, process: own };
   const sources = createSources(
@@ -91,10 +92,11 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
     { intervalMs: config.sources.syncIntervalMs, shrinkGuard: config.sources.shrinkGuard },
   );
 
-  readiness.set(condition, false);
+  const tellReadiness = (): void => readiness.set(condition, keyed && directory.state().loaded);
+  tellReadiness();
   directory.onChange((change) => {
     if (change.kind === "actor") quota.forget(change);
-    else if (change.kind === "state") readiness.set(condition, change.state.loaded);
+    else if (change.kind === "state") tellReadiness();
   });
   healthFollowsSyncs(directory, sources);
   tellMetrics(metrics, { sources, syncs, directory, store });
@@ -108,6 +110,7 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
         hasher.rekey(shared);
         fixed.update(staticActors);
         keyed = true;
+        tellReadiness();
       },
       stopping.signal,
     );
@@ -131,6 +134,19 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
       await Promise.all(all.map(async (source) => source.close?.()));
       await store.close();
     },
+  };
+}
+
+/** When callers may try again before anything may be written. */
+const notKeyedRetryMs = 1_000;
+
+/** `store`, written to once hashes of tokens are those that all processes make: others would take the place of these. */
+function writtenOnce(isKeyed: () => boolean, store: ActorStore): ActorStore {
+  const unavailable = () =>
+    new UnavailableError("ACTOR_STORE_UNAVAILABLE", "the key of token hashes is not known yet", notKeyedRetryMs);
+  return {
+    ...store,
+    write: (records, lease) => (isKeyed() ? store.write(records, lease) : Promise.reject(unavailable())),
   };
 }
 

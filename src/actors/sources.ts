@@ -48,7 +48,7 @@ export interface SourcesParts {
   readonly log: Log;
   /** This process, as others see it. */
   readonly process: string;
-  /** Whether hashes of tokens can be relied on: before, nobody but local sources is asked. Default: always. */
+  /** Whether hashes of tokens can be relied on: before, no source is asked but local ones. Default: always. */
   readonly isReady?: () => boolean;
   /** The length of a window changed, and the source promises that it then begins anew. Must not throw. */
   readonly onIntervalChanged?: (actor: Actor, feature: Feature) => void;
@@ -111,7 +111,7 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
       if (refreshed && !refreshed.known) throw refusalOf(judge(token), token);
       return refreshed;
     },
-    refresh: refreshes.now,
+    refresh: (query) => (isReady() ? refreshes.now(query) : Promise.reject(notReady())),
     refused: refreshes.wanted,
     health: (source) => watchOf(source).health(),
     asked(source, error) {

@@ -1,0 +1,40 @@
+// The key of token hashes, where Redis keeps it for all processes.
+
+import { expect, it } from "vitest";
+import { startDemoBackEnds } from "../../src/demo/back-ends.js";
+import { demoSubscriptions, demoToken, demoUuid } from "../../src/demo/subscriptions.js";
+import { testGateway } from "../helpers/gateway.js";
+import { recordingLog } from "../helpers/log.js";
+import { startRedis, until } from "../helpers/redis.js";
+
+it("as long as it is not known, nothing is written under another one, and afterwards all tokens are known", async () => {
+  await using redis = await startRedis();
+  await using ends = await startDemoBackEnds();
+  ends.portal.set(demoSubscriptions(3));
+  const pepper = "cody-gateway:{actors}:kept:pepper";
+  // It cannot be read from this, while everything else can be asked.
+  await redis.client.lpush(pepper, "in the way");
+  const log = recordingLog();
+  const admin = { CODY_GATEWAY_DIAGNOSTICS_SECRET: "secret-of-the-diagnostics" };
+  await using served = await testGateway({ env: { ...ends.env, ...admin, REDIS_ENDPOINT: redis.endpoint }, log });
+  const ask = (path: string, token: string, body?: object) =>
+    fetch(served.url + path, {
+      method: body ? "POST" : "GET",
+      headers: { authorization: `Bearer ${token}` },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+  const chat = { model: "gpt-4o", messages: [{ role: "user", content: "hello" }] };
+  const customer = demoToken(demoUuid("1"));
+
+  await until(async () => log.lines.some(({ message }) => /^sync (could not begin|succeeded)$/.test(message)));
+  expect(await redis.client.exists("cody-gateway:{actors}:records:actors")).toBe(0);
+  expect((await ask("/readyz", "")).status).toBe(503);
+  expect((await ask("/openai/v1/chat/completions", customer, chat)).status).toBe(503);
+
+  await redis.client.del(pepper);
+  await until(async () => (await ask("/readyz", "")).status === 200);
+  expect((await ask("/-/actor/sync-all-sources", "secret-of-the-diagnostics")).status).toBe(200);
+  expect((await ask("/openai/v1/chat/completions", customer, chat)).status).toBe(200);
+  // By hashes that the sync wrote, not because it was asked for.
+  expect(ends.portal.calls.filter(({ method }) => method === "Get")).toEqual([]);
+});
