@@ -46,6 +46,7 @@ export async function open<Request extends DescMessage>(
     const answer = await transport.stream(method, limits.signal, timeoutMs, undefined, once(request));
     const parts = answer.message[Symbol.asyncIterator]();
     const first = await parts.next();
+    if (first.done) throw new ConnectError("received no message", Code.Internal);
     return resumed(first, parts);
   });
 }

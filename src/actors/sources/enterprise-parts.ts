@@ -33,11 +33,18 @@ export function connectInParts(client: UniversalClientFn, maxBytes: number): Uni
     const enveloped = Buffer.concat(await all(request.body ?? none(), maxErrorBytes));
     const answer = await client({ ...request, header, body: once(enveloped.subarray(envelopeBytes)) });
     const type = answer.header.get("content-type") ?? "";
-    if (answer.status === 200 && type.startsWith("application/proto"))
+    if (answer.status === 200 && type.startsWith("application/proto")) {
+      if (!saysItsEnd(answer.header)) throw new ConnectError("answer does not say where it ends", Code.DataLoss);
       return asStream(answer, splitMessage(answer.body, maxBytes));
+    }
     if (answer.status !== 200 && type.startsWith("application/json")) return asError(answer);
     return answer;
   };
+}
+
+/** A body that ends with its connection may have been cut anywhere, and a listing is one as well with less in it. */
+function saysItsEnd(header: Headers): boolean {
+  return header.has("content-length") || header.has("transfer-encoding");
 }
 
 /** Any number of envelopes in place of the one there is. */

@@ -1,0 +1,68 @@
+// Listings of the Enterprise Portal that are not what they look like.
+
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
+import { expect, it, onTestFinished } from "vitest";
+import {
+  CodyGatewayAccessSchema,
+  ListCodyGatewayAccessesResponseSchema,
+} from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
+import type { ListedEntry } from "../../../src/actors/source.js";
+import { createEnterpriseSource } from "../../../src/actors/sources/enterprise.js";
+import { accessOf, demoSubscriptions } from "../../../src/demo/subscriptions.js";
+import { rawUpstream } from "../../helpers/raw-upstream.js";
+
+const burst = { percentage: 50, windowMs: 10_000 };
+
+async function listed(url: string, protocol: "grpc" | "connect"): Promise<readonly ListedEntry[]> {
+  const source = createEnterpriseSource({ clock: { now: Date.now } }, { url, protocol, userAgent: "test", burst });
+  try {
+    const all: ListedEntry[] = [];
+    for await (const { entries } of source.list?.(new AbortController().signal) ?? []) all.push(...entries);
+    return all;
+  } finally {
+    await source.close?.();
+  }
+}
+
+/** A listing of so many. One of less is its beginning. */
+function listingOf(count: number): Uint8Array {
+  const accesses = demoSubscriptions(count).map((each) => create(CodyGatewayAccessSchema, accessOf(each)));
+  return toBinary(ListCodyGatewayAccessesResponseSchema, create(ListCodyGatewayAccessesResponseSchema, { accesses }));
+}
+
+it("one that ends with its connection, after some of its entries, is not taken for complete", async () => {
+  const answers = {
+    lengthless: "connection: close",
+    whole: `content-length: ${listingOf(3).length}`,
+  };
+  for (const [name, header] of Object.entries(answers)) {
+    await using portal = await rawUpstream({
+      onData(socket) {
+        socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/proto\r\n${header}\r\n\r\n`);
+        socket.end(listingOf(3));
+      },
+    });
+    const all = listed(`http://127.0.0.1:${portal.port}`, "connect");
+
+    if (name === "whole") expect(await all).toHaveLength(3);
+    else
+      await expect(all).rejects.toThrow("Enterprise Portal answered with data_loss: answer does not say where it ends");
+  }
+});
+
+it("an answer of gRPC without a message is not taken for one of nobody", async () => {
+  const portal = createServer().on("stream", (stream) => {
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
+    stream.respond({ ":status": 200, "content-type": "application/grpc+proto" }, { waitForTrailers: true });
+    stream.end();
+  });
+  await new Promise<void>((resolve) => portal.listen(0, "127.0.0.1", resolve));
+  onTestFinished(() => void portal.close());
+  const { port } = portal.address() as AddressInfo;
+
+  await expect(listed(`http://127.0.0.1:${port}`, "grpc")).rejects.toThrow(
+    "Enterprise Portal answered with internal: received no message",
+  );
+});
