@@ -31,6 +31,8 @@ export interface GatewayClientOptions {
   readonly maxRetries?: number;
   /** Longest wait the client obeys before a retry, ms. A longer one is thrown to the caller. Default 10 s. */
   readonly maxRetryDelayMs?: number;
+  /** Longest a unary call may take, retries included, ms. Default: any time. */
+  readonly timeoutMs?: number;
 }
 
 /** The services of `codygateway.v1` for actors. */
@@ -58,15 +60,16 @@ export function createGatewayClient(options: GatewayClientOptions): GatewayClien
 }
 
 function transportOf(options: GatewayClientOptions): Transport {
-  const { protocol = "connect", baseUrl } = options;
+  const { protocol = "connect", baseUrl, timeoutMs } = options;
   const httpVersion = options.httpVersion ?? (protocol === "grpc" ? "2" : "1.1");
   const interceptors = [
     retrying(options.maxRetries ?? 2, options.maxRetryDelayMs ?? 10_000),
     authorizing(options.token),
   ];
-  if (protocol === "grpc") return createGrpcTransport({ baseUrl, interceptors });
-  const common = { baseUrl, interceptors, httpVersion };
-  return protocol === "grpc-web" ? createGrpcWebTransport(common) : createConnectTransport(common);
+  const common = { baseUrl, interceptors, ...(timeoutMs !== undefined && { defaultTimeoutMs: timeoutMs }) };
+  if (protocol === "grpc") return createGrpcTransport(common);
+  const versioned = { ...common, httpVersion };
+  return protocol === "grpc-web" ? createGrpcWebTransport(versioned) : createConnectTransport(versioned);
 }
 
 function authorizing(token: string): Interceptor {
@@ -102,10 +105,13 @@ export function retryDelayMs(error: unknown): number | undefined {
 
 /** What a call failed with, as far as programs decide by it. */
 export interface CallFailure {
-  /** A name of `ErrorReason`; undefined when it was not the gateway that answered. */
+  /**
+   * `refused`: the gateway answered. `absent`: what answered has no such service, as the port of callers where administration has
+   * its own. `unreachable`: nobody answered, or nothing that speaks the API.
+   */
+  readonly kind: "refused" | "absent" | "unreachable";
+  /** A name of `ErrorReason`; undefined when it was not the gateway that answered, or the request breaks a rule of its message. */
   readonly reason: string | undefined;
-  /** Nobody answered, or nothing that speaks the API. */
-  readonly unreachable: boolean;
   readonly message: string;
 }
 
@@ -113,8 +119,14 @@ export interface CallFailure {
 export function callFailure(error: unknown): CallFailure | undefined {
   if (!(error instanceof ConnectError)) return undefined;
   const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
-  const unreachable = reason === undefined && error.code === Code.Unavailable;
-  return { reason, unreachable, message: error.rawMessage };
+  return { kind: failureKind(error, reason), reason, message: error.rawMessage.trim() };
+}
+
+function failureKind({ code, metadata }: ConnectError, reason: string | undefined): CallFailure["kind"] {
+  if (reason !== undefined) return "refused";
+  if (code === Code.Unimplemented) return "absent";
+  // The gateway names the request in every error. A proxy before it may do so, too, where there is nobody behind it.
+  return metadata.has("x-request-id") && code !== Code.Unavailable ? "refused" : "unreachable";
 }
 
 function delay(ms: number, signal: AbortSignal): Promise<void> {
@@ -145,7 +157,7 @@ function cancellingClient<S extends DescService>(service: S, transport: Transpor
     client[method.localName] = (request: unknown, options: CallOptions = {}) => {
       const left = new AbortController();
       const signal = options.signal ? AbortSignal.any([options.signal, left.signal]) : left.signal;
-      return whenLeft(call(request, { ...options, signal }), () => left.abort());
+      return whenLeft(call(request, { timeoutMs: 0, ...options, signal }), () => left.abort());
     };
   }
   return client as Client<S>;

@@ -16,6 +16,8 @@ const watchMs = 1_000;
 /** How long the process waits for what still holds it, once its work is done. */
 const lingerMs = 1_000;
 
+const readerGone = new Set<() => void>();
+
 const io: Io = {
   env: process.env,
   stdout: process.stdout,
@@ -32,6 +34,10 @@ const io: Io = {
     return () => {
       for (const signal of signals) process.off(signal, listener as NodeJS.SignalsListener);
     };
+  },
+  onReaderGone(listener) {
+    readerGone.add(listener);
+    return () => void readerGone.delete(listener);
   },
   onFatal(listener) {
     process.on("uncaughtException", listener);
@@ -54,6 +60,7 @@ const io: Io = {
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
+  for (const listener of readerGone) listener();
 });
 
 try {

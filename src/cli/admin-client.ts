@@ -8,6 +8,9 @@ import { complain, type Io, json } from "./io.js";
 
 export type AdminClient = ReturnType<typeof createAdminClient>;
 
+/** How long a command waits for an answer. What is streamed may be silent for as long as it likes. */
+const answerMs = 60_000;
+
 /** The client that the environment describes. Throws `UsageError` when it does not. */
 export function adminClient(io: Io): AdminClient {
   const baseUrl = io.env["CODY_GATEWAY_URL"]?.trim() ?? "";
@@ -18,7 +21,10 @@ export function adminClient(io: Io): AdminClient {
     throw new UsageError(
       "expected CODY_GATEWAY_ADMIN_TOKEN to be an admin credential: cody-gateway token admin makes one",
     );
-  return createAdminClient({ baseUrl, token });
+  // What cannot be sent would be shown in full by what refuses to.
+  if (!/^[\x21-\x7e]+$/.test(token))
+    throw new UsageError("expected CODY_GATEWAY_ADMIN_TOKEN to be the credential alone, without spaces or line breaks");
+  return createAdminClient({ baseUrl, token, timeoutMs: answerMs });
 }
 
 /** Which actor a command is about. */
@@ -57,13 +63,15 @@ export function printJson<Desc extends DescMessage>(io: Io, schema: Desc, messag
 export function refuseCall(error: unknown, io: Io): number {
   const failure = callFailure(error);
   if (!failure) throw error;
-  const { reason, message } = failure;
-  if (failure.unreachable) {
-    complain(io, `the gateway at ${io.env["CODY_GATEWAY_URL"]} cannot be reached: ${message}`);
-    return exitCodes.unreachable;
+  const { kind, reason, message } = failure;
+  const at = `the gateway at ${io.env["CODY_GATEWAY_URL"]?.trim()}`;
+  if (kind === "refused") {
+    complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
+    return exitCodes.failed;
   }
-  complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
-  return exitCodes.failed;
+  if (kind === "unreachable") complain(io, `${at} cannot be reached: ${message}`);
+  else complain(io, `${at} has no administration: ${message}\nWith CODY_GATEWAY_ADMIN_PORT it is on that port.`);
+  return exitCodes.unreachable;
 }
 
 const advice: Readonly<Record<string, string>> = {

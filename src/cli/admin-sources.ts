@@ -29,8 +29,8 @@ export async function listSources(args: readonly string[], io: Io): Promise<numb
     usage: "cody-gateway admin sources [--watch] [--json]",
   });
   const client = adminClient(io);
-  return repeatWhile(values.watch === true, io, async () => {
-    const response = await client.listSources({});
+  return repeatWhile(values.watch === true, io, async (call) => {
+    const response = await client.listSources({}, call);
     if (values.json) printJson(io, ListSourcesResponseSchema, response);
     else line(io.stdout, sourcesTable(response.sources));
   });

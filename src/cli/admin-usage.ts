@@ -38,8 +38,8 @@ export async function usage(args: readonly string[], io: Io): Promise<number> {
     else for (const { rateLimit } of response.before) line(io.stdout, `was ${rateLimit ? limitText(rateLimit) : ""}`);
     return exitCodes.done;
   }
-  return repeatWhile(values.watch === true, io, async () => {
-    const response = await client.getUsage(request);
+  return repeatWhile(values.watch === true, io, async (call) => {
+    const response = await client.getUsage(request, call);
     if (values.json) printJson(io, GetUsageResponseSchema, response);
     else line(io.stdout, usageText(response.features));
   });

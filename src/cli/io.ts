@@ -13,6 +13,8 @@ export interface Io {
   readonly watchFile: (path: string, onChange: () => void) => () => void;
   /** Calls back for each of these signals, in place of what the process would do by itself; returns how to stop. */
   readonly onSignal: (listener: (signal: Signal) => void) => () => void;
+  /** Calls back once nobody reads standard output any more (`| head`); returns how to stop. */
+  readonly onReaderGone: (listener: () => void) => () => void;
   /** Calls back for errors that nobody caught, in place of the process's end; returns how to stop. */
   readonly onFatal: (listener: (error: unknown) => void) => () => void;
   readonly createLog: (options: LogOptions) => ProcessLog;

@@ -14,6 +14,7 @@ export function fakeIo(env: Readonly<Record<string, string>> = {}, files: Record
   const log: LogLine[] = [];
   const state = {
     signal: undefined as ((signal: Signal) => void) | undefined,
+    readerGone: undefined as (() => void) | undefined,
     fatal: undefined as ((error: unknown) => void) | undefined,
     changed: undefined as (() => void) | undefined,
     flushed: 0,
@@ -40,6 +41,12 @@ export function fakeIo(env: Readonly<Record<string, string>> = {}, files: Record
       state.signal = listener;
       return () => {
         state.signal = undefined;
+      };
+    },
+    onReaderGone: (listener) => {
+      state.readerGone = listener;
+      return () => {
+        state.readerGone = undefined;
       };
     },
     onFatal: (listener) => {
