@@ -44,6 +44,34 @@ describe("createFieldSplitter", () => {
     );
   });
 
+  it("leaves of fields of one number that are too long their beginning, wherever the bytes are cut", () => {
+    const fields = [
+      [0x0a, 2, 1, 2],
+      [0x12, ...varint(5_000), ...Array(5_000).fill(7)],
+      [0x12, 3, 1, 2, 3],
+      [0x12, ...varint(1_000), ...Array(1_000).fill(8)],
+      [0x1a, 1, 9],
+    ];
+    const short = (length: number, byte: number) => [0x12, ...varint(length + 1), ...Array(length).fill(byte), 0xff];
+    const expected = [fields[0], short(1_024, 7), fields[2], short(1_000, 8), fields[4]];
+
+    for (const size of [1, 7, 1_000, 1_026, 10_000]) {
+      const splitter = createFieldSplitter({ ...options, shortened: 2 });
+      const bytes = Uint8Array.from(fields.flat());
+      const parts: Uint8Array[] = [];
+      for (let at = 0; at < bytes.length; at += size) parts.push(...splitter.push(bytes.subarray(at, at + size)));
+      parts.push(splitter.rest());
+
+      expect(Buffer.concat(parts)).toEqual(Buffer.from(Uint8Array.from(expected.flatMap((each) => each ?? []))));
+    }
+  });
+
+  it("says so when the end of a field is missing that is too long", () => {
+    const splitter = createFieldSplitter({ ...options, shortened: 2 });
+    splitter.push(Uint8Array.from([0x12, ...varint(5_000), ...Array(4_999).fill(7)]));
+    expect(() => splitter.rest()).toThrow("the end of a field is missing");
+  });
+
   it.each<[string, number[], string]>([
     ["a field without a number", [0x02, 1, 0], "a field without a number"],
     ["a group", [0x0b], "a field of wire type 3"],

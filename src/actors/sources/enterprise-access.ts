@@ -1,8 +1,6 @@
 // From what the Enterprise Portal tells of a subscription to an actor.
 
-import { fromBinary } from "@bufbuild/protobuf";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { Actor, Feature, FeatureAccess, PerUser, Unit } from "../actor.js";
 import type { Burst } from "../burst.js";
 import type { FoundActor, ListedEntry } from "../source.js";
@@ -100,13 +98,17 @@ function withoutPrefix(id: string): string {
   return id.startsWith(idPrefix) ? id.slice(idPrefix.length) : id;
 }
 
-/** The id in bytes of which something else cannot be decoded: it is the first field, and a text. */
+/** The id in bytes of which something else cannot be decoded: mostly it comes before that. */
 function idWithin(bytes: Uint8Array): string | undefined {
+  const reader = new BinaryReader(bytes);
   try {
-    const fields = fromBinary(EmptySchema, bytes).$unknown ?? [];
-    const field = fields.find(({ no, wireType }) => no === 1 && wireType === WireType.LengthDelimited);
-    return field && withoutPrefix(new BinaryReader(field.data).string());
+    while (reader.pos < reader.len) {
+      const [no, wireType] = reader.tag();
+      if (no === 1 && wireType === WireType.LengthDelimited) return withoutPrefix(reader.string());
+      reader.skip(wireType, no);
+    }
   } catch {
-    return undefined;
+    // Nor can what is before it.
   }
+  return undefined;
 }

@@ -16,6 +16,7 @@ import {
 import type { TokenSource } from "../../lib/oauth.js";
 import { call, type ListMethod, open } from "./enterprise-attempts.js";
 import { plain, trouble } from "./enterprise-errors.js";
+import { listFields } from "./enterprise-parts.js";
 import { connectPortal, type PortalPlace } from "./enterprise-transport.js";
 
 export interface PortalOptions extends PortalPlace {
@@ -65,13 +66,12 @@ const { getCodyGatewayAccess: getMethod, listCodyGatewayAccesses } = CodyAccessS
 const { getEnterpriseSubscription, listEnterpriseSubscriptions, listEnterpriseSubscriptionLicenses } =
   SubscriptionsService.method;
 const inParts = { methodKind: "server_streaming", output: EmptySchema } as const;
-/** Listings in parts, with everything in them left undecoded. All have the same fields. */
+/** Listings in parts, with everything in them left undecoded. */
 const listMethods = {
   accesses: { ...listCodyGatewayAccesses, ...inParts },
   subscriptions: { ...listEnterpriseSubscriptions, ...inParts },
   licenses: { ...listEnterpriseSubscriptionLicenses, ...inParts },
 };
-const listFields = { nextPageToken: 1, entries: 2 };
 
 /** Without `tokens`, calls carry no token. */
 export function createPortalClient(

@@ -7,8 +7,10 @@ import { createFieldSplitter, type FieldSplitter } from "../../lib/field-splitte
 
 /** About as many bytes are read in one go: some hundred subscriptions. */
 const partBytes = 96 * 1024;
-/** Of one subscription. */
+/** Of one subscription: what is longer makes no sense, and does not take the others with it. */
 const maxFieldBytes = 1024 * 1024;
+/** The fields of a listing. All have the same. */
+export const listFields = { nextPageToken: 1, entries: 2 };
 /** No part has more. */
 export const maxPartBytes = partBytes + maxFieldBytes;
 const envelopeBytes = 5;
@@ -109,7 +111,7 @@ function asStream(answer: UniversalClientResponse, body: AsyncIterable<Uint8Arra
 }
 
 function createSplitter(): FieldSplitter {
-  return createFieldSplitter({ partBytes, maxFieldBytes });
+  return createFieldSplitter({ partBytes, maxFieldBytes, shortened: listFields.entries });
 }
 
 function cut(splitter: FieldSplitter, bytes: Uint8Array): readonly Uint8Array[] {

@@ -10,7 +10,8 @@ import {
 } from "../../../gen/enterpriseportal/codyaccess/v1/codyaccess_pb.js";
 import type { ListedEntry } from "../../../src/actors/source.js";
 import { createEnterpriseSource } from "../../../src/actors/sources/enterprise.js";
-import { accessOf, demoSubscriptions } from "../../../src/demo/subscriptions.js";
+import { createDemoPortal } from "../../../src/demo/portal.js";
+import { accessOf, type DemoSubscription, demoSubscriptions } from "../../../src/demo/subscriptions.js";
 import { rawUpstream } from "../../helpers/raw-upstream.js";
 
 const burst = { percentage: 50, windowMs: 10_000 };
@@ -51,6 +52,23 @@ it("one that ends with its connection, after some of its entries, is not taken f
       await expect(all).rejects.toThrow("Enterprise Portal answered with data_loss: answer does not say where it ends");
   }
 });
+
+it.each(["grpc", "connect"] as const)(
+  "an entry of any length is left out alone, and it is said whose it is (%s)",
+  async (by) => {
+    await using portal = createDemoPortal();
+    await portal.listen();
+    const [first, last] = demoSubscriptions(2) as [DemoSubscription, DemoSubscription];
+    const tokens = Array.from({ length: 20_000 }, (_, index) => `slk_${String(index).padStart(64, "0")}`);
+    portal.set([first, { id: "of-many-tokens", tokens }, last]);
+
+    expect(await listed(portal.url, by)).toMatchObject([
+      { kind: "actor", actor: { id: first.id } },
+      { kind: "invalid", id: "of-many-tokens", problem: "it cannot be decoded" },
+      { kind: "actor", actor: { id: last.id } },
+    ]);
+  },
+);
 
 it("an answer of gRPC without a message is not taken for one of nobody", async () => {
   const portal = createServer().on("stream", (stream) => {

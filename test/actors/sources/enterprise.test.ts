@@ -231,8 +231,8 @@ describe("the Enterprise Portal", () => {
 
     expect(await entriesOf(sourceOf(portal))).toMatchObject([
       { kind: "actor" },
-      { kind: "invalid", id: undefined, problem: "it cannot be decoded" },
-      { kind: "invalid", problem: "it cannot be decoded" },
+      { kind: "invalid", id: "abc", problem: "it cannot be decoded" },
+      { kind: "invalid", id: "abc", problem: "it cannot be decoded" },
       { kind: "invalid", id: undefined },
       { kind: "invalid", id: undefined },
     ]);
