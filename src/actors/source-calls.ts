@@ -6,7 +6,7 @@ import { within } from "../lib/within.js";
 import type { Directory, Known } from "./directory.js";
 import { describeFailure } from "./failure.js";
 import type { Remember } from "./remember.js";
-import type { FoundActor, Source } from "./source.js";
+import { type FoundActor, type Source, SourceError } from "./source.js";
 import type { SourceWatch } from "./source-health.js";
 import type { ActorStore } from "./store.js";
 
@@ -62,7 +62,8 @@ export function createSourceCalls(parts: SourceCallsParts): SourceCalls {
     try {
       found = await within(lookupMs, lookup);
     } catch (cause) {
-      watch.failed(cause);
+      if (cause instanceof SourceError && cause.ofActor) watch.succeeded();
+      else watch.failed(cause);
       onOutcome(source.name, "failed");
       // Also where the store cannot pass it on.
       if (whose.tokenHash !== undefined) onFailed(whose.tokenHash);

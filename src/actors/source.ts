@@ -62,4 +62,10 @@ export type ListedEntry =
 /** What a source throws when its back end cannot say. The message is for operators: what is wrong there, without secrets. */
 export class SourceError extends Error {
   override readonly name = "SourceError";
+  /** The back end answered, but what it said of this one actor makes no sense: others can be asked for. */
+  readonly ofActor: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly ofActor?: boolean } = {}) {
+    super(message, options);
+    this.ofActor = options.ofActor ?? false;
+  }
 }

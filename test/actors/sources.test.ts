@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { overrideRecord, revocationRecord, revocationRemoval } from "../../src/actors/records.js";
+import { SourceError } from "../../src/actors/source.js";
 import { UnavailableError } from "../../src/errors.js";
 import { makeActor } from "../helpers/make-actor.js";
 import { tokenOf } from "../helpers/scripted-source.js";
@@ -125,6 +126,21 @@ describe("a source that cannot say", () => {
     await pass(1_300);
     await Promise.allSettled([find(tokenOf("u1")), find(tokenOf("u2"))]);
     expect(source.lookups.length).toBe(6);
+  });
+
+  it("is not left alone for actors of which what it says makes no sense", async () => {
+    const { source, find, sources, outcomes } = await setUp();
+    const error = new SourceError("told of an actor that makes no sense", { ofActor: true });
+    source.beforeLookup = async (token) => (token === tokenOf("a") ? undefined : Promise.reject(error));
+    source.set("a");
+    for (let at = 0; at < 8; at++) {
+      await expect(find(tokenOf(`t${at}`))).rejects.toMatchObject(unavailable);
+      await pass(200);
+    }
+
+    expect(outcomes).toEqual(Array(8).fill("failed"));
+    expect(sources.health("portal").state).toBe("available");
+    expect(await find(tokenOf("a"))).toMatchObject({ id: "a" });
   });
 
   it("does not make known actors wait or fail, for a day", async () => {

@@ -79,7 +79,9 @@ export function createDotcomUsersSource(
         return { actor: actorOf(user, burst, new Date(clock.now())), tokens: undefined } satisfies FoundActor;
       } catch (error) {
         if (!(error instanceof NonsenseError)) throw error;
-        throw trouble(`told of a user that makes no sense: ${error.message}`);
+        throw new SourceError(`${dotcomService} told of a user that makes no sense: ${error.message}`, {
+          ofActor: true,
+        });
       }
     },
 

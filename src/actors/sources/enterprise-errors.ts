@@ -20,8 +20,8 @@ export function plain(error: unknown, signal: AbortSignal): unknown {
 }
 
 /** An error of the portal: how it failed. */
-export function trouble(how: string): SourceError {
-  return new SourceError(`${portalService} ${how}`);
+export function trouble(how: string, options?: ConstructorParameters<typeof SourceError>[1]): SourceError {
+  return new SourceError(`${portalService} ${how}`, options);
 }
 
 /** `permission_denied`. */

@@ -59,7 +59,7 @@ export function createEnterpriseSource(
       return access && check(actorOf(access, { ...reading(), admits }));
     } catch (error) {
       if (!(error instanceof NonsenseError)) throw error;
-      throw trouble(`told of a subscription that makes no sense: ${error.message}`);
+      throw trouble(`told of a subscription that makes no sense: ${error.message}`, { ofActor: true });
     }
   }
 

@@ -178,7 +178,8 @@ describe("Sourcegraph.com", () => {
     }));
 
     const asked = sourceOf(dotcom).lookup(userToken(42), signal);
-    await expect(asked).rejects.toThrow(`Sourcegraph.com told of a user that makes no sense: ${message}`);
+    const told = `Sourcegraph.com told of a user that makes no sense: ${message}`;
+    await expect(asked).rejects.toMatchObject({ message: expect.stringContaining(told) as string, ofActor: true });
   });
 
   it.each([

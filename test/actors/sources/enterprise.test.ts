@@ -207,8 +207,8 @@ describe("the Enterprise Portal", () => {
     const message =
       "Enterprise Portal told of a subscription that makes no sense: the chat limit has no usable interval";
 
-    await expect(source.lookup(demoToken("id"), signal)).rejects.toThrow(message);
-    await expect(source.lookupId?.("id", signal)).rejects.toThrow(message);
+    await expect(source.lookup(demoToken("id"), signal)).rejects.toMatchObject({ message, ofActor: true });
+    await expect(source.lookupId?.("id", signal)).rejects.toMatchObject({ message, ofActor: true });
   });
 
   it("leaves out an entry that cannot be decoded, and says whose it is where it can", async () => {
