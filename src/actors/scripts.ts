@@ -49,13 +49,13 @@ export function actorScripts({ maxChanges }: ActorScriptSettings) {
      */
     write: script("#!lua", recordKeys, standing, changing, trimming(maxChanges), writing),
     /** Nonce, channel, most records. Tells how many expired. */
-    expire: script(always, recordKeys, standing, changing, trimming(maxChanges), expiring),
+    expire: script(always, recordKeys, standing, changing, trimming(maxChanges), ending, expiring),
     /**
      * Id of the last change that is known (empty: only the id of the last one is asked for), most changes. Tells the id of the
      * last change, 1 or 0 (something has expired), the era, then of
      * each change that followed its id, how many fields it has, and these with their values.
      */
-    read: script(reading, recordKeys, standing, following),
+    read: script(reading, recordKeys, standing, ending, following),
     /** Number of a kind, cursor, COUNT. Tells the next cursor, then key and value of some records. */
     scan: script(reading, recordKeys, scanning),
     /** Value of the lease, the last of KEYS (empty: none), new era. Tells the era; empty when somebody else has the lease. */
@@ -166,17 +166,29 @@ if #ARGV > 5 then
 end
 return { ${Answer.done}, now, last }`;
 
+const ending = `
+-- What has expired, at most so many. What a newer version added is its own to remove: some of that is looked past.
+local function ended(most)
+  local found, from, size = {}, 0, most
+  repeat
+    local members = call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', text(from), text(size))
+    for i = 1, #members do
+      if #found < most and kinds[tonumber(string.match(members[i], '^%d+'))] then found[#found + 1] = members[i] end
+    end
+    from = from + #members
+    local all = #members < size
+    size = 500
+  until all or #found == most or from >= 10000
+  return found
+end`;
+
 const expiring = `
-local due = call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', '0', ARGV[3])
+local due = ended(tonumber(ARGV[3]))
 for i = 1, #due do
   local number, key = string.match(due[i], '^(%d+) (.*)$')
-  number = tonumber(number)
-  -- What a newer version added is its own to remove.
-  if kinds[number] then
-    call('HDEL', hash_of(number), key)
-    call('ZREM', expiry, due[i])
-    change(ARGV[1], due[i], '')
-  end
+  call('HDEL', hash_of(tonumber(number)), key)
+  call('ZREM', expiry, due[i])
+  change(ARGV[1], due[i], '')
 end
 flush(ARGV[1])
 if #due > 0 then
@@ -187,8 +199,7 @@ return { ${Answer.done}, now, #due }`;
 
 const following = `
 local known, last = ARGV[1], last_id()
-local due = #call('ZRANGE', expiry, '-inf', text(now), 'BYSCORE', 'LIMIT', '0', '1')
-local answer = { ${Answer.done}, now, last, due, call('GET', era) or '' }
+local answer = { ${Answer.done}, now, last, #ended(1), call('GET', era) or '' }
 if known == '' or known == last then return answer end
 local from = '-'
 if known ~= '0-0' then

@@ -187,6 +187,22 @@ describe("a Redis store of actors that lost something", () => {
     expect(one.listener.world).toEqual(two.listener.world);
   });
 
+  it("goes on beside what a newer version kept there, and leaves that alone when it has ended", async () => {
+    await using server = await startRedis();
+    await using one = await openActorStore(server.endpoint);
+    const expiry = `${one.prefix}{actors}:expiry`;
+    const newer = Array.from({ length: 1_200 }, (_, index) => [1, `99 ${index}`]).flat();
+    await server.client.zadd(expiry, ...newer);
+
+    await one.store.write([{ kind: "unknown", key: "u", value: "1", expiresAt: one.store.now() + 50 }, actor("a")]);
+    await one.listener.until(() => one.listener.get("unknown", "u") === undefined);
+    await using two = await openActorStore(server.endpoint, { prefix: one.prefix });
+
+    expect([...two.listener.world.keys()]).toEqual(["actors a"]);
+    expect(await server.client.hlen(`${one.prefix}{actors}:records:unknown`)).toBe(0);
+    expect(await server.client.zcard(expiry)).toBe(1_200);
+  });
+
   it("goes on when the scripts are forgotten", async () => {
     await using server = await startRedis();
     await using one = await openActorStore(server.endpoint, { timeoutMs: 5_000 });
