@@ -5,7 +5,7 @@ import { AuditEntrySchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { ErrorReason } from "../../gen/codygateway/v1/common_pb.js";
 import type { AuditEntry, AuditLog } from "../actors/audit.js";
 import { adminOf } from "../auth/admin-interceptor.js";
-import { GatewayError } from "../errors.js";
+import { GatewayError, InvalidRequestError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { AdminHandlers } from "./admin.js";
 import { msOf } from "./admin-messages.js";
@@ -25,9 +25,14 @@ export interface WriteRequest {
   readonly reason: string;
   readonly actor?: AuditEntry["actor"];
   readonly source?: string;
+  /** What is asked for, where the write itself says no more of it. */
+  readonly after?: JsonObject;
 }
 
-/** Does a write, and keeps who did it and what became of it, also when it failed. */
+/**
+ * Does a write, and keeps who did it and what became of it, also when it failed. Throws `InvalidRequestError` for a reason that
+ * says nothing.
+ */
 export type Audited = <T>(
   context: HandlerContext,
   request: WriteRequest,
@@ -50,6 +55,8 @@ export function createAudited(parts: { readonly audit: AuditLog; readonly log: L
   return async (context, request, work) => {
     const { name: admin } = adminOf(context.values);
     const { reason, actor } = request;
+    if (reason !== "" && reason.trim() === "")
+      throw new InvalidRequestError("expected a reason that says why", "reason");
     const source = request.source ?? actor?.source;
     const about = {
       admin,
@@ -58,6 +65,7 @@ export function createAudited(parts: { readonly audit: AuditLog; readonly log: L
       requestId: context.requestHeader.get("x-request-id") ?? "",
       ...(actor && { actor }),
       ...(source !== undefined && source !== "" && { source }),
+      ...(request.after && { after: request.after }),
     };
     try {
       const { answer, before, after, actor: found } = await work(admin);

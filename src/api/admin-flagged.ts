@@ -35,10 +35,10 @@ export function flaggedHandlers({
     },
 
     getFlaggedRequest({ key, reason }, context) {
-      return audited(context, { reason }, async () => {
+      return audited(context, { reason, after: { key } }, async () => {
         if (!flagged) throw new NotFoundError("no prompt is kept", "flagged_request");
         const { request, prompt } = await flagged.read(key);
-        return { answer: { request: toMessage(request), prompt }, actor: request.actor, after: { key } };
+        return { answer: { request: toMessage(request), prompt }, actor: request.actor };
       });
     },
   };

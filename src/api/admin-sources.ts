@@ -48,13 +48,21 @@ export function sourceHandlers(parts: SourceAdminParts): Pick<AdminHandlers, "li
 
     async *syncSource(req, context) {
       const { source, dryRun, allowShrink, reason } = req;
-      if (source !== "" && !sources.all.some(({ name }) => name === source))
-        throw new NotFoundError("no such source", `source/${source}`);
-      const events = await parts.audited(context, { reason, source }, async () => ({
-        answer: syncs.sync(source === "" ? undefined : source, { dryRun, allowShrink }),
-        after: { dryRun, allowShrink },
-      }));
-      for await (const event of events) yield { source: event.source, event: toEvent(event) };
+      const about = { reason, source, after: { dryRun, allowShrink } };
+      const { first, rest } = await parts.audited(context, about, async () => {
+        if (source !== "" && !sources.all.some(({ name }) => name === source))
+          throw new NotFoundError("no such source", `source/${source}`);
+        const events = syncs.sync(source === "" ? undefined : source, { dryRun, allowShrink });
+        const rest = events[Symbol.asyncIterator]();
+        // With the first event it is known whether it is refused.
+        return { answer: { first: await rest.next(), rest } };
+      });
+      try {
+        for (let next = first; next.done !== true; next = await rest.next())
+          yield { source: next.value.source, event: toEvent(next.value) };
+      } finally {
+        await rest.return?.();
+      }
     },
   };
 }

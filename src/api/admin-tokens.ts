@@ -1,5 +1,5 @@
-import { create, toJson } from "@bufbuild/protobuf";
-import { ActorRefSchema, TokenRevocationSchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
+import { create, type JsonObject, toJson } from "@bufbuild/protobuf";
+import { ActorRefSchema, ActorTokenSchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import type { Directory } from "../actors/directory.js";
 import type { ActorEdits } from "../actors/edits.js";
 import type { Revocation } from "../actors/records.js";
@@ -45,8 +45,8 @@ export function tokenHandlers(parts: TokenAdminParts): Pick<AdminHandlers, "revo
         return {
           answer: { token: toToken(tokenHash, set), ...(actor && { actor: create(ActorRefSchema, actor) }) },
           ...(actor && { actor }),
-          ...(replaced && { before: json(replaced) }),
-          after: json(set),
+          ...(replaced && { before: json(tokenHash, replaced) }),
+          after: json(tokenHash, set),
         };
       });
     },
@@ -56,7 +56,11 @@ export function tokenHandlers(parts: TokenAdminParts): Pick<AdminHandlers, "revo
         const tokenHash = hashOf(req.token);
         const lifted = await edits.lift(tokenHash);
         const actor = ownerOf(tokenHash);
-        return { answer: { revocation: toRevocation(lifted) }, ...(actor && { actor }), before: json(lifted) };
+        return {
+          answer: { revocation: toRevocation(lifted) },
+          ...(actor && { actor }),
+          before: json(tokenHash, lifted),
+        };
       });
     },
   };
@@ -67,6 +71,7 @@ function localOwner(roster: Roster, tokenHash: string) {
   return undefined;
 }
 
-function json(revocation: Revocation) {
-  return toJson(TokenRevocationSchema, toRevocation(revocation)) as Record<string, never>;
+/** Of which token, too: it may be nobody's. */
+function json(tokenHash: string, revocation: Revocation): JsonObject {
+  return toJson(ActorTokenSchema, toToken(tokenHash, revocation)) as JsonObject;
 }

@@ -62,7 +62,10 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
         parts.forget(actor);
         return {
           answer: { before },
-          before: { limits: before.map((limit) => toJson(LimitStateSchema, limit) as JsonObject) },
+          before: {
+            ...(req.endUser !== undefined && { endUser: req.endUser }),
+            limits: before.map((limit) => toJson(LimitStateSchema, limit) as JsonObject),
+          },
         };
       });
     },

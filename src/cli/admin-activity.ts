@@ -1,21 +1,16 @@
-import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import {
   ActivityOutcomeSchema,
-  type AuditEntry,
-  AuditEntrySchema,
   type WatchActivityResponse,
   WatchActivityResponseSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import type { Usage } from "../../gen/codygateway/v1/common_pb.js";
-import { readCount } from "./admin-actors.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
 import { duration, featureName, readFeature, reasonName, time, word } from "./admin-format.js";
-import { readDuration } from "./admin-overrides.js";
 import { untilSignal } from "./admin-watch.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
-import { printable, table } from "./table.js";
+import { printable } from "./table.js";
 
 /** `admin watch`: until the process is told to stop. */
 export async function watchActivity(args: readonly string[], io: Io): Promise<number> {
@@ -62,52 +57,4 @@ function activityText({ event }: WatchActivityResponse): string {
 function tokens(usage: Usage | undefined): string {
   if (usage?.inputTokens === undefined) return "";
   return `${usage.estimated ? "about " : ""}${usage.inputTokens} in, ${usage.outputTokens ?? "?"} out, `;
-}
-
-/** `admin audit`. */
-export async function listAudit(args: readonly string[], io: Io): Promise<number> {
-  const options = {
-    json: { type: "boolean" },
-    admin: { type: "string", default: "" },
-    rpc: { type: "string", default: "" },
-    since: { type: "string" },
-    limit: { type: "string", default: "100" },
-  } as const;
-  const usage = "cody-gateway admin audit [source/id] [--admin a] [--rpc r] [--since 24h] [--limit n] [--json]";
-  const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
-  const [who] = positionals;
-  const limit = readCount(values.limit);
-  const query = {
-    admin: values.admin,
-    rpc: values.rpc,
-    ...(who !== undefined && { actor: actorRef(who) }),
-    ...(values.since !== undefined && { startTime: timestampFromMs(Date.now() - readDuration(values.since)) }),
-  };
-  const client = adminClient(io);
-  const found: AuditEntry[] = [];
-  let pageToken = "";
-  do {
-    const page = await client.listAuditEntries({
-      ...query,
-      pageToken,
-      pageSize: Math.min(1_000, limit - found.length),
-    });
-    found.push(...page.entries);
-    pageToken = page.nextPageToken;
-  } while (pageToken !== "" && found.length < limit);
-  if (values.json) for (const entry of found) printJson(io, AuditEntrySchema, entry);
-  else line(io.stdout, auditTable(found));
-  return exitCodes.done;
-}
-
-function auditTable(entries: readonly AuditEntry[]): string {
-  const rows = entries.map(({ time: at, admin, rpc, actor, source, reason, error }) => [
-    time(at),
-    admin,
-    rpc,
-    actor ? `${actor.source}/${actor.id}` : source,
-    reasonName(error) || "done",
-    reason,
-  ]);
-  return table(["time", "admin", "did", "to", "", "reason"], rows, "no entries");
 }

@@ -171,7 +171,8 @@ export function overridesTable(all: readonly ActorOverride[]): string {
   return table(["actor", "override", "", "reason", "set by", "ends"], rows, "no overrides");
 }
 
-function subjectText(subject: ActorOverride["subject"]): string {
+/** `on`, `500 requests/1 d, 20 in flight`, `anthropic/*`. */
+export function subjectText(subject: ActorOverride["subject"]): string {
   if (subject.case === "access") return subject.value.enabled ? "on" : "off";
   if (subject.case === "allowedModels")
     return subject.value.models.join(" ") || `no ${featureName(subject.value.feature)}`;
@@ -180,7 +181,7 @@ function subjectText(subject: ActorOverride["subject"]): string {
   return [limitsText(limits, inFlightLimit), ...(perUser ? [perUserText(perUser)] : [])].filter(Boolean).join("; ");
 }
 
-/** `50 requests/24 h, 20% of all for each user`. */
+/** `50 requests/1 d, 20% of all for each user`. */
 export function perUserText({ limits, inFlightLimit, percentage }: PerUserLimits): string {
   const share = percentage === undefined ? [] : [`${percentage}% of all`];
   const text = [...share, limitsText(limits, inFlightLimit)].filter(Boolean).join(", ");
@@ -188,6 +189,9 @@ export function perUserText({ limits, inFlightLimit, percentage }: PerUserLimits
 }
 
 function limitsText(limits: readonly LimitRule[], inFlightLimit: number | undefined): string {
-  const texts = limits.map(({ limit, unit, interval }) => `${number(limit)} ${unitName(unit)}/${duration(interval)}`);
+  const texts = limits.map(({ limit, unit, interval, models }) => {
+    const which = models.length > 0 ? ` of ${models.join(" ")}` : "";
+    return `${number(limit)} ${unitName(unit)}/${duration(interval)}${which}`;
+  });
   return [...texts, ...(inFlightLimit === undefined ? [] : [`${inFlightLimit} in flight`])].join(", ");
 }

@@ -1,8 +1,9 @@
 // `admin …`: the administration RPCs as commands.
 
-import { listAudit, watchActivity } from "./admin-activity.js";
+import { watchActivity } from "./admin-activity.js";
 import { listActors, refreshActor, showActor } from "./admin-actors.js";
 import { alerts } from "./admin-alerts.js";
+import { listAudit } from "./admin-audit.js";
 import { refuseCall } from "./admin-client.js";
 import { explain } from "./admin-explain.js";
 import { flagged } from "./admin-flagged.js";

@@ -2857,14 +2857,15 @@ export type AuditEntry = Message<"codygateway.v1.AuditEntry"> & {
   source: string;
 
   /**
-   * What was there before, as JSON of the message in question. Absent: nothing.
+   * What was there before, as JSON of the message in question: the override, or all that were removed as `overrides`; the token with
+   * its revocation; what was used, as `limits`, and of which user. Absent: nothing.
    *
    * @generated from field: google.protobuf.Struct before = 9;
    */
   before?: JsonObject | undefined;
 
   /**
-   * What was there after. Absent: nothing.
+   * What was there after; what a sync was asked for, which flagged prompt was read. Absent: nothing.
    *
    * @generated from field: google.protobuf.Struct after = 10;
    */
