@@ -27,6 +27,8 @@ export interface FreshnessOptions {
 /** So many syncs may fail before actors are asked for one by one, and at least so much time must pass. */
 const missedSyncs = 3;
 const leastMissedMs = 60_000;
+/** From the beginning of one sync to the end of the next are no more intervals than this. */
+const lateSyncs = 2;
 
 /** `now` by the store's clock. */
 export function createFreshness(
@@ -39,18 +41,28 @@ export function createFreshness(
 ): FreshnessRules {
   const { directory, now } = parts;
   const { cacheTtlMs, maxStaleMs, syncIntervalMs } = options;
-  const listedMs = Math.min(cacheTtlMs, Math.max(missedSyncs * syncIntervalMs, leastMissedMs));
+  const ofListed = rule(
+    true,
+    Math.min(cacheTtlMs, Math.max(missedSyncs * syncIntervalMs, leastMissedMs)),
+    lateSyncs * syncIntervalMs,
+  );
   const rules = new Map(
     parts.sources.map(({ name, list, staleAfterMs }) => {
-      const listed = list !== undefined;
-      return [name, { listed, staleMs: listed ? listedMs : Math.min(staleAfterMs ?? cacheTtlMs, cacheTtlMs) }];
+      const staleMs = Math.min(staleAfterMs ?? cacheTtlMs, cacheTtlMs);
+      return [name, list === undefined ? rule(false, staleMs, staleMs) : ofListed];
     }),
   );
+  // Of a source that is no longer configured: nobody keeps it fresh.
+  const ofNone = rule(false, cacheTtlMs, 0);
+
+  /** What was confirmed within `goodMs` is as its source wants it, however short the time is for when that cannot be asked. */
+  function rule(listed: boolean, staleMs: number, goodMs: number) {
+    return { listed, staleMs, expiredMs: Math.max(maxStaleMs, Math.min(staleMs, goodMs)) };
+  }
 
   return {
     of(known, tokenHash) {
-      // Of a source that is no longer configured: nobody keeps it fresh.
-      const { listed, staleMs } = rules.get(known.source) ?? { listed: false, staleMs: cacheTtlMs };
+      const { listed, staleMs, expiredMs } = rules.get(known.source) ?? ofNone;
       const { unlistedAt } = known;
       if (listed && unlistedAt !== undefined) {
         // The source is asked for it only in the end: a listing that is wrong may come with answers that are wrong.
@@ -63,7 +75,7 @@ export function createFreshness(
       // Nobody knows its age.
       if (isToCome(confirmedAt, now())) return "stale";
       const age = now() - confirmedAt;
-      if (age > maxStaleMs) return "expired";
+      if (age > expiredMs) return "expired";
       return age > staleMs * spread(known.id) ? "stale" : "fresh";
     },
   };

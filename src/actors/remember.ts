@@ -5,6 +5,7 @@ import { createSerial } from "../lib/serial.js";
 import type { Actor, Feature } from "./actor.js";
 import { changedIntervals } from "./actor-difference.js";
 import { type Directory, type Known, maxUnknownMs } from "./directory.js";
+import type { FreshnessOptions } from "./freshness.js";
 import { actorKey, actorRecord, actorRemoval, type ToldActor, unknownRecord, unknownRemoval } from "./records.js";
 import type { FoundActor, Source } from "./source.js";
 import type { ActorStore, StoreRecord } from "./store.js";
@@ -12,12 +13,20 @@ import { normaliseToken, type TokenHasher } from "./token.js";
 
 /** Remembers answers of sources. Each call resolves once this process' directory knows. */
 export interface Remember {
-  /** The source has this actor; `tokenHash` is of the token it was asked for. */
-  found(source: Source, found: FoundActor, asked: { readonly tokenHash?: string; readonly at: number }): Promise<void>;
+  /** The source has this actor. */
+  found(source: Source, found: FoundActor, asked: Asked): Promise<void>;
   /** The token belongs to nobody. */
   nobody(tokenHash: string): Promise<void>;
   /** The source no longer has the actor. */
   gone(known: Known): Promise<void>;
+}
+
+/** What the source was asked. */
+export interface Asked {
+  /** Of the token it was asked for; absent: for the actor's id. */
+  readonly tokenHash?: string;
+  /** When, by the store's clock. */
+  readonly at: number;
 }
 
 export interface RememberParts {
@@ -30,13 +39,13 @@ export interface RememberParts {
 
 /** How long a token of nobody is not asked for again, at least; up to twice that, so that not all end together. */
 const unknownMs = maxUnknownMs / 2;
-/** How long an actor is remembered that nobody uses, of a source that cannot list those it has. */
+/** How long at least an actor is remembered that nobody uses, of a source that cannot list those it has. */
 const unusedMs = 7 * 86_400_000;
 /** Most tokens of an actor whose source tells of them one by one. */
 const maxTokens = 20;
 
-/** `maxStaleMs`: a token that was not confirmed for so long is forgotten. */
-export function createRemember(parts: RememberParts, options: { readonly maxStaleMs: number }): Remember {
+/** `maxStaleMs`: how long a token is good that is not confirmed, where its source does not want it to be asked for earlier. */
+export function createRemember(parts: RememberParts, { maxStaleMs }: Pick<FreshnessOptions, "maxStaleMs">): Remember {
   const { store, directory, hasher, onIntervalChanged } = parts;
   const inOrder = createSerial();
 
@@ -50,7 +59,12 @@ export function createRemember(parts: RememberParts, options: { readonly maxStal
   }
 
   /** The actor's tokens with the one that was asked for, when each was confirmed, the youngest. */
-  function tokensOneByOne(known: Known | undefined, tokenHash: string | undefined, at: number) {
+  function tokensOneByOne(
+    { staleAfterMs = 0 }: Source,
+    known: Known | undefined,
+    tokenHash: string | undefined,
+    at: number,
+  ) {
     const times = new Map(
       known?.tokenHashes.map((hash, index) => {
         const time = known.tokenTimes?.[index] ?? known.told.updatedAt.getTime();
@@ -59,14 +73,18 @@ export function createRemember(parts: RememberParts, options: { readonly maxStal
       }),
     );
     if (tokenHash !== undefined) times.set(tokenHash, at);
-    const young = [...times].filter(([, time]) => time > at - options.maxStaleMs);
+    const young = [...times].filter(([, time]) => time > at - Math.max(maxStaleMs, staleAfterMs));
     const kept = young.toSorted(([, a], [, b]) => b - a).slice(0, maxTokens);
     return { tokenHashes: kept.map(([hash]) => hash), tokenTimes: kept.map(([, time]) => time) };
   }
 
-  function toldOf(found: FoundActor, known: Known | undefined, tokenHash: string | undefined, at: number): ToldActor {
+  function toldOf(source: Source, found: FoundActor, known: Known | undefined, asked: Asked): ToldActor {
+    const { tokenHash, at } = asked;
     const told = { ...found.actor, updatedAt: new Date(at) };
-    if (found.tokens === undefined) return { told, ...tokensOneByOne(known, tokenHash, at), expiresAt: at + unusedMs };
+    if (found.tokens === undefined) {
+      const expiresAt = at + Math.max(unusedMs, maxStaleMs);
+      return { told, ...tokensOneByOne(source, known, tokenHash, at), expiresAt };
+    }
     const all = found.tokens.map((token) => hasher.hash(normaliseToken(token)));
     // The source found the actor by it, whether it tells so or not.
     return { told, tokenHashes: [...new Set(tokenHash === undefined ? all : [...all, tokenHash])] };
@@ -81,11 +99,12 @@ export function createRemember(parts: RememberParts, options: { readonly maxStal
   }
 
   return {
-    found(source, found, { tokenHash, at }) {
+    found(source, found, asked) {
       const { id } = found.actor;
+      const { tokenHash } = asked;
       return inOrder(actorKey(source.name, id), async () => {
         const known = directory.get(source.name, id);
-        const told = toldOf(found, known, tokenHash, at);
+        const told = toldOf(source, found, known, asked);
         const holder = tokenHash === undefined ? undefined : directory.byToken(tokenHash);
         const moved = holder !== undefined && holder.id !== id;
         await write([

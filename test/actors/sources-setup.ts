@@ -1,5 +1,6 @@
 import type { Actor, Feature } from "../../src/actors/actor.js";
 import { createDirectory } from "../../src/actors/directory.js";
+import type { FreshnessOptions } from "../../src/actors/freshness.js";
 import type { LookupOutcome } from "../../src/actors/lookups.js";
 import { createMemoryActorStore } from "../../src/actors/memory-store.js";
 import type { Source } from "../../src/actors/source.js";
@@ -17,7 +18,14 @@ export const hour = 3_600_000;
 export const hasher = createTokenHasher("pepper");
 
 /** Sources over a memory store: one of the configuration, and `portal`, which says what it is told to. */
-export async function setUp(options: { source?: Partial<Source>; listed?: boolean; store?: Partial<ActorStore> } = {}) {
+export async function setUp(
+  options: {
+    source?: Partial<Source>;
+    listed?: boolean;
+    store?: Partial<ActorStore>;
+    freshness?: Partial<FreshnessOptions>;
+  } = {},
+) {
   const clock = fakeClock();
   const store = { ...createMemoryActorStore({ clock }), ...options.store };
   const directory = createDirectory({ clock });
@@ -45,7 +53,7 @@ export async function setUp(options: { source?: Partial<Source>; listed?: boolea
         onIntervalChanged: (actor: Actor, feature: Feature) => resets.push(`${actor.id} ${feature}`),
         onLookup: (_, outcome) => outcomes.push(outcome),
       },
-      { cacheTtlMs: 24 * hour, maxStaleMs: 24 * hour, syncIntervalMs: 120_000 },
+      { cacheTtlMs: 24 * hour, maxStaleMs: 24 * hour, syncIntervalMs: 120_000, ...options.freshness },
     );
   const sources = start("one");
   const find = (token: string | undefined, by = sources) => settled(by.find(token));

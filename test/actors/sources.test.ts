@@ -128,6 +128,21 @@ describe("a source that cannot say", () => {
     expect(source.lookups.length).toBe(6);
   });
 
+  it("is waited for as long as it was said, also by actors of it that it does not list", async () => {
+    const day = 24 * hour;
+    const one = async (token: string | undefined) =>
+      token === tokenOf("a") ? { actor: makeActor({ id: "a", source: "portal" }), tokens: undefined } : undefined;
+    const { source, find } = await setUp({ source: { lookup: one }, freshness: { maxStaleMs: 30 * day } });
+    await find(tokenOf("a"));
+    source.lookup = async () => Promise.reject(new Error("away"));
+
+    leap(29 * day);
+    await pass(1_000);
+    expect(await find(tokenOf("a"))).toMatchObject({ id: "a" });
+    leap(2 * day);
+    await expect(find(tokenOf("a"))).rejects.toMatchObject(unavailable);
+  });
+
   it("is not left alone for actors of which what it says makes no sense", async () => {
     const { source, find, sources, outcomes } = await setUp();
     const error = new SourceError("told of an actor that makes no sense", { ofActor: true });
