@@ -183,8 +183,9 @@ function healthFollowsSyncs(directory: Directory, sources: Sources): void {
     const last = change.kind === "sync" ? change.state?.last : undefined;
     if (change.kind !== "sync" || !last || seen.get(change.source) === last.id) return;
     seen.set(change.source, last.id);
-    if (last.outcome === "failed") sources.asked(change.source, new SourceError(last.error ?? "sync failed"));
-    else if (last.outcome !== "canceled") sources.asked(change.source, undefined);
+    const { outcome, endedAt, error = "sync failed" } = last;
+    if (outcome === "failed") sources.asked(change.source, new SourceError(error), endedAt);
+    else if (outcome !== "canceled") sources.asked(change.source, undefined, endedAt);
   });
 }
 

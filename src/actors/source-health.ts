@@ -12,7 +12,8 @@ export interface SourceHealth {
 }
 
 export interface SourceWatch {
-  succeeded(): void;
+  /** `at`: when, ms since the epoch, where it was not now. */
+  succeeded(at?: number): void;
   failed(error: unknown): void;
   /** Whether it is left alone now. */
   isPaused(): boolean;
@@ -60,13 +61,13 @@ export function createSourceWatch(now: () => number): SourceWatch {
   }
 
   return {
-    succeeded() {
+    succeeded(at = now()) {
       failures = 0;
       pauses = 0;
       pausedUntil = 0;
       trying = false;
       error = undefined;
-      lastSuccessAt = now();
+      lastSuccessAt = at;
     },
     failed(cause) {
       failures++;

@@ -35,8 +35,8 @@ export interface Sources {
   refused(actor: Pick<Actor, "source" | "id">): void;
   /** How the source fares with its back end, as this process sees it. */
   health(source: string): SourceHealth;
-  /** Something else asked the source: tells what came of it. Undefined: it answered. */
-  asked(source: string, error: unknown): void;
+  /** Something else asked the source, and this came of it at that time, ms since the epoch. Undefined: it answered. */
+  asked(source: string, error: unknown, at: number): void;
   close(): void;
 }
 
@@ -114,8 +114,8 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
     refresh: (query) => (isReady() ? refreshes.now(query) : Promise.reject(notReady())),
     refused: refreshes.wanted,
     health: (source) => watchOf(source).health(),
-    asked(source, error) {
-      if (error === undefined) watchOf(source).succeeded();
+    asked(source, error, at) {
+      if (error === undefined) watchOf(source).succeeded(at);
       else watchOf(source).failed(error);
     },
     close: lookups.close,

@@ -1,5 +1,6 @@
 // Actors of the Enterprise Portal and of Sourcegraph.com, from their back ends to the upstream.
 
+import { timestampMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, describe, expect, it } from "vitest";
 import { createAdminClient, createGatewayClient } from "../../src/client.js";
@@ -297,6 +298,27 @@ describe("while the Enterprise Portal and Sourcegraph.com cannot say", () => {
     ends.portal.heal();
     await expect.poll(sync).toBe(200);
     expect((await chat(customer(0))).status).toBe(200);
+  });
+
+  it("it is told after a restart when they last could", async () => {
+    await using dir = await dataDir();
+    const clock = fakeClock();
+    const ends = await startDemoBackEnds();
+    open.push(ends);
+    const admin = { CODY_GATEWAY_DIAGNOSTICS_SECRET: secret, CODY_GATEWAY_DATA_DIR: dir.path };
+    const operator = ends.sams.issue({ scopes: ["cody_gateway::actors::read"], expiresAt: Number.MAX_VALUE });
+    const startedAt = clock.now();
+    for (const start of ["first", "second"]) {
+      await using served = await testGateway({ env: { ...ends.env, ...admin }, clock });
+      const { url } = served;
+      if (start === "first")
+        await fetch(`${url}/-/actor/sync-all-sources`, { headers: { authorization: `Bearer ${secret}` } });
+      const { sources } = await createAdminClient({ baseUrl: url, token: operator, maxRetries: 0 }).listSources({});
+      const { lastSuccessTime } = sources.find(({ name }) => name === "dotcom-product-subscriptions") ?? {};
+
+      expect(lastSuccessTime && timestampMs(lastSuccessTime), start).toBe(startedAt);
+      await clock.advanceMs(60_000);
+    }
   });
 
   it("for longer than a day, known actors are served for that day, and again when they are back", async () => {
