@@ -100,7 +100,8 @@ function toCheck(check: AccessCheck) {
 function detailOf(check: AccessCheck): string {
   if (check.kind === "limit") {
     const { used, limit, unit, perUser } = check.state;
-    return `${used} of ${limit} ${unit} used${perUser ? " by this user" : ""}`;
+    const what = unit === "in_flight" ? "requests in flight" : `${unit} used`;
+    return `${used} of ${limit} ${what}${perUser ? " by this user" : ""}`;
   }
   if (check.kind === "model") return check.route ? `served as ${check.route.name}` : "served by one of several routes";
   return { token: "the token is known and not revoked", access: "the actor has access", feature: "the actor has it" }[

@@ -6,6 +6,7 @@ import {
 import type { Usage } from "../../gen/codygateway/v1/common_pb.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
 import { duration, featureName, readFeature, reasonName, time, word } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { untilSignal } from "./admin-watch.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
@@ -19,7 +20,7 @@ export async function watchActivity(args: readonly string[], io: Io): Promise<nu
     source: { type: "string", default: "" },
     feature: { type: "string" },
   } as const;
-  const usage = "cody-gateway admin watch [source/id] [--source s] [--feature f] [--json]";
+  const usage = adminUsages.watch;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const [who] = positionals;
   const request = {

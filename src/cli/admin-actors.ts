@@ -10,6 +10,7 @@ import {
 import { actorQuery, adminClient, printJson } from "./admin-client.js";
 import { featureName, limitText, originName, relative, time } from "./admin-format.js";
 import { overridesTable, perUserText } from "./admin-overrides.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -34,9 +35,7 @@ export async function listActors(args: readonly string[], io: Io): Promise<numbe
     descending: { type: "boolean", default: false },
     limit: { type: "string", default: "100" },
   } as const;
-  const usage =
-    "cody-gateway admin actors [--source s] [--text t] [--over-limit] [--overridden] [--disabled] [--order id|name|refreshed] [--descending] [--limit n] [--json]";
-  const { values } = readArgs(args, { options, min: 0, max: 0, usage });
+  const { values } = readArgs(args, { options, min: 0, max: 0, usage: adminUsages.actors });
   const order = Object.hasOwn(orders, values.order) ? orders[values.order] : undefined;
   if (order === undefined) throw new UsageError(`expected --order ${Object.keys(orders).join(" or ")}`);
   const query = {
@@ -122,7 +121,7 @@ function row({
 /** `admin actor`. */
 export async function showActor(args: readonly string[], io: Io): Promise<number> {
   const options = { json: { type: "boolean" }, token: { type: "string" } } as const;
-  const usage = "cody-gateway admin actor <source/id> | --token - [--json]";
+  const usage = adminUsages.actor;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const query = actorQuery(positionals[0], values.token, io);
   const response = await adminClient(io).getActor({ query });
@@ -143,7 +142,8 @@ function actorText({ actor, features, accessOrigin, overrides, tokens }: GetActo
     ["refreshed", refreshed],
   ];
   const tokenRows = tokens.map(({ id, revocation }): Cell[] => [
-    id.slice(0, 16),
+    // Whole: it is what `revoke --id` takes.
+    id,
     revocation ? `revoked by ${revocation.revokedBy}: ${revocation.reason}` : "accepted",
   ]);
   return [
@@ -186,7 +186,7 @@ export async function refreshActor(args: readonly string[], io: Io): Promise<num
     token: { type: "string" },
     reason: { type: "string", default: "" },
   } as const;
-  const usage = "cody-gateway admin refresh <source/id> | --token - [--reason why] [--json]";
+  const usage = adminUsages.refresh;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const query = actorQuery(positionals[0], values.token, io);
   const response = await adminClient(io).refreshActor({ query, reason: values.reason });

@@ -1,5 +1,6 @@
 import { SendTestAlertResponseSchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { adminClient, printJson } from "./admin-client.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, line } from "./io.js";
@@ -7,7 +8,7 @@ import { table } from "./table.js";
 
 /** `admin alerts test`. Fails where nobody is alerted, or a channel did not take it. */
 export async function alerts(args: readonly string[], io: Io): Promise<number> {
-  const usage = "cody-gateway admin alerts test --reason why [--json]";
+  const usage = adminUsages.alerts;
   const options = { json: { type: "boolean" }, reason: { type: "string", default: "" } } as const;
   const { values, positionals } = readArgs(args, { options, min: 1, max: 1, usage });
   if (positionals[0] !== "test") throw new UsageError(`usage: ${usage}`);

@@ -13,6 +13,7 @@ import { readCount } from "./admin-actors.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
 import { limitText, reasonName, time } from "./admin-format.js";
 import { readDuration, subjectText } from "./admin-overrides.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -27,7 +28,7 @@ export async function listAudit(args: readonly string[], io: Io): Promise<number
     since: { type: "string" },
     limit: { type: "string", default: "100" },
   } as const;
-  const usage = "cody-gateway admin audit [source/id] [--admin a] [--rpc r] [--since 24h] [--limit n] [--json]";
+  const usage = adminUsages.audit;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const [who] = positionals;
   const limit = readCount(values.limit);

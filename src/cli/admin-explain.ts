@@ -2,10 +2,12 @@ import {
   type ExplainAccessResponse,
   ExplainAccessResponseSchema,
   type RuleCheck,
+  RuleCheck_Kind,
   RuleCheck_KindSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { actorQuery, adminClient, printJson } from "./admin-client.js";
 import { limitText, readFeature, reasonName, relative, time, word } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -21,8 +23,7 @@ export async function explain(args: readonly string[], io: Io): Promise<number> 
     tokens: { type: "string" },
     user: { type: "string", default: "" },
   } as const;
-  const usage =
-    "cody-gateway admin explain <source/id> | --token - [--feature f] [--model m] [--tokens n] [--user id] [--json]";
+  const usage = adminUsages.explain;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   if (values.tokens !== undefined && !/^\d{1,15}$/.test(values.tokens))
     throw new UsageError("expected --tokens to be a whole number");
@@ -59,7 +60,9 @@ function explainText({
   return [who, verdict, ...again, ...model, "", table(["", "rule", ""], rows)].join("\n");
 }
 
-function checkText({ detail, limit, requested }: RuleCheck): string {
+function checkText({ kind, detail, limit, requested, inFlight, inFlightLimit, perUser }: RuleCheck): string {
+  if (kind === RuleCheck_Kind.IN_FLIGHT && inFlightLimit !== undefined)
+    return `${inFlight} of ${inFlightLimit} in flight${perUser ? " by the user" : ""}`;
   if (!limit?.rateLimit) return detail;
   return `${limitText(limit.rateLimit)}, asks for ${requested}`;
 }

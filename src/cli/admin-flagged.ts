@@ -5,6 +5,7 @@ import {
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
 import { featureName, relative, time } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -18,14 +19,16 @@ export async function flagged(args: readonly string[], io: Io): Promise<number> 
     blocked: { type: "boolean" },
     reason: { type: "string", default: "" },
   } as const;
-  const usage =
-    "cody-gateway admin flagged [--actor source/id] [--blocked] [--json] | flagged <key> --reason why [--json]";
+  const usage = adminUsages.flagged;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const [key] = positionals;
   if (key !== undefined) {
     if (values.reason === "") throw new UsageError("expected --reason");
+    if (values.actor !== undefined || values.blocked)
+      throw new UsageError("expected either a key, or --actor and --blocked");
     return show(key, values.reason, values.json === true, io);
   }
+  if (values.reason !== "") throw new UsageError("expected a key with --reason");
   const client = adminClient(io);
   const found: FlaggedRequest[] = [];
   let pageToken = "";

@@ -85,6 +85,12 @@ export function number(value: number | bigint): string {
   return value.toLocaleString("en-US");
 }
 
+/** Cents, and what is less than one: `$1,234.50`, `$0.000045`. */
+export function dollars(microDollars: bigint): string {
+  const digits = { minimumFractionDigits: 2, maximumFractionDigits: 6 };
+  return `$${(Number(microDollars) / 1_000_000).toLocaleString("en-US", digits)}`;
+}
+
 /** The word of an enum's value, in lower case: `QUOTA_EXCEEDED` as `quota exceeded`. */
 export function word(names: DescEnum, value: number): string {
   return (names.value[value]?.localName ?? "").toLowerCase().replaceAll("_", " ");

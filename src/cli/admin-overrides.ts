@@ -10,6 +10,7 @@ import {
 import { Unit } from "../../gen/codygateway/v1/common_pb.js";
 import { type AdminClient, actorRef, adminClient, printJson } from "./admin-client.js";
 import { duration, featureName, number, readFeature, relative, time, unitName } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -27,15 +28,21 @@ const options = {
 
 /** `admin override`: shows, sets, or with `--clear` removes. */
 export async function overrides(args: readonly string[], io: Io): Promise<number> {
-  const usage =
-    "cody-gateway admin override [source/id] [access|limits|models …] [--in-flight n] [--per-user limit|share|none] [--per-user-in-flight n] [--clear] [--reason why] [--json]";
+  const usage = adminUsages.override;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 200, usage });
   const [who, what, ...rest] = positionals;
+  const { json, clear, reason, ...setting } = values;
+  const sets = Object.values(setting).some((value) => value !== undefined);
   const client = adminClient(io);
-  if (what === undefined && !values.clear) return show(client, who, values.json === true, io);
-  if (values.reason === "") throw new UsageError("expected --reason");
+  if (what === undefined && !clear) {
+    if (sets || reason !== "") throw new UsageError("expected access, limits or models, or --clear");
+    return show(client, who, json === true, io);
+  }
+  if (reason === "") throw new UsageError("expected --reason");
   const actor = actorRef(who ?? "");
-  if (values.clear) {
+  if (clear) {
+    if (sets || rest.length > 0)
+      throw new UsageError("expected nothing beside --clear but one name, such as limits/chat_completions");
     const which =
       what === undefined ? ({ case: "all", value: true } as const) : ({ case: "name", value: what } as const);
     const response = await client.clearActorOverride({ actor, which, reason: values.reason });

@@ -12,6 +12,7 @@ import {
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { adminClient, printJson } from "./admin-client.js";
 import { duration, relative, word } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { repeatWhile } from "./admin-watch.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
@@ -26,7 +27,7 @@ export async function listSources(args: readonly string[], io: Io): Promise<numb
     options,
     min: 0,
     max: 0,
-    usage: "cody-gateway admin sources [--watch] [--json]",
+    usage: adminUsages.sources,
   });
   const client = adminClient(io);
   return repeatWhile(values.watch === true, io, async (call) => {
@@ -71,7 +72,7 @@ export async function syncSources(args: readonly string[], io: Io): Promise<numb
     "allow-shrink": { type: "boolean", default: false },
     reason: { type: "string", default: "" },
   } as const;
-  const usage = "cody-gateway admin sync [source] [--dry-run] [--allow-shrink --reason why] [--json]";
+  const usage = adminUsages.sync;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   if (values["allow-shrink"] && values.reason === "") throw new UsageError("expected --reason with --allow-shrink");
   const request = {
@@ -128,7 +129,9 @@ function syncView(io: Io): SyncView {
           `${source}: ${event.value.reason}\nTo let it through: cody-gateway admin sync ${source} --allow-shrink --reason …`,
         );
       } else running.delete(source);
-      progress.show([...running].map(([name, counts]) => `${name} ${progressText(counts)}`).join("   "));
+      progress.show(
+        [...running].map(([name, counts]) => `${name} ${progressText(counts, io.stderr.columns)}`).join("   "),
+      );
     },
     end() {
       progress.clear();
@@ -142,10 +145,10 @@ function changeWord(kind: number): string {
   return ["", "adds", "changes", "removes", "leaves out"][kind] ?? "";
 }
 
-function progressText(counts: SyncCounts | undefined): string {
+function progressText(counts: SyncCounts | undefined, columns: number | undefined): string {
   if (!counts) return "…";
   const { seen, estimatedTotal, added, changed, removed } = counts;
-  return `${bar(seen, estimatedTotal)}  ${added} added, ${changed} changed, ${removed} removed`;
+  return `${bar(seen, estimatedTotal, columns)}  ${added} added, ${changed} changed, ${removed} removed`;
 }
 
 /** How the syncs ended. */

@@ -2,6 +2,7 @@ import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { LiftRevocationResponseSchema, RevokeTokenResponseSchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { adminClient, printJson, readSecret } from "./admin-client.js";
 import { readDuration } from "./admin-overrides.js";
+import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
@@ -15,12 +16,12 @@ export async function revoke(args: readonly string[], io: Io): Promise<number> {
     expires: { type: "string" },
     lift: { type: "boolean" },
   } as const;
-  const usage =
-    "cody-gateway admin revoke <token or -> | --id <token id> --reason why [--expires 30d] [--lift] [--json]";
+  const usage = adminUsages.revoke;
   const { values, positionals } = readArgs(args, { options, min: 0, max: 1, usage });
   const [text] = positionals;
   if ((text === undefined) === (values.id === undefined)) throw new UsageError("expected either a token or --id");
   if (values.reason === "") throw new UsageError("expected --reason");
+  if (values.lift && values.expires !== undefined) throw new UsageError("expected either --lift or --expires");
   const token =
     values.id === undefined
       ? ({ case: "accessToken", value: readSecret(text ?? "", io) } as const)
@@ -38,7 +39,7 @@ export async function revoke(args: readonly string[], io: Io): Promise<number> {
   if (values.json) printJson(io, RevokeTokenResponseSchema, response);
   else {
     const whose = response.actor ? ` of ${response.actor.source}/${response.actor.id}` : "";
-    line(io.stdout, `refused from now on: the token ${response.token?.id.slice(0, 16)}${whose}`);
+    line(io.stdout, `refused from now on: the token ${response.token?.id}${whose}`);
   }
   return exitCodes.done;
 }

@@ -4,7 +4,8 @@ import {
   ResetUsageResponseSchema,
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
-import { featureName, limitText, number, readFeature, relative, time } from "./admin-format.js";
+import { dollars, featureName, limitText, readFeature, relative, time } from "./admin-format.js";
+import { adminUsages } from "./admin-usages.js";
 import { repeatWhile } from "./admin-watch.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
@@ -21,14 +22,14 @@ export async function usage(args: readonly string[], io: Io): Promise<number> {
     reset: { type: "boolean" },
     reason: { type: "string", default: "" },
   } as const;
-  const how =
-    "cody-gateway admin usage <source/id> [--feature f] [--user id] [--watch] [--reset --reason why] [--json]";
-  const { values, positionals } = readArgs(args, { options, min: 1, max: 1, usage: how });
+  const { values, positionals } = readArgs(args, { options, min: 1, max: 1, usage: adminUsages.usage });
   const request = {
     actor: actorRef(positionals[0] ?? ""),
     feature: readFeature(values.feature),
     ...(values.user !== undefined && { endUser: values.user }),
   };
+  if (values.reason !== "" && !values.reset) throw new UsageError("--reason goes with --reset");
+  if (values.reset && values.watch) throw new UsageError("expected either --reset or --watch");
   const client = adminClient(io);
   if (values.reset) {
     if (values.feature === undefined || values.reason === "")
@@ -74,7 +75,7 @@ function usageText(features: readonly FeatureUsage[]): string {
       requests,
       inputTokens,
       outputTokens,
-      microDollars === undefined ? "" : `$${number(Number(microDollars) / 1_000_000)}`,
+      microDollars === undefined ? "" : dollars(microDollars),
     ]),
   );
   return [

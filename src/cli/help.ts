@@ -1,3 +1,5 @@
+import { adminUsages } from "./admin-usages.js";
+
 const usage: readonly (readonly [usage: string, sentence: string])[] = [
   ["serve", "Serve, as the environment and the configuration file say."],
   ["demo [--once]", "Serve with a made-up upstream: no key and no account needed."],
@@ -33,8 +35,9 @@ const notes: Readonly<Record<string, string>> = {
   token: "A key or token given as - is read from standard input, and so stays out of the shell's history.",
   admin:
     "CODY_GATEWAY_URL and CODY_GATEWAY_ADMIN_TOKEN say where the gateway is and who asks. --json prints the messages of the API,\n" +
-    "one a line. In place of source/id, --token - reads one of the actor's tokens from standard input. What changes something\n" +
-    "needs --reason. Overrides:\n\n" +
+    "one a line. --token - reads one of the actor's tokens from standard input, in place of source/id. What changes something\n" +
+    "needs --reason; a refresh, and a sync without --allow-shrink, may have one. All that a command takes:\n" +
+    "cody-gateway admin <command> --help. Overrides:\n\n" +
     "  override acme/1 access off --reason 'unpaid'\n" +
     "  override acme/1 limits chat_completions 500/24h 2000000tokens/30d --in-flight 20 --expires 7d --reason 'trial'\n" +
     "  override acme/1 models chat_completions 'anthropic/*' --reason 'contract'\n" +
@@ -42,6 +45,13 @@ const notes: Readonly<Record<string, string>> = {
     "Exit codes: 1 failed, 2 usage, 3 held by the shrink guard, 69 gateway unreachable.",
   config: "Exit code 78 when the configuration is wrong.",
 };
+
+/** What every option of an `admin` command says; undefined when there is no such command. */
+export function helpOfAdmin(command: string): string | undefined {
+  if (!Object.hasOwn(adminUsages, command)) return undefined;
+  const [, sentence = ""] = usage.find(([text]) => text.startsWith(`admin ${command} `)) ?? [];
+  return `${sentence}\n\n  ${adminUsages[command as keyof typeof adminUsages]}`;
+}
 
 /** All commands. */
 export function overview(): string {

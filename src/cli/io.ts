@@ -27,6 +27,8 @@ export type Signal = "SIGTERM" | "SIGINT" | "SIGHUP";
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean | undefined;
+  /** Width of the terminal, in places of a letter. */
+  readonly columns?: number | undefined;
 }
 
 /** `format` undefined: `pretty` on a terminal, otherwise `json`. */

@@ -2,7 +2,7 @@
 
 import { UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
-import { helpOf, overview } from "./help.js";
+import { helpOf, helpOfAdmin, overview } from "./help.js";
 import { complain, type Io, json, line } from "./io.js";
 
 type Run = (args: readonly string[], io: Io) => Promise<number>;
@@ -39,13 +39,15 @@ export async function run(argv: readonly string[], io: Io): Promise<number> {
     return exitCodes.usage;
   }
   const options = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
-  if (options.includes("--help") || options.includes("-h")) return runHelp([name], io);
+  const [sub = ""] = options;
+  if (options.includes("--help") || options.includes("-h")) return runHelp([name, sub], io);
   try {
     return await command(args, io);
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     complain(io, error.message);
-    line(io.stderr, `see cody-gateway ${name} --help`);
+    const one = name === "admin" && helpOfAdmin(sub) !== undefined ? `${name} ${sub}` : name;
+    line(io.stderr, `see cody-gateway ${one} --help`);
     return exitCodes.usage;
   }
 }
@@ -56,7 +58,8 @@ async function runVersion(args: readonly string[], io: Io): Promise<number> {
   return exitCodes.done;
 }
 
-async function runHelp([name]: readonly string[], io: Io): Promise<number> {
-  line(io.stdout, (name && (await helpOf(name))) || overview());
+async function runHelp([name, sub]: readonly string[], io: Io): Promise<number> {
+  const ofOne = name === "admin" && sub !== undefined ? helpOfAdmin(sub) : undefined;
+  line(io.stdout, ofOne ?? ((name && (await helpOf(name))) || overview()));
   return exitCodes.done;
 }

@@ -1,3 +1,5 @@
+import { widthOf } from "./width.js";
+
 /** A cell: numbers stand to the right. */
 export type Cell = string | number | bigint | undefined;
 
@@ -25,11 +27,6 @@ function textOf(cell: Cell): string {
 function pad(text: string, width: number, toTheRight: boolean): string {
   const space = " ".repeat(Math.max(0, width - widthOf(text)));
   return toTheRight ? space + text : text + space;
-}
-
-/** Characters as a terminal shows them, near enough: one place each. */
-function widthOf(text: string): number {
-  return Array.from(text).length;
 }
 
 /** What others named must not move the cursor, or look like something else. */

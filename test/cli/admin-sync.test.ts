@@ -46,17 +46,17 @@ async function sourceOf(name: string) {
 }
 
 /** A command of a process; with `isTTY`, both its outputs are a terminal. */
-function command({ isTTY = false } = {}) {
+function command({ isTTY = false, columns = 80 } = {}) {
   const { io, written, state } = fakeIo({
     CODY_GATEWAY_URL: gateway.url,
     CODY_GATEWAY_ADMIN_TOKEN: operatorToken,
     NO_COLOR: "1",
   });
-  const given = { ...io, stdout: { ...io.stdout, isTTY }, stderr: { ...io.stderr, isTTY } };
+  const given = { ...io, stdout: { ...io.stdout, isTTY }, stderr: { ...io.stderr, isTTY, columns } };
   return { written, state, run: (args: string) => run(["admin", ...args.split(" ")], given) };
 }
 
-async function admin(args: string, options?: { readonly isTTY?: boolean }) {
+async function admin(args: string, options?: { readonly isTTY?: boolean; readonly columns?: number }) {
   const { written, run: go } = command(options);
   const code = await go(args);
   return { code, ...written, row: written.stdout.split("\n").find((line) => line.startsWith(portal)) };
@@ -110,6 +110,14 @@ describe("cody-gateway admin sync", () => {
     expect(shown).toContainEqual(expect.stringMatching(/ \[#+-*\] \d+ % +0 added, 0 changed, 0 removed$/));
     expect(stderr.endsWith("\r\u001b[2K")).toBe(true);
     expect(row).toMatch(/succeeded +250/);
+  });
+
+  it("stays in its one line on a terminal that is narrow", async () => {
+    const { stderr } = await admin(`sync ${portal}`, { isTTY: true, columns: 40 });
+
+    const shown = stderr.split("\r\u001b[2K").filter((text) => text !== "");
+    expect(shown.length).toBeGreaterThan(1);
+    expect(shown.filter((text) => text.length > 39)).toEqual([]);
   });
 
   it("with --dry-run says what it would do, and does nothing", async () => {

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { span } from "../../src/cli/admin-format.js";
+import { dollars, span } from "../../src/cli/admin-format.js";
 import { bar } from "../../src/cli/progress.js";
 import { run } from "../../src/cli/run.js";
 import { table } from "../../src/cli/table.js";
+import { fitted, widthOf } from "../../src/cli/width.js";
 import { adminTokens, operatorToken, viewerToken } from "../helpers/admin.js";
 import { freePort } from "../helpers/free-port.js";
 import { type TestGateway, testGateway, token } from "../helpers/gateway.js";
@@ -71,6 +72,36 @@ describe("cody-gateway admin", () => {
     await admin("override static/acme --clear --reason x");
   });
 
+  it("shows ids of tokens as `revoke --id` takes them", async () => {
+    const [id = ""] = /\b[0-9a-f]{64}\b/.exec((await admin("actor static/acme")).stdout) ?? [];
+
+    expect((await admin(`revoke --id ${id} --reason x`)).stdout).toContain(`the token ${id} of static/acme`);
+    expect((await admin("actor static/acme")).stdout).toMatch(new RegExp(`^${id} +revoked by ada: x`, "m"));
+    expect((await admin(`revoke --id ${id} --lift --reason x`)).code).toBe(0);
+  });
+
+  it("explains how many requests are in flight", async () => {
+    await admin("override static/acme limits chat_completions --in-flight 3 --reason x");
+
+    expect((await admin("explain static/acme")).stdout).toMatch(/^ok +in flight +0 of 3 in flight$/m);
+    await admin("override static/acme --clear --reason x");
+  });
+
+  it.each([
+    ["actors --help", "[--order id|name|refreshed] [--descending]"],
+    ["override -h", "[--per-user-in-flight n]"],
+    ["watch --help", "Show decisions"],
+  ])("says all that a command takes: %s", async (args, text) => {
+    const { code, stdout } = await admin(args);
+
+    expect(code).toBe(0);
+    expect(stdout).toContain(text);
+    expect(stdout).not.toContain("admin sources");
+    expect((await admin(`${args.split(" ")[0]} --nonsense`)).stderr).toContain(
+      `see cody-gateway admin ${args.split(" ")[0]} --help`,
+    );
+  });
+
   it("explains a refusal with the limit's numbers", async () => {
     expect((await admin("explain static/acme --model openai/gpt-4o")).stdout).toMatch(
       /^static\/acme Acme Inc\nallowed\n/,
@@ -103,6 +134,20 @@ describe("cody-gateway admin", () => {
       /--per-user and --per-user-in-flight go with limits/,
     ],
     ["usage static/acme --user a:b", 1, /expected the id of a user/],
+    // What would be passed over in silence.
+    ["override static/acme --in-flight 3 --reason x", 2, /expected access, limits or models, or --clear/],
+    ["override static/acme --expires 7d", 2, /expected access, limits or models, or --clear/],
+    [
+      "override static/acme limits chat_completions --clear --reason x",
+      2,
+      /one name, such as limits\/chat_completions/,
+    ],
+    ["override static/acme --clear access --expires 1d --reason x", 2, /expected nothing beside --clear but one name/],
+    ["revoke some-token --lift --expires 1d --reason x", 2, /expected either --lift or --expires/],
+    ["usage static/acme --reason x", 2, /--reason goes with --reset/],
+    ["usage static/acme --feature chat_completions --reset --watch --reason x", 2, /either --reset or --watch/],
+    ["flagged --reason x", 2, /expected a key with --reason/],
+    ["flagged prompt:a:b:c --blocked --reason x", 2, /expected either a key, or --actor and --blocked/],
     ["sync static", 1, /SYNC_NOT_SUPPORTED/],
   ])("says what is wrong with `%s`", async (args, code, message) => {
     const answer = await admin(args);
@@ -144,8 +189,44 @@ describe("tables", () => {
     expect(table(["name"], [])).toBe("none");
   });
 
+  it("stand in line whatever the names are written with", () => {
+    const names = [
+      "Acme",
+      "株式会社アクメ",
+      "한국 회사",
+      "Café",
+      "Cafe\u0301",
+      "ＡＣＭＥ",
+      "🚀 Rockets",
+      "👩\u{1f3fd} Ada",
+      "❤\ufe0f",
+    ];
+    const rows = table(
+      ["name", "x"],
+      names.map((name) => [name, "|"]),
+    )
+      .split("\n")
+      .slice(1);
+    expect(rows.map((row) => widthOf(row))).toEqual(names.map(() => 17));
+    expect(names.map(widthOf)).toEqual([4, 14, 9, 4, 4, 8, 10, 6, 2]);
+  });
+
+  it("are cut where a line has no more room", () => {
+    expect([fitted("abcdef", 6), fitted("abcdef", 5), fitted("株式会社", 7), fitted("株式会社", 6)]).toEqual([
+      "abcdef",
+      "abcd…",
+      "株式会…",
+      "株式…",
+    ]);
+  });
+
+  it("tell of small sums of money", () => {
+    expect([dollars(0n), dollars(45n), dollars(1_234_500_000n)]).toEqual(["$0.00", "$0.000045", "$1,234.50"]);
+  });
+
   it("have bars of a known total, and counts of an unknown one", () => {
-    expect(bar(50, 200)).toBe(`[${"#".repeat(8)}${"-".repeat(22)}] 25 %`);
+    expect(bar(50, 200, 200)).toBe(`[${"#".repeat(8)}${"-".repeat(22)}] 25 %`);
+    expect(bar(50, 200)).toBe("[###-------] 25 %");
     expect(bar(1_234, undefined)).toBe("1,234");
   });
 });
