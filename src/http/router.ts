@@ -125,13 +125,16 @@ function answerError(call: HttpCall, shape: ErrorShape, told: HttpError): void {
   const type = typeof shape.contentType === "string" ? shape.contentType : shape.contentType(told);
   const headers: Record<string, string> = { "content-type": type };
   for (const name in told.headers) headers[name] = told.headers[name] as string;
-  // A body that was not read to its end would be taken for the next request.
-  if (call.req.httpVersionMajor === 1 && isUnread(call.req)) headers["connection"] = "close";
+  if (call.req.httpVersionMajor === 1 && isMuchUnread(call.req)) headers["connection"] = "close";
   send(call.res, told.status, headers, shape.body(told, call.requestId));
 }
 
-/** Whether there is a body that was not read to its end. */
-function isUnread({ readableEnded, headers }: HttpCall["req"]): boolean {
-  const announced = headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) !== 0;
-  return announced && !readableEnded;
+/** Longest body that is taken for nothing: while a larger one is under way, a new connection costs both sides less. */
+const maxDiscardedBytes = 64 * 1024;
+
+/** Whether more may still come of a body than is worth taking. */
+function isMuchUnread({ complete, headers }: HttpCall["req"]): boolean {
+  if (complete) return false;
+  // One of no announced length may be endless.
+  return headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > maxDiscardedBytes;
 }

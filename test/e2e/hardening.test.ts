@@ -22,23 +22,65 @@ const paths = [
 
 const hosts = ["[", "a:b:c", "", "a b", "http://a", "[::1"];
 
-it("keeps the connection of who is refused, unless a body is still to come", async () => {
-  await using gw = await testGateway();
-  const connection = await rawConnect(gw.gateway.port);
-  const ask = (method: string, more = ""): void =>
-    connection.send(
-      `${method} /v1/limits HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer of-nobody-at-all\r\n${more}\r\n`,
-    );
+describe("the connection of who is refused", () => {
+  const refused = (line: string, more: readonly string[] = [], body = ""): string =>
+    head(`${line} HTTP/1.1`, ["Authorization: Bearer of-nobody-at-all", ...more], body);
+  const post = (length: number, sent: string, more: readonly string[] = []): string =>
+    refused("POST /v1/completions/openai", [`Content-Length: ${length}`, ...more], sent);
+  const gzipped = gzipSync("x".repeat(40_000_000)).toString("latin1");
 
-  for (let round = 0; round < 3; round++) {
-    ask("GET");
-    const reply = await connection.reply();
-    expect(reply?.status).toBe(401);
-    expect(reply?.headers.connection).not.toBe("close");
-  }
-  ask("GET", "Content-Length: 5\r\n");
-  expect(await connection.reply()).toMatchObject({ status: 401, headers: { connection: "close" } });
-  await connection.ended;
+  it.each([
+    ["without a body", refused("GET /v1/limits"), ""],
+    ["with a body", post(4, "body"), ""],
+    ["with a body that comes later", post(9, "body"), "later"],
+    ["with 64 KiB that come later", post(65_536, ""), "x".repeat(65_536)],
+  ])("goes on %s", async (_, request, later) => {
+    await using gw = await testGateway();
+    const connection = await rawConnect(gw.gateway.port);
+    for (let round = 0; round < 2; round++) {
+      connection.send(request);
+      const reply = await connection.reply();
+      expect(reply?.status).toBe(401);
+      expect(reply?.headers.connection).not.toBe("close");
+      connection.send(later);
+    }
+    connection.send(head("GET /v1/limits HTTP/1.1", [`Authorization: Bearer ${token}`]));
+    expect((await connection.reply())?.status).toBe(200);
+    connection.destroy();
+  });
+
+  it.each([
+    ["much is still to come", post(65_537, "")],
+    [
+      "an endless body is under way",
+      refused("POST /openai/v1/chat/completions", ["Transfer-Encoding: chunked"], "1\r\nx\r\n"),
+    ],
+  ])("is closed where %s", async (_, request) => {
+    await using gw = await testGateway();
+    const connection = await rawConnect(gw.gateway.port);
+    connection.send(request);
+    expect(await connection.reply()).toMatchObject({ status: 401, headers: { connection: "close" } });
+    connection.socket.end();
+    await connection.ended;
+  });
+
+  it("goes on behind a packed body that is given up half-way", async () => {
+    await using gw = await testGateway({ env: { CODY_GATEWAY_MAX_BODY_BYTES: "1000000" } });
+    const connection = await rawConnect(gw.gateway.port);
+    const headers = [
+      `Authorization: Bearer ${token}`,
+      "X-Sourcegraph-Feature: chat_completions",
+      "Content-Encoding: gzip",
+      `Content-Length: ${gzipped.length}`,
+    ];
+    for (let round = 0; round < 2; round++) {
+      connection.send(head("POST /v1/completions/openai HTTP/1.1", headers, gzipped));
+      const reply = await connection.reply();
+      expect(reply?.status).toBe(413);
+      expect(reply?.headers.connection).not.toBe("close");
+    }
+    connection.destroy();
+  });
 });
 
 describe("malformed requests", () => {
