@@ -69,11 +69,19 @@ export function toConnectError(error: unknown): ConnectError {
   if (isAbort(error)) return ConnectError.from(error);
   if (!(error instanceof GatewayError))
     return new ConnectError("internal error", Code.Internal, undefined, [info("INTERNAL")], error);
-  const code = codes[error.reason];
-  const about = [info(error.reason, metadataOf(error))];
-  const connectError = new ConnectError(messageOf(error), code, undefined, about, error);
-  connectError.details.push(...detailsOf(error));
-  return connectError;
+  const details = [info(error.reason, metadataOf(error)), ...detailsOf(error)];
+  return withoutStack(() => new ConnectError(messageOf(error), codes[error.reason], undefined, details, error));
+}
+
+/** As of all errors of the gateway: a stack says nothing that the reason does not, and costs more than the rest of a refusal. */
+function withoutStack<T extends Error>(make: () => T): T {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  try {
+    return make();
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
 }
 
 /** The text that the caller of an RPC gets. */

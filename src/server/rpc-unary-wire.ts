@@ -1,5 +1,8 @@
 import type { ServerResponse } from "node:http";
+import type { ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
+import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
 import { compressionGzip } from "@connectrpc/connect-node";
 import type { HttpResponse } from "../http/http.js";
 import { isHttp2 } from "./answer.js";
@@ -18,8 +21,13 @@ export interface UnaryWire {
   isPlain(header: Headers, res: HttpResponse): boolean;
   /** The message in a request's body; undefined: not one alone, and as it is. */
   messageIn(body: Uint8Array): Uint8Array | undefined;
-  answer(res: ServerResponse, message: Uint8Array, asked: Headers): void;
+  answer(message: Uint8Array): WriteAnswer;
+  /** Tells an error without metadata; undefined where that takes `maxBytes` or more. */
+  refusal(error: ConnectError, maxBytes: number): WriteAnswer | undefined;
 }
+
+/** Writes an answer to who asked with these headers. */
+export type WriteAnswer = (res: ServerResponse, asked: Headers) => void;
 
 function connectWire(encoding: "proto" | "json"): UnaryWire {
   const type = `application/${encoding}`;
@@ -34,16 +42,34 @@ function connectWire(encoding: "proto" | "json"): UnaryWire {
       !header.has("connect-timeout-ms") &&
       !header.has("content-encoding"),
     messageIn: (body) => body,
-    answer(res, message) {
-      res.writeHead(200, { "content-length": String(message.length), "content-type": type });
-      res.end(message);
+    answer: (message) => whole(200, { "content-type": type }, message),
+    refusal(error, maxBytes) {
+      const body = errorToJsonBytes(error, undefined);
+      if (body.length >= maxBytes) return undefined;
+      return whole(codeToHttpStatus(error.code), { "content-type": "application/json" }, body);
     },
+  };
+}
+
+function whole(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): WriteAnswer {
+  return (res) => {
+    res.writeHead(status, { ...headers, "content-length": String(body.length) });
+    res.end(body);
   };
 }
 
 function grpcWire(encoding: "proto" | "json"): UnaryWire {
   const type = `application/grpc+${encoding}`;
   const trailers = { "grpc-status": "0" };
+  const write =
+    (ends: Readonly<Record<string, string>>, message: Uint8Array | undefined): WriteAnswer =>
+    (res, asked) => {
+      const accepted = asked.get("grpc-accept-encoding");
+      const { response: packing } = compressionNegotiate([compressionGzip], null, accepted, "grpc-accept-encoding");
+      res.writeHead(200, { "content-type": type, ...(packing && { "grpc-encoding": packing.name }) });
+      res.addTrailers(ends);
+      res.end(message && inEnvelopes([message]));
+    };
   return {
     protocolName: "grpc",
     types: encoding === "proto" ? ["application/grpc", type] : [type],
@@ -57,13 +83,8 @@ function grpcWire(encoding: "proto" | "json"): UnaryWire {
       const announced = new DataView(buffer, byteOffset).getUint32(1);
       return announced === length - prefixBytes ? body.subarray(prefixBytes) : undefined;
     },
-    answer(res, message, asked) {
-      const accepted = asked.get("grpc-accept-encoding");
-      const { response: packing } = compressionNegotiate([compressionGzip], null, accepted, "grpc-accept-encoding");
-      res.writeHead(200, { "content-type": type, ...(packing && { "grpc-encoding": packing.name }) });
-      res.addTrailers(trailers);
-      res.end(inEnvelopes([message]));
-    },
+    answer: (message) => write(trailers, message),
+    refusal: (error) => write(Object.fromEntries(setTrailerStatus(new Headers(), error)), undefined),
   };
 }
 

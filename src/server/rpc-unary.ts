@@ -1,9 +1,10 @@
-// Calls with one message each way that come to a good end, past Connect: most of what such a call costs there are signals, copies
-// of headers and iterables that it has no need of. What is unusual, and whatever fails, is Connect's to answer.
+// Calls with one message each way, past Connect: most of what such a call costs there are signals, copies of headers and iterables
+// that it has no need of. What is unusual is Connect's to answer.
 
 import type { ServerResponse } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
 import {
+  ConnectError,
   createContextKey,
   type HandlerContext,
   type Interceptor,
@@ -53,17 +54,20 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
     if (!message) return { ...call, body: createAsyncIterable([body]) };
 
     const outcome = invoke(requestOf(call, spec, message));
-    const answer = await outcome.then(
-      (answered) =>
-        isPlain(answered, wire) ? attempt(() => getO(wire.binary).serialize(answered.message)) : undefined,
-      () => undefined,
+    const write = await outcome.then(
+      (answered) => {
+        if (!isPlain(answered, wire)) return undefined;
+        const answer = attempt(() => getO(wire.binary).serialize(answered.message));
+        return answer && answer.length < maxBytes ? wire.answer(answer) : undefined;
+      },
+      (error: unknown) => (isPlainError(error) ? attempt(() => wire.refusal(error, maxBytes)) : undefined),
     );
-    if (!answer || answer.length >= maxBytes) {
+    if (!write) {
       call.contextValues.set(outcomeKey, outcome);
       return { ...call, body: createAsyncIterable([body]) };
     }
     // Both HTTP versions' responses do all that is used here alike.
-    wire.answer(res as ServerResponse, answer, call.header);
+    write(res as ServerResponse, call.header);
     return undefined;
   };
 }
@@ -107,6 +111,11 @@ function chainOf(spec: UnarySpec, interceptors: readonly Interceptor[], wire: Un
 /** Whether nobody has added to an answer's headers and trailers, or taken from them. */
 function isPlain(answer: Awaited<ReturnType<Invoke>>, wire: UnaryWire): answer is UnaryResponse {
   return !answer.stream && isAs(answer.header, wire.headers) && isAs(answer.trailer, wire.trailers);
+}
+
+/** Whether an error is told by its code, message and details alone. */
+function isPlainError(error: unknown): error is ConnectError {
+  return error instanceof ConnectError && isAs(error.metadata, {});
 }
 
 function isAs(headers: Headers, made: Readonly<Record<string, string>>): boolean {

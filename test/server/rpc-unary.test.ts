@@ -31,6 +31,24 @@ const handlers: Record<string, (header: Headers, trailer: Headers) => object> = 
     const detail = { desc: BadRequestSchema, value: { fieldViolations: [{ field: "model", description: "no" }] } };
     throw new ConnectError("not ä this", Code.ResourceExhausted, { "x-more": "of it" }, [detail]);
   },
+  denied() {
+    const detail = { desc: BadRequestSchema, value: { fieldViolations: [{ field: "ä €", description: "no" }] } };
+    throw new ConnectError("not % ä € this", Code.FailedPrecondition, undefined, [detail, detail]);
+  },
+  unspeakable() {
+    throw new ConnectError("half a letter: \ud83d", Code.Internal);
+  },
+  verbose() {
+    throw new ConnectError(large, Code.Internal);
+  },
+  silent() {
+    throw new ConnectError("", Code.NotFound, [
+      ["set-cookie", "a=b"],
+      ["set-cookie", "c=d"],
+      ["x-more", "1"],
+      ["x-more", "2"],
+    ]);
+  },
   broken() {
     throw new Error("not for callers");
   },
