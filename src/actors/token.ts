@@ -26,10 +26,10 @@ export function createTokenHasher(pepper: string): KeyedTokenHasher {
   let last: { token: string; hash: string } | undefined;
   return {
     hash(token) {
-      if (last?.token !== token) last = { token, hash: keyed(hash("sha256", token, "buffer")) };
+      if (last?.token !== token) last = { token, hash: keyed(hash("sha256", token, "binary"), "binary") };
       return last.hash;
     },
-    fromSha256: (hex) => keyed(Buffer.from(hex, "hex")),
+    fromSha256: (hex) => keyed(hex, "hex"),
     rekey(next) {
       keyed = createKeyedDigest(next);
       last = undefined;
@@ -42,9 +42,10 @@ const digestBytes = 32;
 
 /**
  * HMAC-SHA-256 of digests (RFC 2104) under one key, in base64url. Made of two plain hashes, whose key is prepared once: a hundred
- * thousand tokens are hashed in a sync, and an `Hmac` object costs several times what the hashing does.
+ * thousand tokens are hashed in a sync, and an `Hmac` object costs several times what the hashing does. Digests come as text, a
+ * byte a letter or in hex: each `Buffer` for one would double the cost.
  */
-function createKeyedDigest(pepper: string): (digest: Buffer) => string {
+function createKeyedDigest(pepper: string): (digest: string, encoding: "binary" | "hex") => string {
   const bytes = Buffer.from(pepper, "utf8");
   const key = Buffer.alloc(blockBytes);
   (bytes.length > blockBytes ? hash("sha256", bytes, "buffer") : bytes).copy(key);
@@ -54,11 +55,11 @@ function createKeyedDigest(pepper: string): (digest: Buffer) => string {
     return block;
   };
   const [inner, outer] = [padded(0x36), padded(0x5c)];
-  return (digest) => {
-    if (digest.length !== digestBytes)
-      throw new RangeError(`digest of ${digest.length} bytes, expected ${digestBytes}`);
-    digest.copy(inner, blockBytes);
-    hash("sha256", inner, "buffer").copy(outer, blockBytes);
+  return (digest, encoding) => {
+    const length = encoding === "hex" ? digest.length / 2 : digest.length;
+    if (length !== digestBytes || inner.write(digest, blockBytes, encoding) !== digestBytes)
+      throw new RangeError(`digest of ${length} bytes, expected ${digestBytes}`);
+    outer.write(hash("sha256", inner, "binary"), blockBytes, "binary");
     return hash("sha256", outer, "base64url");
   };
 }
