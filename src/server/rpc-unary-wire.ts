@@ -1,8 +1,13 @@
 import type { ServerResponse } from "node:http";
 import type { ConnectError } from "@connectrpc/connect";
 import { compressionNegotiate } from "@connectrpc/connect/protocol";
-import { codeToHttpStatus, errorToJsonBytes } from "@connectrpc/connect/protocol-connect";
-import { setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import {
+  codeToHttpStatus,
+  errorToJsonBytes,
+  parseTimeout as parseConnectTimeout,
+} from "@connectrpc/connect/protocol-connect";
+import { parseTimeout as parseGrpcTimeout, setTrailerStatus } from "@connectrpc/connect/protocol-grpc";
+import { trailerFlag, trailerSerialize } from "@connectrpc/connect/protocol-grpc-web";
 import { compressionGzip } from "@connectrpc/connect-node";
 import type { HttpResponse } from "../http/http.js";
 import { isHttp2 } from "./answer.js";
@@ -10,15 +15,17 @@ import { inEnvelopes, prefixBytes } from "./envelopes.js";
 
 /** How a protocol has one message each way, and nothing else, on HTTP. */
 export interface UnaryWire {
-  readonly protocolName: "connect" | "grpc";
+  readonly protocolName: "connect" | "grpc" | "grpc-web";
   /** Content types of requests. */
   readonly types: readonly string[];
   readonly binary: boolean;
   /** Of every answer that is good, before and behind it, where nobody adds to them. */
   readonly headers: Readonly<Record<string, string>>;
   readonly trailers: Readonly<Record<string, string>>;
-  /** Whether nothing is asked for but the call itself: neither a deadline nor anything to be unpacked. */
+  /** Whether nothing is asked for but the call itself: neither of what is to be packed nor of what cannot be read. */
   isPlain(header: Headers, res: HttpResponse): boolean;
+  /** How long the caller waits. */
+  timeoutOf(header: Headers): ReturnType<typeof parseGrpcTimeout>;
   /** The message in a request's body; undefined: not one alone, and as it is. */
   messageIn(body: Uint8Array): Uint8Array | undefined;
   answer(message: Uint8Array): WriteAnswer;
@@ -29,72 +36,108 @@ export interface UnaryWire {
 /** Writes an answer to who asked with these headers. */
 export type WriteAnswer = (res: ServerResponse, asked: Headers) => void;
 
+/** Deadlines may be as late as can be. */
+const anyTimeoutMs = Number.MAX_SAFE_INTEGER;
+
 function connectWire(encoding: "proto" | "json"): UnaryWire {
   const type = `application/${encoding}`;
+  const whole =
+    (status: number, contentType: string, body: Uint8Array): WriteAnswer =>
+    (res) => {
+      res.writeHead(status, { "content-length": String(body.length), "content-type": contentType });
+      res.end(body);
+    };
   return {
     protocolName: "connect",
     types: [type],
     binary: encoding === "proto",
     headers: { "content-type": type },
     trailers: {},
-    isPlain: (header) =>
-      header.get("connect-protocol-version") === "1" &&
-      !header.has("connect-timeout-ms") &&
-      !header.has("content-encoding"),
+    isPlain: (header) => header.get("connect-protocol-version") === "1" && !header.has("content-encoding"),
+    timeoutOf: (header) => parseConnectTimeout(header.get("connect-timeout-ms"), anyTimeoutMs),
     messageIn: (body) => body,
-    answer: (message) => whole(200, { "content-type": type }, message),
+    answer: (message) => whole(200, type, message),
     refusal(error, maxBytes) {
       const body = errorToJsonBytes(error, undefined);
-      if (body.length >= maxBytes) return undefined;
-      return whole(codeToHttpStatus(error.code), { "content-type": "application/json" }, body);
+      return body.length < maxBytes ? whole(codeToHttpStatus(error.code), "application/json", body) : undefined;
     },
   };
 }
 
-function whole(status: number, headers: Readonly<Record<string, string>>, body: Uint8Array): WriteAnswer {
-  return (res) => {
-    res.writeHead(status, { ...headers, "content-length": String(body.length) });
-    res.end(body);
-  };
-}
-
-function grpcWire(encoding: "proto" | "json"): UnaryWire {
-  const type = `application/grpc+${encoding}`;
-  const trailers = { "grpc-status": "0" };
-  const write =
-    (ends: Readonly<Record<string, string>>, message: Uint8Array | undefined): WriteAnswer =>
-    (res, asked) => {
-      const accepted = asked.get("grpc-accept-encoding");
-      const { response: packing } = compressionNegotiate([compressionGzip], null, accepted, "grpc-accept-encoding");
-      res.writeHead(200, { "content-type": type, ...(packing && { "grpc-encoding": packing.name }) });
-      res.addTrailers(ends);
-      res.end(message && inEnvelopes([message]));
-    };
+/** What gRPC and gRPC-Web have alike. */
+function grpcFamily(type: string, encoding: "proto" | "json") {
   return {
-    protocolName: "grpc",
-    types: encoding === "proto" ? ["application/grpc", type] : [type],
+    types: encoding === "proto" ? [type, `${type}+proto`] : [`${type}+json`],
     binary: encoding === "proto",
-    headers: { "content-type": type },
-    trailers,
-    isPlain: (header, res) => isHttp2(res) && !header.has("grpc-timeout") && !header.has("grpc-encoding"),
-    messageIn(body) {
+    headers: { "content-type": `${type}+${encoding}` },
+    trailers: { "grpc-status": "0" },
+    timeoutOf: (header: Headers) => parseGrpcTimeout(header.get("grpc-timeout"), anyTimeoutMs),
+    messageIn(body: Uint8Array) {
       const { buffer, byteOffset, length } = body;
       if (length < prefixBytes || body[0] !== 0) return undefined;
       const announced = new DataView(buffer, byteOffset).getUint32(1);
       return announced === length - prefixBytes ? body.subarray(prefixBytes) : undefined;
     },
-    answer: (message) => write(trailers, message),
-    refusal: (error) => write(Object.fromEntries(setTrailerStatus(new Headers(), error)), undefined),
+    /** The head of an answer: also what would have been packed, had it been larger. */
+    headOf(asked: Headers): Record<string, string> {
+      const accepted = asked.get("grpc-accept-encoding");
+      const { response: packing } = compressionNegotiate([compressionGzip], null, accepted, "grpc-accept-encoding");
+      return { ...this.headers, ...(packing && { "grpc-encoding": packing.name }) };
+    },
   };
 }
 
+function grpcWire(encoding: "proto" | "json"): UnaryWire {
+  const family = grpcFamily("application/grpc", encoding);
+  const write =
+    (trailers: Readonly<Record<string, string>>, message?: Uint8Array): WriteAnswer =>
+    (res, asked) => {
+      res.writeHead(200, family.headOf(asked));
+      res.addTrailers(trailers);
+      res.end(message && inEnvelopes([message]));
+    };
+  return {
+    ...family,
+    protocolName: "grpc",
+    isPlain: (header, res) => isHttp2(res) && !header.has("grpc-encoding"),
+    answer: (message) => write(family.trailers, message),
+    refusal: (error) => write(Object.fromEntries(setTrailerStatus(new Headers(), error))),
+  };
+}
+
+function grpcWebWire(encoding: "proto" | "json"): UnaryWire {
+  const family = grpcFamily("application/grpc-web", encoding);
+  const write =
+    (body: Buffer): WriteAnswer =>
+    (res, asked) => {
+      res.writeHead(200, { ...family.headOf(asked), "content-length": String(body.length) });
+      res.end(body);
+    };
+  const good = inTrailerEnvelope(new Headers(family.trailers));
+  return {
+    ...family,
+    protocolName: "grpc-web",
+    isPlain: (header) => !header.has("grpc-encoding"),
+    answer: (message) => write(Buffer.concat([inEnvelopes([message]), good])),
+    refusal(error, maxBytes) {
+      const end = inTrailerEnvelope(setTrailerStatus(new Headers(), error));
+      return end.length < maxBytes ? write(end) : undefined;
+    },
+  };
+}
+
+/** The last message of gRPC-Web, which cannot count on trailers of HTTP. */
+function inTrailerEnvelope(trailers: Headers): Buffer {
+  const bytes = inEnvelopes([trailerSerialize(trailers)]);
+  bytes[0] = trailerFlag;
+  return bytes;
+}
+
 /** All that there are. */
-export const unaryWires: readonly UnaryWire[] = [
-  connectWire("proto"),
-  connectWire("json"),
-  grpcWire("proto"),
-  grpcWire("json"),
-];
+export const unaryWires: readonly UnaryWire[] = [connectWire, grpcWire, grpcWebWire].flatMap((wireOf) => [
+  wireOf("proto"),
+  wireOf("json"),
+]);
 
 const byType = new Map(unaryWires.flatMap((wire) => wire.types.map((type) => [type, wire])));
 

@@ -4,6 +4,7 @@
 import type { ServerResponse } from "node:http";
 import { create, type Message } from "@bufbuild/protobuf";
 import {
+  Code,
   ConnectError,
   createContextKey,
   type HandlerContext,
@@ -24,14 +25,23 @@ import { type UnaryWire, unaryWireOf, unaryWires } from "./rpc-unary-wire.js";
 /** A call as Connect takes it. */
 export type UnaryCall = UniversalServerRequest & Required<Pick<UniversalServerRequest, "contextValues">>;
 
-/** Serves a call; resolves with what is left of it for Connect to serve. Undefined: nothing, it is answered. */
-export type ServeUnary = (call: UnaryCall, req: HttpRequest, res: HttpResponse) => Promise<UnaryCall | undefined>;
+/**
+ * Serves a call, which `aborting` ends; resolves with what is left of it for Connect to serve. Undefined: nothing, it is answered.
+ */
+export type ServeUnary = (
+  call: UnaryCall,
+  on: { readonly req: HttpRequest; readonly res: HttpResponse; readonly aborting: AbortController },
+) => Promise<UnaryCall | undefined>;
 
 type UnarySpec = Extract<MethodImplSpec, { readonly kind: "unary" }>;
 type Invoke = ReturnType<Interceptor>;
 
 const outcomeKey = createContextKey<ReturnType<Invoke> | undefined>(undefined, {
   description: "what became of the call",
+});
+
+const timeoutKey = createContextKey<HandlerContext["timeoutMs"]>(() => undefined, {
+  description: "how long the caller still waits",
 });
 
 /** Has Connect answer with what became of a call that was served past it. To be the outermost. */
@@ -43,16 +53,21 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
   const { getI, getO } = createMethodSerializationLookup(spec.method, undefined, undefined, limits);
   const chains = new Map(unaryWires.map((wire) => [wire, chainOf(spec, interceptors, wire)]));
 
-  return async (call, req, res) => {
+  return async (call, { req, res, aborting }) => {
     const wire = unaryWireOf(call.header, res);
     const invoke = wire && chains.get(wire);
     if (!invoke) return call;
+    const { timeoutMs, error: unreadable } = wire.timeoutOf(call.header);
+    if (unreadable) return call;
+    const calledAt = Date.now();
     const body = await readUpTo(req, maxBytes);
     if (!(body instanceof Uint8Array)) return { ...call, body };
     const bytes = wire.messageIn(body);
     const message = bytes && attempt(() => getI(wire.binary).parse(bytes));
     if (!message) return { ...call, body: createAsyncIterable([body]) };
 
+    const deadline = timeoutMs === undefined ? undefined : startDeadline(calledAt + timeoutMs, aborting);
+    if (deadline) call.contextValues.set(timeoutKey, deadline.timeoutMs);
     const outcome = invoke(requestOf(call, spec, message));
     const write = await outcome.then(
       (answered) => {
@@ -62,6 +77,7 @@ export function createRpcUnary(spec: UnarySpec, interceptors: readonly Intercept
       },
       (error: unknown) => (isPlainError(error) ? attempt(() => wire.refusal(error, maxBytes)) : undefined),
     );
+    deadline?.stop();
     if (!write) {
       call.contextValues.set(outcomeKey, outcome);
       return { ...call, body: createAsyncIterable([body]) };
@@ -95,7 +111,7 @@ function chainOf(spec: UnarySpec, interceptors: readonly Interceptor[], wire: Un
       requestMethod: request.requestMethod,
       url: request.url,
       signal: request.signal,
-      timeoutMs: noTimeout,
+      timeoutMs: request.contextValues.get(timeoutKey),
       requestHeader: request.header,
       responseHeader: header,
       responseTrailer: trailer,
@@ -127,7 +143,14 @@ function isAs(headers: Headers, made: Readonly<Record<string, string>>): boolean
   return left === 0;
 }
 
-function noTimeout(): undefined {}
+/** Ends a call when its caller does not wait any more, by the clock of `Date`. */
+function startDeadline(endsAt: number, aborting: AbortController): { timeoutMs(): number; stop(): void } {
+  const timeoutMs = (): number => endsAt - Date.now();
+  const expire = (): void => aborting.abort(new ConnectError("the operation timed out", Code.DeadlineExceeded));
+  const timer = setTimeout(expire, timeoutMs());
+  if (timeoutMs() <= 0) expire();
+  return { timeoutMs, stop: () => clearTimeout(timer) };
+}
 
 function requestOf(
   { method: requestMethod, url, signal, header, contextValues }: UnaryCall,

@@ -82,7 +82,8 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
       if (span) setSpan(contextValues, span);
       const outlet = outlets.get(path)?.(res);
       if (outlet) setOutlet(contextValues, outlet);
-      const call = { ...universalRequestOf(req, calls.open(res), maxBytes), contextValues };
+      const aborting = calls.open(res);
+      const call = { ...universalRequestOf(req, aborting.signal, maxBytes), contextValues };
       const byConnect = (rest: UnaryCall): Promise<void> =>
         method(rest)
           .then(tellOversize)
@@ -91,7 +92,7 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
             return universalResponseToNodeResponse(answer, res);
           });
       const past = unary.get(path);
-      return past ? past(call, req, res).then((rest) => rest && byConnect(rest)) : byConnect(call);
+      return past ? past(call, { req, res, aborting }).then((rest) => rest && byConnect(rest)) : byConnect(call);
     },
   };
 }
@@ -117,7 +118,7 @@ interface Call extends Placed {
  * Calls, so that all of them can be ended. Were they to listen to one signal, as Connect would have it, none would be let go of:
  * a listener that was removed still holds the one that was added after it.
  */
-function createCalls(shutdown: AbortSignal): { open(res: HttpResponse): AbortSignal } {
+function createCalls(shutdown: AbortSignal): { open(res: HttpResponse): AbortController } {
   const live = createShortLivedSet<Call>();
 
   function end({ aborting }: Call): void {
@@ -146,7 +147,7 @@ function createCalls(shutdown: AbortSignal): { open(res: HttpResponse): AbortSig
         res.emit("drain");
         call.aborting.abort();
       });
-      return call.aborting.signal;
+      return call.aborting;
     },
   };
 }

@@ -1,8 +1,8 @@
-// Calls served past Connect, against the same with a deadline, which Connect serves.
+// Calls served past Connect, against the same with a body that is said to be not packed, which Connect serves.
 
 import { connect } from "node:http2";
 import { create, toBinary } from "@bufbuild/protobuf";
-import { Code, ConnectError, type Interceptor } from "@connectrpc/connect";
+import { Code, ConnectError, type HandlerContext, type Interceptor } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { CompleteRequestSchema, CompletionsService } from "../../gen/codygateway/v1/completions_pb.js";
 import { BadRequestSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -14,7 +14,7 @@ const maxBytes = 2048;
 const large = "large ".repeat(1000);
 
 /** What the handler does, by the model that is asked for. */
-const handlers: Record<string, (header: Headers, trailer: Headers) => object> = {
+const handlers: Record<string, (header: Headers, trailer: Headers, context: HandlerContext) => object> = {
   plain: () => ({ id: "ä €" }),
   empty: () => ({}),
   large: () => ({ id: large }),
@@ -49,6 +49,13 @@ const handlers: Record<string, (header: Headers, trailer: Headers) => object> = 
       ["x-more", "2"],
     ]);
   },
+  patient: (_header, _trailer, { signal }) =>
+    new Promise<never>((_resolve, reject) => {
+      const end = (): void => reject(signal.reason as Error);
+      if (signal.aborted) end();
+      else if (seen.at(-1)?.deadline) signal.addEventListener("abort", end);
+      else reject(new ConnectError("waits for ever", Code.Internal));
+    }),
   broken() {
     throw new Error("not for callers");
   },
@@ -76,7 +83,7 @@ beforeAll(async () => {
             seen.push({ model, deadline: context.timeoutMs() !== undefined });
             const answer = handlers[model.split(" ")[0] ?? ""];
             if (!answer) throw new Error(`nothing is done for ${model}`);
-            return answer(context.responseHeader, context.responseTrailer);
+            return answer(context.responseHeader, context.responseTrailer, context);
           },
         }),
       interceptors: [refusing],
@@ -136,19 +143,22 @@ async function overHttp2(headers: Record<string, string>, body: Buffer): Promise
 
 const connectHeaders = { "connect-protocol-version": "1", "accept-encoding": "gzip" };
 const grpcHeaders = { te: "trailers", "grpc-accept-encoding": "identity,gzip" };
-const connectDeadline = { "connect-timeout-ms": "60000" };
-const grpcDeadline = { "grpc-timeout": "60S" };
+const connectElse = { byConnect: { "content-encoding": "identity" }, timeout: "connect-timeout-ms" };
+const grpcElse = { byConnect: { "grpc-encoding": "identity" }, timeout: "grpc-timeout" };
 
 const kinds = [
-  { type: "application/proto", ask: overHttp1, headers: connectHeaders, deadline: connectDeadline },
-  { type: "application/json", ask: overHttp1, headers: connectHeaders, deadline: connectDeadline },
-  { type: "application/proto", ask: overHttp2, headers: connectHeaders, deadline: connectDeadline },
-  { type: "application/grpc", ask: overHttp2, headers: grpcHeaders, deadline: grpcDeadline },
-  { type: "application/grpc+json", ask: overHttp2, headers: grpcHeaders, deadline: grpcDeadline },
-  { type: "application/grpc+proto", ask: overHttp2, headers: { te: "trailers" }, deadline: grpcDeadline },
+  { type: "application/proto", ask: overHttp1, headers: connectHeaders, ...connectElse },
+  { type: "application/json", ask: overHttp1, headers: connectHeaders, ...connectElse },
+  { type: "application/proto", ask: overHttp2, headers: connectHeaders, ...connectElse },
+  { type: "application/grpc", ask: overHttp2, headers: grpcHeaders, ...grpcElse },
+  { type: "application/grpc+json", ask: overHttp2, headers: grpcHeaders, ...grpcElse },
+  { type: "application/grpc+proto", ask: overHttp2, headers: { te: "trailers" }, ...grpcElse },
+  { type: "application/grpc-web", ask: overHttp1, headers: {}, ...grpcElse },
+  { type: "application/grpc-web+proto", ask: overHttp2, headers: grpcHeaders, ...grpcElse },
+  { type: "application/grpc-web+json", ask: overHttp1, headers: grpcHeaders, ...grpcElse },
 ];
 
-describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
+describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, byConnect, timeout }) => {
   const bodyOf = (model: string): Buffer => {
     const message = type.endsWith("json")
       ? Buffer.from(JSON.stringify({ model, unknownToUs: 1 }))
@@ -156,10 +166,18 @@ describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
     return type.includes("grpc") ? enveloped(message) : message;
   };
 
-  async function compare(body: Buffer, more: Record<string, string> = {}): Promise<Answer> {
-    const all = { ...headers, ...more, "content-type": type };
-    const answer = await ask(all, body);
-    expect(answer).toEqual(await ask({ ...all, ...deadline }, body));
+  async function compare(body: Buffer, more: Record<string, string> = {}, less?: string): Promise<Answer> {
+    const all: Record<string, string> = { ...headers, ...more, "content-type": type };
+    if (less !== undefined) delete all[less];
+    const [answer, connects] = [await ask(all, body), await ask({ ...all, ...byConnect }, body)];
+    // Ours are in one piece, whose length is known.
+    if (type.includes("grpc-web"))
+      for (const { headers: told } of [answer, connects]) {
+        if ("content-length" in told) expect(told["content-length"]).toBe(String(answer.body.length));
+        delete told["content-length"];
+        delete told["transfer-encoding"];
+      }
+    expect(answer).toEqual(connects);
     return answer;
   }
 
@@ -168,8 +186,28 @@ describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
     await compare(bodyOf(model));
     expect(seen).toEqual([
       { model, deadline: false },
-      { model, deadline: true },
+      { model, deadline: false },
     ]);
+  });
+
+  const ms = timeout === "grpc-timeout" ? "m" : "";
+  it.each([
+    ["plain", `60000${ms}`, true],
+    ["refused", `60000${ms}`, true],
+    ["patient", `50${ms}`, true],
+    ["patient", `0${ms}`, true],
+    ["plain", "soon", undefined],
+  ])("a call that is %s, with %j to be answered, is answered as by Connect", async (model, value, deadline) => {
+    seen.length = 0;
+    await compare(bodyOf(model), { [timeout]: value });
+    expect(seen).toEqual(
+      deadline === undefined
+        ? []
+        : [
+            { model, deadline },
+            { model, deadline },
+          ],
+    );
   });
 
   it.each([1, 100])("a long request, %i times as long as others, is read whole", async (times) => {
@@ -200,9 +238,7 @@ describe.each(kinds)("$type, $ask.name", ({ type, ask, headers, deadline }) => {
   it.each(["connect-protocol-version", "accept-encoding", "grpc-accept-encoding"])(
     "without %s it is answered as by Connect",
     async (name) => {
-      const { [name]: _left, ...others } = headers as Record<string, string>;
-      const all = { ...others, "content-type": type };
-      expect(await ask(all, bodyOf("plain"))).toEqual(await ask({ ...all, ...deadline }, bodyOf("plain")));
+      await compare(bodyOf("plain"), {}, name);
     },
   );
 });
