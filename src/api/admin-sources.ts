@@ -52,10 +52,10 @@ export function sourceHandlers(parts: SourceAdminParts): Pick<AdminHandlers, "li
       const { first, rest } = await parts.audited(context, about, async () => {
         if (source !== "" && !sources.all.some(({ name }) => name === source))
           throw new NotFoundError("no such source", `source/${source}`);
-        const events = syncs.sync(source === "" ? undefined : source, { dryRun, allowShrink });
-        const rest = events[Symbol.asyncIterator]();
+        const sync = syncs.sync(source === "" ? undefined : source, { dryRun, allowShrink });
+        const events = sync[Symbol.asyncIterator]();
         // With the first event it is known whether it is refused.
-        return { answer: { first: await rest.next(), rest } };
+        return { answer: { first: await events.next(), rest: events } };
       });
       try {
         for (let next = first; next.done !== true; next = await rest.next())
