@@ -4,7 +4,7 @@ import { hostname } from "node:os";
 import { createDatabaseActorStore } from "./actors/database-store.js";
 import { createDirectory, type Directory } from "./actors/directory.js";
 import { createMemoryActorStore } from "./actors/memory-store.js";
-import { makePepper, sharePepper } from "./actors/pepper.js";
+import { makePepper, pepperMark, sharePepper } from "./actors/pepper.js";
 import { createRedisActorStore } from "./actors/redis-store.js";
 import { SourceError } from "./actors/source.js";
 import type { StaticActor } from "./actors/sources/static.js";
@@ -79,7 +79,7 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
         });
       },
     },
-    { ...config.sources, syncIntervalMs: config.sources.syncIntervalMs },
+    config.sources,
   );
   const syncs = createSyncs(
     {
@@ -92,7 +92,13 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
     { intervalMs: config.sources.syncIntervalMs, shrinkGuard: config.sources.shrinkGuard },
   );
 
-  const tellReadiness = (): void => readiness.set(condition, keyed && directory.state().loaded);
+  let isReady = false;
+  const tellReadiness = (): void => {
+    const wasReady = isReady;
+    isReady = keyed && directory.state().loaded;
+    readiness.set(condition, isReady);
+    if (isReady && !wasReady) warnOfVoidRevocations(directory, hasher, log);
+  };
   tellReadiness();
   directory.onChange((change) => {
     if (change.kind === "actor") quota.forget(change);
@@ -174,6 +180,14 @@ async function openActorStore(config: Config, parts: ActorsParts): Promise<Actor
       await Promise.all([redis.close(), messages.close()]);
     },
   };
+}
+
+/** Under another pepper a token has another hash. */
+function warnOfVoidRevocations(directory: Directory, hasher: TokenHasher, log: Log): void {
+  const own = pepperMark(hasher);
+  const revocations = [...directory.revocations()].filter(({ pepper = own }) => pepper !== own).length;
+  if (revocations === 0) return;
+  log.error({ revocations }, "revocations refuse nobody: the token pepper was another one. Revoke these tokens again");
 }
 
 /** One process syncs, and all know how that went: what it found of the source holds for them too. */

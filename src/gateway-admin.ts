@@ -81,7 +81,7 @@ export async function createAdministration(config: Config, parts: Administration
       totals,
       activity,
       audit,
-      edits: createActorEdits({ store, directory }),
+      edits: createActorEdits({ store, directory, hasher }),
       explainer: { sources, catalogue: route.relay.catalogue, embeddings: route.relay.embeddings, quota },
       isStale: sources.isStale,
       forget: ({ source, id }) => store.publish(forgetChannel, JSON.stringify({ source, id })),

@@ -67,6 +67,8 @@ export interface Directory extends StoreListener {
   overrides(): Iterable<Override>;
   /** The token's revocation, if one is in force. */
   revocation(tokenHash: string): Revocation | undefined;
+  /** All revocations in force, in no order. */
+  revocations(): Iterable<Revocation>;
   /** Whether the token is known to belong to nobody. */
   isUnknown(tokenHash: string): boolean;
   /** How the source's sync stands, as told last. */
@@ -103,6 +105,10 @@ export function createDirectory({ clock, log }: DirectoryParts): Directory {
   const { actors, overrides } = known;
   const replicas: Readonly<Record<RecordKind, Replica>> = { ...marks, actors, overrides };
   let state: DirectoryState = { loaded: false, connected: false };
+
+  function isInForce({ expiresAt = Infinity }: Revocation): boolean {
+    return expiresAt > clock.now();
+  }
 
   function tell(change: DirectoryChange): void {
     for (const listener of listeners) listener(change);
@@ -155,7 +161,10 @@ export function createDirectory({ clock, log }: DirectoryParts): Directory {
     overrides: known.allInForce,
     revocation(tokenHash) {
       const revocation = marks.revocations.entries.get(tokenHash);
-      return revocation !== undefined && (revocation.expiresAt ?? Infinity) > clock.now() ? revocation : undefined;
+      return revocation !== undefined && isInForce(revocation) ? revocation : undefined;
+    },
+    *revocations() {
+      for (const revocation of marks.revocations.entries.values()) if (isInForce(revocation)) yield revocation;
     },
     isUnknown(tokenHash) {
       const leftMs = (marks.unknown.entries.get(tokenHash) ?? 0) - clock.now();

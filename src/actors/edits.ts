@@ -3,8 +3,10 @@
 import { NotFoundError } from "../errors.js";
 import type { Directory } from "./directory.js";
 import { type Override, overrideName } from "./override.js";
+import { pepperMark } from "./pepper.js";
 import { overrideRecord, overrideRemoval, type Revocation, revocationRecord, revocationRemoval } from "./records.js";
 import type { ActorStore } from "./store.js";
+import type { TokenHasher } from "./token.js";
 
 /** All throw `UnavailableError` when the store cannot be asked. */
 export interface ActorEdits {
@@ -16,14 +18,18 @@ export interface ActorEdits {
   clearOverrides(source: string, id: string, name: string | undefined): Promise<readonly Override[]>;
   /** Refuses a token until the revocation ends. */
   revoke(
-    revocation: Omit<Revocation, "revokedAt">,
+    revocation: Omit<Revocation, "revokedAt" | "pepper">,
   ): Promise<{ readonly set: Revocation; readonly replaced?: Revocation }>;
   /** Ends a revocation, which is returned. Throws `NotFoundError` when the token is not revoked. */
   lift(tokenHash: string): Promise<Revocation>;
 }
 
-export function createActorEdits(parts: { readonly store: ActorStore; readonly directory: Directory }): ActorEdits {
-  const { store, directory } = parts;
+export function createActorEdits(parts: {
+  readonly store: ActorStore;
+  readonly directory: Directory;
+  readonly hasher: TokenHasher;
+}): ActorEdits {
+  const { store, directory, hasher } = parts;
   return {
     async setOverride(override) {
       const name = overrideName(override.subject);
@@ -46,7 +52,7 @@ export function createActorEdits(parts: { readonly store: ActorStore; readonly d
 
     async revoke(revocation) {
       const replaced = directory.revocation(revocation.tokenHash);
-      const set = { ...revocation, revokedAt: store.now() };
+      const set = { ...revocation, revokedAt: store.now(), pepper: pepperMark(hasher) };
       await store.write([revocationRecord(set)]);
       return { set, ...(replaced && { replaced }) };
     },

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import type { ActorStore } from "./store.js";
+import type { TokenHasher } from "./token.js";
 
 /** Time between two tries while the store is away. */
 const retryMs = 1_000;
@@ -11,6 +12,11 @@ const keepMs = 5_000;
 /** A pepper for as long as there is no other. */
 export function makePepper(): string {
   return randomBytes(32).toString("base64url");
+}
+
+/** Tells whether hashes are of one pepper, and of the pepper nothing else. */
+export function pepperMark(hasher: Pick<TokenHasher, "hash">): string {
+  return hasher.hash("mark of the pepper").slice(0, 12);
 }
 
 /**

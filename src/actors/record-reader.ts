@@ -76,7 +76,12 @@ const subject: z.ZodType<OverrideSubject> = z.discriminatedUnion("kind", [
 ]);
 
 const override = z.object({ subject, reason: z.string(), setBy: z.string(), setAt: time });
-const revocation = z.object({ reason: z.string(), revokedBy: z.string(), revokedAt: time });
+const revocation = z.object({
+  reason: z.string(),
+  revokedBy: z.string(),
+  revokedAt: time,
+  pepper: z.string().exactOptional(),
+});
 
 const audited = z.record(z.string(), z.unknown());
 const audit: z.ZodType<Omit<AuditEntry, "id">> = z.object({
@@ -121,6 +126,7 @@ const sync: z.ZodType<SyncState> = z.object({
   last: ended.exactOptional(),
   lastDryRun: ended.exactOptional(),
   completedAt: time.exactOptional(),
+  pepper: z.string().exactOptional(),
   nextAt: time.exactOptional(),
   failures: amount.exactOptional(),
 });

@@ -16,6 +16,8 @@ export interface Revocation {
   readonly revokedAt: number;
   /** When it ends by itself, ms since the epoch by the store's clock; absent: never. */
   readonly expiresAt?: number;
+  /** `pepperMark` of the pepper that the token is hashed with: under another one, the revocation refuses nobody. */
+  readonly pepper?: string;
 }
 
 /** An actor as its source told of it, with the hashes of the tokens it is known by. */

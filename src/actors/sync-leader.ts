@@ -5,6 +5,7 @@ import { UnavailableError } from "../errors.js";
 import type { Log } from "../lib/log.js";
 import type { Directory } from "./directory.js";
 import { describeFailure } from "./failure.js";
+import { pepperMark } from "./pepper.js";
 import { syncRecord } from "./records.js";
 import { type ActorStore, type Lease, LeaseLostError } from "./store.js";
 import { maxPublished, publishChanges } from "./sync-changes.js";
@@ -160,7 +161,8 @@ export function leadSync(
     const complete = outcome === "succeeded" || outcome === "held";
     const failures = outcome === "failed" ? (before.failures ?? 0) + 1 : 0;
     const nextAt = parts.nextAt(outcome, failures);
-    return { ...before, last: summary, failures, nextAt, ...(complete && { completedAt: startedAt }) };
+    const pepper = pepperMark(parts.hasher);
+    return { ...before, last: summary, failures, nextAt, ...(complete && { completedAt: startedAt, pepper }) };
   }
 
   return { options: { dryRun, allowShrink }, audience, ended: perform(), cancel: () => abort.abort(stopping) };

@@ -68,6 +68,8 @@ export interface SyncState {
   readonly lastDryRun?: SyncSummary;
   /** When the last sync began that had the whole listing and took it over: that old is what is known of the source. */
   readonly completedAt?: number;
+  /** `pepperMark` of the pepper that this sync hashed tokens with. */
+  readonly pepper?: string;
   /** How many failed in a row. */
   readonly failures?: number;
   /** When the next is due. */

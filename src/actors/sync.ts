@@ -5,6 +5,7 @@ import type { Log } from "../lib/log.js";
 import { merged } from "../lib/merged.js";
 import type { Directory } from "./directory.js";
 import { describeFailure } from "./failure.js";
+import { pepperMark } from "./pepper.js";
 import type { Source } from "./source.js";
 import type { ActorStore, Lease } from "./store.js";
 import type { SyncEvent } from "./sync-events.js";
@@ -71,6 +72,8 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   const { intervalMs, shrinkGuard, pageMs = 60_000 } = options;
   const listing = new Map(parts.sources.filter(canList).map((source) => [source.name, source]));
   const led = new Map<string, LedSync>();
+  /** Those that this process has synced. */
+  const synced = new Set<string>();
   let schedule: SyncSchedule | undefined;
   let closed = false;
 
@@ -81,9 +84,11 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   };
 
   function dueAt(source: string): number {
-    const { running, last, nextAt: next = 0 } = state(source);
+    const { running, last, pepper, nextAt: next = 0 } = state(source);
     if (running) return running.until;
     if (last === undefined || isToCome(last.endedAt, store.now())) return 0;
+    // What it wrote is of no use. Looked at once: where processes have different peppers, there is no end to that.
+    if (!synced.has(source) && pepper !== undefined && pepper !== pepperMark(parts.hasher)) return 0;
     // Whoever did it may have another interval.
     return Math.min(next, last.endedAt + intervalMs * mostJitter);
   }
@@ -112,6 +117,7 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
     const leading = { store, directory, hasher, log, process, nextAt };
     const sync = leadSync(leading, source, lease, { ...asked, shrinkGuard, pageMs });
     led.set(source.name, sync);
+    if (!asked.dryRun) synced.add(source.name);
     void sync.ended.then((summary) => {
       led.delete(source.name);
       onEnded?.(source.name, summary);
