@@ -49,7 +49,11 @@ const granted: ReadonlySet<string | undefined> = new Set(["QUOTA_EXCEEDED", "FEA
 export function createAccounting(parts: AccountingParts): Accounting {
   const { log, metrics, ledger, onRefused, watch, environment, traces } = parts;
   const denials = createDenialLog(log);
-  const events = createDenialEvents({ environment, emit: ledger.emit, onJoined: metrics.eventJoined });
+  const emit = (event: UsageEvent, requestId = ""): void => {
+    ledger.emit(event);
+    watch.denied(event, requestId);
+  };
+  const events = createDenialEvents({ environment, emit, onJoined: metrics.eventJoined });
   const known = new WeakSet<object>();
 
   return {

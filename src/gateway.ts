@@ -90,6 +90,7 @@ async function start(config: Config, parts: GatewayParts, ends: End[]): Promise<
   const watch: RouteParts["watch"] = {
     admitted: (...told) => administration.watch.admitted(...told),
     ended: (...told) => administration.watch.ended(...told),
+    denied: (...told) => administration.watch.denied(...told),
   };
   const route = await createRoute(config, { ...parts, metrics, traces, readiness, database, onRefused, watch });
   ends.push(route.close);

@@ -1,6 +1,6 @@
 // What the route tells of each request to those who look on: the activity as it happens, and the totals by model.
 
-import { QuotaExceededError } from "./errors.js";
+import { ModelNotAllowedError, QuotaExceededError } from "./errors.js";
 import type { LimitState } from "./quota/quota.js";
 import { tightest } from "./quota/tightest.js";
 import type { RelayEnd, RelayParts, RelayRequest } from "./relay.js";
@@ -13,6 +13,8 @@ import type { UsageTotals, UsageWindow } from "./usage/totals.js";
 
 export interface RelayWatch extends Pick<RelayParts, "admitted"> {
   ended(event: UsageEvent, end: RelayEnd): void;
+  /** A caller was not let in, or several were, of which this request is the last. */
+  denied(event: UsageEvent, requestId: string): void;
 }
 
 const dayMs = 86_400_000;
@@ -36,7 +38,7 @@ export function createRelayWatch(parts: {
     ended(event, { request, plan, limits, failure }) {
       notifier?.observed(request.actor, reachedLimits(limits, failure));
       activity.tell(() => {
-        const told = { ...subjectOf(request, plan?.asked), at: Date.now() };
+        const told = { ...subjectOf(request, plan?.asked ?? refusedModel(failure)), at: Date.now() };
         if (event.outcome === "refused") return { ...told, kind: "refused", reason: event.reason ?? "INTERNAL" };
         return { ...told, kind: "ended", event };
       });
@@ -51,6 +53,13 @@ export function createRelayWatch(parts: {
         inputTokens,
         outputTokens,
         microdollars: priceOf(plan.route, event.usage) ?? 0,
+      });
+    },
+
+    denied({ actor, feature, reason = "INTERNAL", denied }, requestId) {
+      activity.tell(() => {
+        const subject = { requestId, actor: { ...actor, name: "" }, feature, path: "" };
+        return { ...subject, at: Date.now(), kind: "refused", reason, times: denied?.times ?? 1 };
       });
     },
   };
@@ -72,6 +81,11 @@ function reachedLimits(limits: readonly LimitState[], failure: unknown): readonl
       ? []
       : [{ feature, unit, limit, used, windowMs, resetAt, models }],
   );
+}
+
+/** The model of a request for which there is no plan, because its actor may not use it. */
+function refusedModel(failure: unknown): string | undefined {
+  return failure instanceof ModelNotAllowedError ? failure.model : undefined;
 }
 
 function subjectOf({ id, actor, feature, path }: RelayRequest, model: string | undefined): ActivitySubject {

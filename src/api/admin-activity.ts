@@ -3,7 +3,7 @@ import { ActivityOutcome, type WatchActivityRequest } from "../../gen/codygatewa
 import { Feature as FeatureEnum } from "../../gen/codygateway/v1/common_pb.js";
 import type { Feature, Unit } from "../actors/actor.js";
 import type { Activity, ActivityEvent, ActivityLimit } from "../usage/activity.js";
-import type { UsageEvent } from "../usage/event.js";
+import { noFeature, type UsageEvent } from "../usage/event.js";
 import type { AdminHandlers } from "./admin.js";
 import { reasonEnum } from "./admin-audit.js";
 import { fromFeatureEnum, toFeatureEnum, toUnitEnum } from "./rate-limit.js";
@@ -46,7 +46,8 @@ function toEvent(event: ActivityEvent, process: string) {
     requestId,
     actor: { source: actor.source, id: actor.id },
     actorName: actor.name,
-    feature: toFeatureEnum(event.feature as Feature),
+    // Callers who were not let in have none.
+    feature: event.feature === noFeature ? FeatureEnum.UNSPECIFIED : toFeatureEnum(event.feature as Feature),
     model,
     resolvedModel:
       event.kind === "admitted" ? event.resolvedModel : event.kind === "ended" ? (event.event.model ?? "") : "",
@@ -56,7 +57,8 @@ function toEvent(event: ActivityEvent, process: string) {
   };
   if (event.kind === "ended") return { case: "finished" as const, value: { activity, ...toFinished(event.event) } };
   if (event.kind === "refused") {
-    return { case: "decision" as const, value: { activity, reason: reasonEnum(event.reason) } };
+    const { reason, times = 1 } = event;
+    return { case: "decision" as const, value: { activity, reason: reasonEnum(reason), times } };
   }
   const { limit } = event;
   return { case: "decision" as const, value: { activity, ...(limit && { rateLimit: toLimit(limit) }) } };

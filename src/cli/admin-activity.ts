@@ -5,7 +5,7 @@ import {
 } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import type { Usage } from "../../gen/codygateway/v1/common_pb.js";
 import { actorRef, adminClient, printJson } from "./admin-client.js";
-import { duration, featureName, readFeature, reasonName, time, word } from "./admin-format.js";
+import { duration, featureName, number, readFeature, reasonName, time, word } from "./admin-format.js";
 import { adminUsages } from "./admin-usages.js";
 import { untilSignal } from "./admin-watch.js";
 import { readArgs } from "./args.js";
@@ -43,12 +43,15 @@ function activityText({ event }: WatchActivityResponse): string {
   const activity = event.value?.activity;
   if (!activity) return "";
   const { actor, feature, resolvedModel, model, outcome } = activity;
-  const what = `${word(ActivityOutcomeSchema, outcome).padEnd(9)} ${actor?.source}/${actor?.id} ${featureName(feature)} ${resolvedModel || model}`;
+  const about = [`${actor?.source}/${actor?.id}`, featureName(feature), resolvedModel || model]
+    .filter(Boolean)
+    .join(" ");
+  const what = `${word(ActivityOutcomeSchema, outcome).padEnd(9)} ${about}`;
   const clock = time(activity.time).slice(11, 19);
   if (event.case === "decision") {
-    const { reason, rateLimit } = event.value;
+    const { reason, rateLimit, times } = event.value;
     const why = reasonName(reason) || (rateLimit ? `${rateLimit.remaining} left` : "");
-    return `${clock} ${what}  ${why}`;
+    return `${clock} ${what}  ${why}${times > 1 ? `, ${number(times)} times` : ""}`.trimEnd();
   }
   if (event.case !== "finished") return "";
   const { usage, duration: took, reason } = event.value;

@@ -21,17 +21,19 @@ export interface ActivityLimit {
 /** Which request, and what is known of it. */
 export interface ActivitySubject {
   readonly requestId: string;
+  /** Its id is `unknown` where the caller is nobody that the source knows; the name is empty where it is not at hand. */
   readonly actor: { readonly source: string; readonly id: string; readonly name: string };
   readonly feature: string;
   /** As the caller named it; absent when it named none that could be read. */
   readonly model?: string;
-  /** The path of the HTTP route or RPC. */
+  /** The path of the HTTP route or RPC; empty where that is not known. */
   readonly path: string;
 }
 
 export type ActivityEvent = ActivitySubject & { readonly at: number } & (
     | { readonly kind: "admitted"; readonly resolvedModel: string; readonly limit?: ActivityLimit }
-    | { readonly kind: "refused"; readonly reason: string }
+    /** `times`: how many such requests are told of at once; absent: one. */
+    | { readonly kind: "refused"; readonly reason: string; readonly times?: number }
     | { readonly kind: "ended"; readonly event: UsageEvent }
   );
 

@@ -26,7 +26,8 @@ export interface DenialEvents {
 
 export interface DenialEventsParts {
   readonly environment: string;
-  readonly emit: (event: UsageEvent) => void;
+  /** `requestId`: of the request that the event tells of. */
+  readonly emit: (event: UsageEvent, requestId: string | undefined) => void;
   /** A denial has no event of its own: another stands for it. Must not throw. */
   readonly onJoined: (reason: string) => void;
 }
@@ -59,7 +60,7 @@ export function createDenialEvents(
   let timer: NodeJS.Timeout | undefined;
 
   const tell = (of: Kind, denial: Denial, at: number, times: number): void =>
-    emit(eventOf({ ...denial, refused: of.refused }, { environment, at, times }));
+    emit(eventOf({ ...denial, refused: of.refused }, { environment, at, times }), denial.requestId);
 
   const tick = (): void => {
     for (const [key, kind] of kinds) {
