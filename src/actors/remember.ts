@@ -31,7 +31,7 @@ export interface Asked {
 
 export interface RememberParts {
   readonly store: Pick<ActorStore, "now" | "write">;
-  readonly directory: Pick<Directory, "get" | "byToken" | "changed">;
+  readonly directory: Pick<Directory, "get" | "byToken" | "changed" | "effective">;
   readonly hasher: TokenHasher;
   /** The length of a window changed, and the source promises that it then begins anew. Called in one process. Must not throw. */
   readonly onIntervalChanged: (actor: Actor, feature: Feature) => void;
@@ -113,7 +113,9 @@ export function createRemember(parts: RememberParts, { maxStaleMs }: Pick<Freshn
           actorRecord(told),
         ]);
         if (!known || !source.resetsUsage) return;
-        for (const feature of changedIntervals(known.told, told.told)) onIntervalChanged(told.told, feature);
+        // What counts: where an operator set other limits, the source's say nothing.
+        const actor = directory.effective(told.told);
+        for (const feature of changedIntervals(known.actor, actor)) onIntervalChanged(actor, feature);
       });
     },
     async nobody(tokenHash) {

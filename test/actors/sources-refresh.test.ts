@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { overrideRecord, overrideRemoval } from "../../src/actors/records.js";
 import { makeLimit } from "../helpers/make-actor.js";
 import { tokenOf } from "../helpers/scripted-source.js";
 import { allOfTime, leap, pass, settled } from "../helpers/time.js";
@@ -128,6 +129,20 @@ describe("a changed interval of a limit", () => {
     await pass(60_000);
     await change(500, day);
     expect(resets.length).toBe(1);
+  });
+
+  it("changes nothing while an operator has set other limits", async () => {
+    const { resets, change, directory, clock } = await changeOf(true);
+    const set = { reason: "r", setBy: "op", setAt: clock.now(), source: "portal", id: "a" };
+    const subject = { kind: "limits", feature: "chat_completions", limits: [makeLimit({ windowMs: day })] } as const;
+    directory.changed([overrideRecord({ ...set, subject })]);
+
+    await change(100, day);
+    expect(resets).toEqual([]);
+
+    directory.changed([overrideRemoval("portal", "a", "limits/chat_completions")]);
+    await change(100, 7 * day);
+    expect(resets).toEqual(["a chat_completions"]);
   });
 
   it("changes nothing of what was used with other sources", async () => {
