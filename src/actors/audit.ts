@@ -38,9 +38,9 @@ export interface AuditLog {
 }
 
 /** How long entries are kept. */
-export const auditKeepMs = 400 * 86_400_000;
+const auditKeepMs = 400 * 86_400_000;
 /** Most entries that are kept; the oldest go first. Every process has them in memory. */
-export const maxAuditEntries = 10_000;
+const maxAuditEntries = 10_000;
 
 export function createAuditLog(parts: { readonly store: ActorStore; readonly directory: Directory }): AuditLog {
   const { store, directory } = parts;

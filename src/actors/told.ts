@@ -36,7 +36,7 @@ export function toldName(name: unknown, otherwise: string): string {
 }
 
 /** An amount: a whole number from 0 on, as a number, a bigint or a text. */
-export function toldAmount(amount: unknown, field: string): number {
+function toldAmount(amount: unknown, field: string): number {
   const isText = typeof amount === "string" && /^\d{1,20}$/.test(amount);
   const value = isText || typeof amount === "bigint" ? Number(amount) : amount;
   if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value;

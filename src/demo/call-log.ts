@@ -2,7 +2,7 @@
 export interface CallLog<T> {
   readonly calls: readonly T[];
   add(call: T): void;
-  /** The first call for which this holds, now or within 5 s. */
+  /** The first call for which this holds, now or within that time, 30 s by default. */
   waitFor(predicate: (call: T) => boolean, timeoutMs?: number): Promise<T>;
   clear(): void;
 }
