@@ -14,7 +14,7 @@ import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
-import { type Cell, table } from "./table.js";
+import { type Cell, printable, table } from "./table.js";
 
 const orders: Readonly<Record<string, ActorOrder>> = {
   id: ActorOrder.ID,
@@ -147,7 +147,7 @@ function actorText({ actor, features, accessOrigin, overrides, tokens }: GetActo
     revocation ? `revoked by ${revocation.revokedBy}: ${revocation.reason}` : "accepted",
   ]);
   return [
-    ...head.map(([name = "", value = ""]) => `${name.padEnd(10)} ${value}`),
+    ...head.map(([name = "", value = ""]) => `${name.padEnd(10)} ${printable(value)}`),
     "",
     featuresTable(features),
     ...(overrides.length > 0 ? ["", overridesTable(overrides)] : []),

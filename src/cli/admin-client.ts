@@ -5,6 +5,7 @@ import { callFailure, createAdminClient } from "../client.js";
 import { UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, json } from "./io.js";
+import { printable } from "./table.js";
 
 export type AdminClient = ReturnType<typeof createAdminClient>;
 
@@ -63,7 +64,8 @@ export function printJson<Desc extends DescMessage>(io: Io, schema: Desc, messag
 export function refuseCall(error: unknown, io: Io): number {
   const failure = callFailure(error);
   if (!failure) throw error;
-  const { kind, reason, message } = failure;
+  const { kind, reason } = failure;
+  const message = printable(failure.message);
   const at = `the gateway at ${io.env["CODY_GATEWAY_URL"]?.trim()}`;
   if (kind === "refused") {
     complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);

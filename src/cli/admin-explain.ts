@@ -11,7 +11,7 @@ import { adminUsages } from "./admin-usages.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
-import { table } from "./table.js";
+import { printable, table } from "./table.js";
 
 /** `admin explain`. */
 export async function explain(args: readonly string[], io: Io): Promise<number> {
@@ -57,7 +57,7 @@ function explainText({
     word(RuleCheck_KindSchema, check.kind),
     checkText(check),
   ]);
-  return [who, verdict, ...again, ...model, "", table(["", "rule", ""], rows)].join("\n");
+  return [...[who, verdict, ...again, ...model].map(printable), "", table(["", "rule", ""], rows)].join("\n");
 }
 
 function checkText({ kind, detail, limit, requested, inFlight, inFlightLimit, perUser }: RuleCheck): string {

@@ -18,7 +18,7 @@ import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { complain, type Io, line } from "./io.js";
 import { bar, createProgress } from "./progress.js";
-import { type Cell, table } from "./table.js";
+import { type Cell, printable, table } from "./table.js";
 
 /** `admin sources`. */
 export async function listSources(args: readonly string[], io: Io): Promise<number> {
@@ -110,7 +110,7 @@ function syncView(io: Io): SyncView {
   const ends = createEnds();
   const say = (text: string): void => {
     progress.clear();
-    line(io.stdout, text);
+    line(io.stdout, printable(text));
   };
   return {
     take(response) {
@@ -126,7 +126,7 @@ function syncView(io: Io): SyncView {
       } else if (event.case === "held") {
         complain(
           io,
-          `${source}: ${event.value.reason}\nTo let it through: cody-gateway admin sync ${source} --allow-shrink --reason …`,
+          `${source}: ${printable(event.value.reason)}\nTo let it through: cody-gateway admin sync ${source} --allow-shrink --reason …`,
         );
       } else running.delete(source);
       progress.show(

@@ -10,7 +10,7 @@ import { repeatWhile } from "./admin-watch.js";
 import { readArgs, UsageError } from "./args.js";
 import { exitCodes } from "./exit-codes.js";
 import { type Io, line } from "./io.js";
-import { type Cell, table } from "./table.js";
+import { type Cell, printable, table } from "./table.js";
 
 /** `admin usage`, also with `--reset`. */
 export async function usage(args: readonly string[], io: Io): Promise<number> {
@@ -36,7 +36,9 @@ export async function usage(args: readonly string[], io: Io): Promise<number> {
       throw new UsageError("--reset needs --feature and --reason");
     const response = await client.resetUsage({ ...request, reason: values.reason });
     if (values.json) printJson(io, ResetUsageResponseSchema, response);
-    else for (const { rateLimit } of response.before) line(io.stdout, `was ${rateLimit ? limitText(rateLimit) : ""}`);
+    else
+      for (const { rateLimit } of response.before)
+        line(io.stdout, printable(`was ${rateLimit ? limitText(rateLimit) : ""}`));
     return exitCodes.done;
   }
   return repeatWhile(values.watch === true, io, async (call) => {

@@ -72,6 +72,16 @@ describe("cody-gateway admin", () => {
     await admin("override static/acme --clear --reason x");
   });
 
+  it("lets nobody's name move the cursor, wherever it is shown", async () => {
+    await using other = await testGateway({
+      actor: { name: "Acme \u001b[2J\nadmin" },
+      env: { CODY_GATEWAY_ADMIN_TOKENS: adminTokens },
+    });
+
+    for (const args of ["actors", "actor static/acme", "explain static/acme"])
+      expect((await admin(args, { url: other.url })).stdout).toContain("Acme \ufffd[2J\ufffdadmin");
+  });
+
   it("shows ids of tokens as `revoke --id` takes them", async () => {
     const [id = ""] = /\b[0-9a-f]{64}\b/.exec((await admin("actor static/acme")).stdout) ?? [];
 
