@@ -40,26 +40,32 @@ const graceMs = 2_000;
  */
 export function createRestore({ acquire, isLost, keepAgain, fill, begin, onRestored }: RestoreParts): Restore {
   let namelessSince: number | undefined;
+
+  async function restoreUnder(lease: Lease, listener: StoreListener): Promise<void> {
+    // Who had the lease before may have restored it since we saw that it was lost. What was removed after that stays removed.
+    if (!(await isLost())) return;
+    // First: records are worth nothing to who hashes tokens with another key.
+    await keepAgain();
+    let written = 0;
+    for (const records of slices(listener.records?.() ?? [])) {
+      await fill(records, lease);
+      written += records.length;
+      await lease.extend();
+    }
+    await begin(randomUUID(), lease);
+    onRestored(written);
+  }
+
   return {
     async restore(listener) {
       const lease = await acquire(restoreLease, { ttlMs, holder: String(process.pid) });
       if (lease === undefined) return false;
-      // Who had the lease before may have restored it since we saw that it was lost. What was removed after that stays removed.
-      if (!(await isLost())) {
-        await lease.release();
-        return true;
+      try {
+        await restoreUnder(lease, listener);
+      } finally {
+        // Also when Redis did not take it all: whoever comes next goes on at once.
+        await lease.release().catch(() => {});
       }
-      // First: records are worth nothing to who hashes tokens with another key.
-      await keepAgain();
-      let written = 0;
-      for (const records of slices(listener.records?.() ?? [])) {
-        await fill(records, lease);
-        written += records.length;
-        await lease.extend();
-      }
-      await begin(randomUUID(), lease);
-      await lease.release();
-      onRestored(written);
       return true;
     },
     async name() {
