@@ -72,8 +72,8 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   const { intervalMs, shrinkGuard, pageMs = 60_000 } = options;
   const listing = new Map(parts.sources.filter(canList).map((source) => [source.name, source]));
   const led = new Map<string, LedSync>();
-  /** Those that this process has synced. */
-  const synced = new Set<string>();
+  /** Peppers of others that this process has answered with a sync under its own: "source pepper". */
+  const answered = new Set<string>();
   let schedule: SyncSchedule | undefined;
   let closed = false;
 
@@ -87,10 +87,14 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
     const { running, last, pepper, nextAt: next = 0 } = state(source);
     if (running) return running.until;
     if (last === undefined || isToCome(last.endedAt, store.now())) return 0;
-    // What it wrote is of no use. Looked at once: where processes have different peppers, there is no end to that.
-    if (!synced.has(source) && pepper !== undefined && pepper !== pepperMark(parts.hasher)) return 0;
+    // What it wrote is of no use. Answered once: where processes go on with different peppers, there is no end to that.
+    if (isForeign(pepper) && !answered.has(`${source} ${pepper}`)) return 0;
     // Whoever did it may have another interval.
     return Math.min(next, last.endedAt + intervalMs * mostJitter);
+  }
+
+  function isForeign(pepper: string | undefined): boolean {
+    return pepper !== undefined && pepper !== pepperMark(parts.hasher);
   }
 
   function nextAt(outcome: SyncOutcome, failures: number): number {
@@ -117,7 +121,8 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
     const leading = { store, directory, hasher, log, process, nextAt };
     const sync = leadSync(leading, source, lease, { ...asked, shrinkGuard, pageMs });
     led.set(source.name, sync);
-    if (!asked.dryRun) synced.add(source.name);
+    const { pepper } = state(source.name);
+    if (!asked.dryRun && isForeign(pepper)) answered.add(`${source.name} ${pepper}`);
     void sync.ended.then((summary) => {
       led.delete(source.name);
       onEnded?.(source.name, summary);
