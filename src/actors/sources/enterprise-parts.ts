@@ -36,6 +36,8 @@ export function connectInParts(client: UniversalClientFn, maxBytes: number): Uni
     const answer = await client({ ...request, header, body: once(enveloped.subarray(envelopeBytes)) });
     const type = answer.header.get("content-type") ?? "";
     if (answer.status === 200 && type.startsWith("application/proto")) {
+      const encoding = answer.header.get("content-encoding") ?? "identity";
+      if (encoding !== "identity") throw new ConnectError(`unsupported response encoding "${encoding}"`, Code.Internal);
       if (!saysItsEnd(answer.header)) throw new ConnectError("answer does not say where it ends", Code.DataLoss);
       return asStream(answer, splitMessage(answer.body, maxBytes));
     }
