@@ -82,12 +82,19 @@ export async function syncSources(args: readonly string[], io: Io): Promise<numb
     reason: values.reason,
   };
   const view = values.json ? jsonView(io) : syncView(io);
-  for await (const response of adminClient(io).syncSource(request)) view.take(response);
+  try {
+    for await (const response of adminClient(io).syncSource(request)) view.take(response);
+  } catch (error) {
+    view.broken();
+    throw error;
+  }
   return view.end();
 }
 
 interface SyncView {
   take(response: SyncSourceResponse): void;
+  /** There is nothing more to come, though it is not done. */
+  broken(): void;
   /** The exit code. */
   end(): number;
 }
@@ -99,6 +106,7 @@ function jsonView(io: Io): SyncView {
       printJson(io, SyncSourceResponseSchema, response);
       ends.take(response);
     },
+    broken: () => undefined,
     end: ends.code,
   };
 }
@@ -133,6 +141,7 @@ function syncView(io: Io): SyncView {
         [...running].map(([name, counts]) => `${name} ${progressText(counts, io.stderr.columns)}`).join("   "),
       );
     },
+    broken: progress.clear,
     end() {
       progress.clear();
       line(io.stdout, ends.table());

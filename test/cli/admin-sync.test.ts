@@ -80,11 +80,12 @@ describe("cody-gateway admin sources", () => {
   it("shows it again on a cleared screen with --watch, until it is told to stop", async () => {
     const { written, state, run: go } = command({ isTTY: true });
     const done = go("sources --watch");
-    await until(async () => written.stdout.split("\u001b[2J\u001b[H").length > 2);
+    const views = (): readonly string[] => written.stdout.split("\u001b[2J\u001b[H").slice(1);
+    await until(async () => views()[1]?.includes(portal) === true);
     state.signal?.("SIGINT");
 
     expect(await done).toBe(0);
-    expect(written.stdout.split("\u001b[2J\u001b[H").slice(1)[1]).toContain(portal);
+    expect(views()[0]).toContain(portal);
   });
 });
 

@@ -4,7 +4,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import { type AddressInfo, createServer as createTcpServer } from "node:net";
+import { create, toBinary } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest";
+import { SyncSourceResponseSchema } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { run } from "../../src/cli/run.js";
 import { adminTokens, operatorToken } from "../helpers/admin.js";
 import { freePort } from "../helpers/free-port.js";
@@ -95,6 +97,20 @@ describe("cody-gateway admin ends with 69", () => {
 
     expect(await answer).toMatchObject({ code: 69, stderr: expect.stringContaining("timed out") });
   });
+});
+
+it("takes away how far a sync was before it says why it broke off", async () => {
+  const started = create(SyncSourceResponseSchema, { source: "portal", event: { case: "started", value: {} } });
+  const body = toBinary(SyncSourceResponseSchema, started);
+  const url = await answering((_, res) => {
+    res.writeHead(200, { "content-type": "application/connect+proto" });
+    res.write(Buffer.concat([Buffer.from([0, 0, 0, 0, body.length]), body]), () => res.destroy());
+  });
+  const { io, written } = fakeIo({ CODY_GATEWAY_URL: url, CODY_GATEWAY_ADMIN_TOKEN: operatorToken, NO_COLOR: "1" });
+
+  expect(await run(["admin", "sync"], { ...io, stderr: { ...io.stderr, isTTY: true } })).toBe(69);
+
+  expect(written.stderr).toMatch(/^\r\u001b\[2Kportal …\r\u001b\[2Kerror: the gateway at /);
 });
 
 it("shows nothing of a credential that cannot be sent", async () => {

@@ -3498,7 +3498,7 @@ export const ActivityOutcomeSchema: GenEnum<ActivityOutcome> = /*@__PURE__*/
  * (reviewer). Each RPC declares the role it needs as its option `admin_role`; an RPC that declares none cannot be called.
  *
  * Errors of every RPC: `permission_denied` ROLE_MISSING; `unavailable` QUOTA_STORE_UNAVAILABLE, and ACTOR_STORE_UNAVAILABLE where
- * it writes. RPCs that name an actor or a source: `not_found` NOT_FOUND when there is no such.
+ * it writes. RPCs about an actor or a source: `not_found` NOT_FOUND when there is no such; what only filters by it finds nothing.
  *
  * Requests that can hold an access token are not marked as free of side effects, though they are: a marked one can be sent as
  * HTTP GET, with the token in the URL, where logs would keep it.
