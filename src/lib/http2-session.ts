@@ -121,12 +121,15 @@ export function createHttp2Session(url: string, options: Http2SessionOptions = {
 /** Whether the other side answers. Never rejects. */
 function ping(session: ClientHttp2Session, timeoutMs: number): Promise<boolean> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), timeoutMs);
+    const timer = setTimeout(() => settle(false), timeoutMs);
     const settle = (answered: boolean): void => {
       clearTimeout(timer);
+      // The session is asked again and again, for days.
+      session.off("close", lose);
       resolve(answered);
     };
-    session.once("close", () => settle(false));
+    const lose = (): void => settle(false);
+    session.once("close", lose);
     try {
       if (!session.ping((error) => settle(error === null))) settle(false);
     } catch {

@@ -95,6 +95,22 @@ describe("an HTTP/2 connection", () => {
     expect(proxy.accepted).toBeGreaterThan(before);
   });
 
+  it("leaves nothing behind of the signs of life that it was asked for", async () => {
+    const { port } = await serve();
+    const keeper = keep(port, { verifyAfterMs: 0 });
+    const listeners = async (): Promise<number> => {
+      const stream = await keeper.request("GET", "/a", {}, {});
+      const count = stream.session?.listenerCount("close") ?? 0;
+      for await (const _ of stream.end()) continue;
+      keeper.notifyResponseByteRead(stream);
+      return count;
+    };
+    const before = await listeners();
+    for (let request = 0; request < 20; request++) await get(keeper);
+
+    expect(await listeners()).toBe(before);
+  });
+
   it("is given up when it is not there in time, and tried again", async () => {
     const silent = createServer();
     const keeper = keep(await listen(silent), { connectTimeoutMs: 50 }, "https");
