@@ -58,6 +58,7 @@ const condition = "actors";
 export async function createActors(config: Config, parts: ActorsParts): Promise<ActorsOfGateway> {
   const { log, clock, metrics, readiness, quota, version, traces } = parts;
   let keyed = config.tokenPepper !== undefined;
+  let isReady = false;
   const store = writtenOnce(() => keyed, await createActorStore(config, parts));
   const directory = createDirectory({ clock: { now: store.now }, log });
   const pepper = config.tokenPepper ?? makePepper();
@@ -71,7 +72,7 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
   const sources = createSources(
     {
       ...common,
-      isReady: () => keyed,
+      isReady: () => isReady,
       onLookup: metrics.sourceAsked,
       onIntervalChanged(actor, feature) {
         quota.reset(actor, feature).catch((error: unknown) => {
@@ -92,7 +93,6 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
     { intervalMs: config.sources.syncIntervalMs, shrinkGuard: config.sources.shrinkGuard },
   );
 
-  let isReady = false;
   const tellReadiness = (): void => {
     const wasReady = isReady;
     isReady = keyed && directory.state().loaded;

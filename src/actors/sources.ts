@@ -48,7 +48,10 @@ export interface SourcesParts {
   readonly log: Log;
   /** This process, as others see it. */
   readonly process: string;
-  /** Whether hashes of tokens can be relied on: before, no source is asked but local ones. Default: always. */
+  /**
+   * Whether hashes of tokens can be relied on, and it is known who is refused whatever the source says: before, no source is
+   * asked but local ones. Default: always.
+   */
   readonly isReady?: () => boolean;
   /** The length of a window changed, and the source promises that it then begins anew. Must not throw. */
   readonly onIntervalChanged?: (actor: Actor, feature: Feature) => void;
