@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, expect, vi } from "vitest";
 import { intervals } from "./intervals.js";
 
-/** A gateway that could not start leaves some behind, as its process ends. */
+/** A gateway that goes on has more; a part of one that a test has not ended keeps nobody busy. */
 const fewIntervals = 5;
 
 const before = {

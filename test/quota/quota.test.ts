@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, onTestFinished } from "vitest";
 import type { Feature, FeatureAccess } from "../../src/actors/actor.js";
 import { createMemoryQuotaStore } from "../../src/quota/memory-store.js";
 import { createQuota } from "../../src/quota/quota.js";
@@ -220,6 +220,7 @@ describe("limits", () => {
       const own = { now: () => clock.now() + minutes * minuteMs };
       return { own, quota: createQuota({ store, clock: own }) };
     });
+    onTestFinished(async () => void (await Promise.all(gateways.map(({ quota }) => quota.close()))));
     const request = limits({ amount: 2 });
     for (const { quota } of gateways.slice(0, 2)) expect(await admitted(quota, 1, request)).toBe(1);
     await clock.advanceMs(minuteMs);
