@@ -9,6 +9,7 @@ import type { FreshnessOptions } from "./freshness.js";
 import { actorKey, actorRecord, actorRemoval, type ToldActor, unknownRecord, unknownRemoval } from "./records.js";
 import type { FoundActor, Source } from "./source.js";
 import type { ActorStore, StoreRecord } from "./store.js";
+import { isToCome } from "./to-come.js";
 import { normaliseToken, type TokenHasher } from "./token.js";
 
 /** Remembers answers of sources. Each call resolves once this process' directory knows. */
@@ -80,14 +81,22 @@ export function createRemember(parts: RememberParts, { maxStaleMs }: Pick<Freshn
 
   function toldOf(source: Source, found: FoundActor, known: Known | undefined, asked: Asked): ToldActor {
     const { tokenHash, at } = asked;
-    const told = { ...found.actor, updatedAt: new Date(at) };
+    // What was asked for later, by a sync or another look-up, may have been answered earlier: it counts.
+    const later = known !== undefined && isLater(known, at) ? known : undefined;
+    const told = later?.told ?? { ...found.actor, updatedAt: new Date(at) };
     if (found.tokens === undefined) {
       const expiresAt = at + Math.max(unusedMs, maxStaleMs);
       return { told, ...tokensOneByOne(source, known, tokenHash, at), expiresAt };
     }
+    if (later) return later;
     const all = found.tokens.map((token) => hasher.hash(normaliseToken(token)));
     // The source found the actor by it, whether it tells so or not.
     return { told, tokenHashes: [...new Set(tokenHash === undefined ? all : [...all, tokenHash])] };
+  }
+
+  function isLater({ told }: Known, at: number): boolean {
+    const toldAt = told.updatedAt.getTime();
+    return toldAt > at && !isToCome(toldAt, store.now());
   }
 
   /** The actor without the token; its removal when it was the last one. */

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { overrideRecord, revocationRecord, revocationRemoval } from "../../src/actors/records.js";
+import { actorRecord, overrideRecord, revocationRecord, revocationRemoval } from "../../src/actors/records.js";
 import { SourceError } from "../../src/actors/source.js";
 import { UnavailableError } from "../../src/errors.js";
 import { makeActor } from "../helpers/make-actor.js";
@@ -348,6 +348,28 @@ describe("an actor that is known", () => {
 });
 
 describe("a listed actor", () => {
+  it("stays as a sync told of it that began after it was asked for, and was answered before", async () => {
+    const { source, sources, find, directory, clock } = await setUp({ listed: true });
+    source.lookupId = async (id) => {
+      const found = source.actors.get(id);
+      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      return found;
+    };
+    source.set("a");
+    await find(tokenOf("a"));
+    const refreshed = sources.refresh({ source: "portal", id: "a" });
+    await pass(1_000);
+    const told = makeActor({ id: "a", source: "portal", accessEnabled: false, updatedAt: new Date(clock.now()) });
+    directory.changed([actorRecord({ told, tokenHashes: [hasher.hash(tokenOf("a"))] })]);
+
+    expect(await settled(refreshed)).toMatchObject({ known: { actor: { accessEnabled: false } } });
+    expect(await find(tokenOf("a"))).toMatchObject({ accessEnabled: false });
+
+    source.set("a", { name: "New name" });
+    expect(await settled(sources.refresh({ source: "portal", id: "a" }))).toMatchObject({ changed: true });
+    expect(await find(tokenOf("a"))).toMatchObject({ name: "New name", accessEnabled: true });
+  });
+
   it("is not asked for while syncs keep it, and one by one when they fail", async () => {
     const { source, find, directory, clock } = await setUp({ listed: true });
     source.set("a");

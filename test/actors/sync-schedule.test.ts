@@ -3,9 +3,9 @@ import { syncRecord } from "../../src/actors/records.js";
 import type { ActorStore } from "../../src/actors/store.js";
 import { scriptedSource } from "../helpers/scripted-source.js";
 import { allOfTime, leap, pass, settled } from "../helpers/time.js";
+import { all, intervalMs, setUp } from "./sync-setup.js";
 
 // All of time is the test's: it passes in `settled` and `pass`.
-import { all, intervalMs, setUp } from "./sync-setup.js";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: [...allOfTime] });

@@ -3,9 +3,9 @@ import type { ActorStore } from "../../src/actors/store.js";
 import type { SyncEvent } from "../../src/actors/sync-events.js";
 import { UnavailableError } from "../../src/errors.js";
 import { allOfTime, pass, settled } from "../helpers/time.js";
+import { all, endOf, gather, kinds, setUp } from "./sync-setup.js";
 
 // All of time is the test's: it passes in `settled` and `pass`.
-import { all, endOf, gather, kinds, setUp } from "./sync-setup.js";
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: [...allOfTime] });
