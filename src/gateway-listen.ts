@@ -3,7 +3,7 @@
 import type { Config } from "./config.js";
 import type { Accounting } from "./gateway-accounting.js";
 import type { RouteParts } from "./gateway-route.js";
-import { type Audience, isForCallers, type RpcParts, rpcInterceptors, rpcRoutes } from "./gateway-rpc.js";
+import { type Audience, isForCallers, type RpcParts, rpcInterceptors, rpcRoutes, turnOfCall } from "./gateway-rpc.js";
 import type { HttpRoute } from "./http/http.js";
 import { createRouter } from "./http/router.js";
 import { createCors } from "./server/cors.js";
@@ -55,7 +55,12 @@ export async function startListener(
   const router = createRouter(routes, (failure, error) => accounting.failed("http", failure, error));
   const shutdown = new AbortController();
   const handler = createRpcHandler(
-    { routes: rpcRoutes(rpc, audience), interceptors: rpcInterceptors(rpc), shutdownSignal: shutdown.signal },
+    {
+      routes: rpcRoutes(rpc, audience),
+      interceptors: rpcInterceptors(rpc),
+      turnOf: turnOfCall(rpc),
+      shutdownSignal: shutdown.signal,
+    },
     { maxMessageBytes: config.maxMessageBytes },
   );
   const surfaceOf = (path: string) => (isForCallers(path) && handler.isRpc(path) ? "rpc" : router.edgeOf(path));

@@ -29,6 +29,7 @@ import type { Quota } from "./quota/quota.js";
 import type { RelayParts } from "./relay.js";
 import type { Attribution } from "./relay-attribution.js";
 import type { ModelDirectory } from "./relay-models.js";
+import type { RpcParts as ServerRpcParts } from "./server/rpc.js";
 
 /** Services for actors, and the one for operators. */
 const forCallers = [CompletionsService, EmbeddingsService, LimitsService, AttributionService] as const;
@@ -93,6 +94,13 @@ const callers = forCallers.map(({ typeName }) => `/${typeName}/`);
 /** Whether the path is an RPC's for actors: none for operators, and none that anybody may call. */
 export function isForCallers(path: string): boolean {
   return callers.some((service) => path.startsWith(service));
+}
+
+/** When to begin with a call: to read one costs far more than to see that its token is nobody's. */
+export function turnOfCall({ authenticator }: Pick<RpcParts, "authenticator">): ServerRpcParts["turnOf"] {
+  // Schemes other than that of tokens are refused when it is read.
+  const tokenIn = (header: string | undefined): string | undefined => header?.slice(header.indexOf(" ") + 1).trim();
+  return (path, headers) => (isForCallers(path) ? authenticator.turnOf(tokenIn(headers.authorization)) : undefined);
 }
 
 /** Registers all services. */

@@ -120,6 +120,7 @@ function setUp({
   const vectors = createCatalogue([{ name: "openai", kind: "openai", models: ["text-embedding-*"] }]);
   const sources = {
     refused: () => undefined,
+    knows: () => known,
     async find(): Promise<Actor> {
       if (known) return actor;
       throw new UnauthenticatedError("TOKEN_INVALID", "nobody");

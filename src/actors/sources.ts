@@ -22,6 +22,8 @@ export interface Sources {
    * source that owns it cannot say and nothing usable is known. `span` is told when the source has to be asked.
    */
   find(token: string | undefined, span?: Span): Promise<Actor>;
+  /** Whether it is known whose `token` is, so that `find` will ask nobody. */
+  knows(token: string | undefined): boolean;
   /** Whether the actor is older than it should be, and served all the same. */
   isStale(known: Known): boolean;
   /**
@@ -107,6 +109,10 @@ export function createSources(parts: SourcesParts, options: FreshnessOptions): S
       if (judged.kind === "local") return askLocal(judged.source, token);
       if (judged.kind === "unheard") return ask(judged.owned, span);
       return Promise.reject(refusalOf(judged, token));
+    },
+    knows(token) {
+      const { kind } = judge(token);
+      return kind === "known" || kind === "local";
     },
     isStale: (known) => freshness.of(known) !== "fresh",
     async refreshFor(token) {

@@ -13,17 +13,23 @@ export interface Authenticator {
   authenticate(token: string | undefined, span?: Span): Promise<Actor>;
   /** The same for what does not depend on access to models: an actor whose access is disabled is one all the same. */
   identify(token: string | undefined, span?: Span): Promise<Actor>;
+  /**
+   * When to begin with a request that takes work before it is authenticated. Undefined: now; strangers wait for their turn, so that
+   * a flood of them is not read before those who are known are.
+   */
+  turnOf(token: string | undefined): Promise<void> | undefined;
 }
 
 /**
- * Strangers that are turned away in one turn of the event loop. Where thousands of them come each second, those who are known get
+ * Strangers that are let in, and that are turned away, in one turn of the event loop. Where thousands of them come each second, those who are known get
  * their turn after a few of them, and not after all that have come meanwhile.
  */
 const strangersPerTurn = 4;
 
-export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "refused"> }): Authenticator {
+export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "knows" | "refused"> }): Authenticator {
   const { sources } = parts;
   const strangers = createTurnstile({ perTurn: strangersPerTurn });
+  const atTheDoor = createTurnstile({ perTurn: strangersPerTurn });
 
   // Handed on and not thrown again: where strangers come by the thousand, that is a tenth of the work.
   const turnedAway = (why: unknown): Promise<never> => {
@@ -38,6 +44,7 @@ export function createAuthenticator(parts: { sources: Pick<Sources, "find" | "re
 
   return {
     identify: (token, span) => sources.find(token, span).catch(turnedAway),
+    turnOf: (token) => (sources.knows(token) ? undefined : atTheDoor.pass()),
     authenticate: (token, span) => sources.find(token, span).then(granted, turnedAway),
   };
 }

@@ -113,22 +113,22 @@ function grpcWebWire(encoding: "proto" | "json"): UnaryWire {
       res.writeHead(200, { ...family.headOf(asked), "content-length": String(body.length) });
       res.end(body);
     };
-  const good = inTrailerEnvelope(new Headers(family.trailers));
+  const good = inTrailerEnvelope(Buffer.from("grpc-status: 0\r\n"));
   return {
     ...family,
     protocolName: "grpc-web",
     isPlain: (header) => !header.has("grpc-encoding"),
     answer: (message) => write(Buffer.concat([inEnvelopes([message]), good])),
     refusal(error, maxBytes) {
-      const end = inTrailerEnvelope(setTrailerStatus(new Headers(), error));
+      const end = inTrailerEnvelope(trailerSerialize(setTrailerStatus(new Headers(), error)));
       return end.length < maxBytes ? write(end) : undefined;
     },
   };
 }
 
 /** The last message of gRPC-Web, which cannot count on trailers of HTTP. */
-function inTrailerEnvelope(trailers: Headers): Buffer {
-  const bytes = inEnvelopes([trailerSerialize(trailers)]);
+function inTrailerEnvelope(trailers: Uint8Array): Buffer {
+  const bytes = inEnvelopes([trailers]);
   bytes[0] = trailerFlag;
   return bytes;
 }

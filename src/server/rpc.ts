@@ -1,6 +1,7 @@
 // Connect, gRPC and gRPC-Web over Node's requests. What connect-node's own adapter does, but failures come back to the caller
 // instead of ending the process or going to the console.
 
+import type { IncomingHttpHeaders } from "node:http";
 import {
   Code,
   ConnectError,
@@ -14,8 +15,10 @@ import { createAsyncIterable, type UniversalServerResponse } from "@connectrpc/c
 import { compressionGzip, universalResponseToNodeResponse } from "@connectrpc/connect-node";
 import { setOutlet } from "../api/outlet.js";
 import { setSpan } from "../auth/call-span.js";
-import type { HttpResponse } from "../http/http.js";
+import type { HttpRequest, HttpResponse } from "../http/http.js";
 import { createShortLivedSet, type Placed } from "../lib/short-lived.js";
+import type { Span } from "../lib/span.js";
+import { isGone } from "./answer.js";
 import type { Handlers } from "./dispatch.js";
 import { createRpcOutlets } from "./rpc-outlet.js";
 import { universalRequestOf } from "./rpc-request.js";
@@ -27,6 +30,8 @@ export interface RpcParts {
   routes(router: ConnectRouter): void;
   /** First is outermost. They read the request id from the request header `x-request-id`. */
   readonly interceptors: readonly Interceptor[];
+  /** When to begin with a call. Undefined: now. Default: now, whatever the call. */
+  readonly turnOf?: ((path: string, headers: IncomingHttpHeaders) => Promise<void> | undefined) | undefined;
   /** Aborts all calls, as `unavailable`: `hardStop` of the listener. */
   readonly shutdownSignal: AbortSignal;
 }
@@ -72,27 +77,34 @@ export function createRpcHandler(parts: RpcParts, options: RpcOptions = {}): Pic
     streaming.map(({ requestPath, method }) => [requestPath, createRpcOutlets(method, plainBytes)]),
   );
 
+  function serve(req: HttpRequest, res: HttpResponse, path: string, span: Span | undefined): Promise<void> {
+    const method = methods.get(path);
+    if (!method) throw new Error("no such RPC");
+    const contextValues = createContextValues();
+    if (span) setSpan(contextValues, span);
+    const outlet = outlets.get(path)?.(res);
+    if (outlet) setOutlet(contextValues, outlet);
+    const aborting = calls.open(res);
+    const call = { ...universalRequestOf(req, aborting.signal, maxBytes), contextValues };
+    const byConnect = (rest: UnaryCall): Promise<void> =>
+      method(rest)
+        .then(tellOversize)
+        .then((answer) => {
+          outlet?.begin(answer);
+          return universalResponseToNodeResponse(answer, res);
+        });
+    const past = unary.get(path);
+    return past ? past(call, { req, res, aborting }).then((rest) => rest && byConnect(rest)) : byConnect(call);
+  }
+
   return {
     isRpc: (path) => methods.has(path),
 
     rpc(req, res, { path, span }) {
-      const method = methods.get(path);
-      if (!method) throw new Error("no such RPC");
-      const contextValues = createContextValues();
-      if (span) setSpan(contextValues, span);
-      const outlet = outlets.get(path)?.(res);
-      if (outlet) setOutlet(contextValues, outlet);
-      const aborting = calls.open(res);
-      const call = { ...universalRequestOf(req, aborting.signal, maxBytes), contextValues };
-      const byConnect = (rest: UnaryCall): Promise<void> =>
-        method(rest)
-          .then(tellOversize)
-          .then((answer) => {
-            outlet?.begin(answer);
-            return universalResponseToNodeResponse(answer, res);
-          });
-      const past = unary.get(path);
-      return past ? past(call, { req, res, aborting }).then((rest) => rest && byConnect(rest)) : byConnect(call);
+      const turn = parts.turnOf?.(path, req.headers);
+      if (!turn) return serve(req, res, path, span);
+      // Of who has left meanwhile nobody would hear any more.
+      return turn.then(() => (isGone(res) ? undefined : serve(req, res, path, span)));
     },
   };
 }

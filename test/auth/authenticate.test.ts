@@ -9,6 +9,7 @@ function authenticator(find: (token: string | undefined) => Promise<Actor>) {
   const refused: string[] = [];
   const sources = {
     find,
+    knows: (token: string | undefined) => token === "known",
     refused: ({ source, id }: Pick<Actor, "source" | "id">) => void refused.push(`${source}/${id}`),
   };
   return { ...createAuthenticator({ sources }), refused };
@@ -37,6 +38,21 @@ describe("authenticate", () => {
     const { authenticate } = authenticator(async () => Promise.reject(error));
 
     await expect(authenticate("x")).rejects.toBe(error);
+  });
+});
+
+describe("turns", () => {
+  it("are those of strangers, a few at a time; who is known needs none", async () => {
+    const { turnOf } = authenticator(async () => makeActor());
+    const passed: number[] = [];
+    const waiting = Array.from({ length: 10 }, (_, at) => turnOf("strange")?.then(() => passed.push(at)));
+
+    expect(waiting.slice(0, 4)).toEqual([undefined, undefined, undefined, undefined]);
+    expect(turnOf("known")).toBeUndefined();
+    await Promise.resolve();
+    expect(passed).toEqual([]);
+    await Promise.all(waiting);
+    expect(passed).toEqual([4, 5, 6, 7, 8, 9]);
   });
 });
 

@@ -19,10 +19,14 @@ const request = (start: string, bearer: string, body = ""): string =>
     body,
   ].join("\r\n");
 
+const getLimits = "POST /codygateway.v1.LimitsService/GetLimits";
+
 it.each([
-  ["HTTP", "GET /v1/limits", "", 401],
-  ["Connect", "POST /codygateway.v1.LimitsService/GetLimits", "{}", 401],
-])("over %s, one who is known is answered before most of them", async (_, start, body, refused) => {
+  ["over HTTP", "GET /v1/limits", "", "", 401],
+  ["over Connect", getLimits, "{}", "{}", 401],
+  // It is refused for that when it is read, whoever sent it.
+  ["over Connect with what cannot be read", getLimits, "{}", "{", 400],
+])("%s, one who is known is answered before most of them", async (_, start, body, theirs, refused) => {
   await using test = await testGateway();
   const { port } = test.gateway;
   const crowd = await Promise.all(Array.from({ length: strangers }, () => rawConnect(port)));
@@ -30,9 +34,12 @@ it.each([
   // Taken in, which they are one by one.
   for (const connection of [...crowd, known]) connection.send("GET /livez HTTP/1.1\r\nhost: gateway\r\n\r\n");
   for (const connection of [...crowd, known]) await connection.reply();
+  // The first call of a gateway has to wait for what checks its message.
+  known.send(request(start, token, body));
+  await known.reply();
   const received = crowd.map((stranger) => stranger.received);
 
-  for (const stranger of crowd) stranger.send(request(start, `slk_${randomBytes(32).toString("hex")}`, body));
+  for (const stranger of crowd) stranger.send(request(start, `slk_${randomBytes(32).toString("hex")}`, theirs));
   known.send(request(start, token, body));
   const answer = await known.reply();
   const answered = crowd.filter((stranger, at) => stranger.received !== received[at]).length;

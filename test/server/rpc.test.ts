@@ -18,9 +18,10 @@ import {
 import { afterEach, describe, expect, it } from "vitest";
 import { CompletionsService } from "../../gen/codygateway/v1/completions_pb.js";
 import { createListener, type Listener } from "../../src/server/listener.js";
-import { createRpcHandler, type RpcOptions } from "../../src/server/rpc.js";
+import { createRpcHandler, type RpcOptions, type RpcParts } from "../../src/server/rpc.js";
 import { recordingLog } from "../helpers/log.js";
 import { head, type RawReply, rawConnect, rawRequest } from "../helpers/raw-http.js";
+import { until } from "../helpers/redis.js";
 import { deferred } from "./serve.js";
 
 type Completions = Partial<ServiceImpl<typeof CompletionsService>>;
@@ -50,7 +51,7 @@ const answering: Completions = {
 
 async function serveRpc(
   completions: Completions = answering,
-  options: RpcOptions & { readonly interceptors?: Interceptor[] } = {},
+  options: RpcOptions & { readonly interceptors?: Interceptor[]; readonly turnOf?: RpcParts["turnOf"] } = {},
 ): Promise<Rpc> {
   const log = recordingLog();
   const shutdown = new AbortController();
@@ -58,6 +59,7 @@ async function serveRpc(
     {
       routes: (router) => void router.service(CompletionsService, completions),
       interceptors: options.interceptors ?? [],
+      turnOf: options.turnOf,
       shutdownSignal: shutdown.signal,
     },
     options,
@@ -121,6 +123,32 @@ describe("an RPC", () => {
     const texts: unknown[] = [];
     for await (const each of client.streamComplete({ completion: { model: "m" } })) texts.push(each.event.value);
     expect(texts).toMatchObject([{ text: "ma" }, { text: "mb" }, { text: "mc" }]);
+  });
+
+  it("waits for its turn, before it is read; others do not wait for it", async () => {
+    const turn = deferred<void>();
+    const begun: string[] = [];
+    const noting: Completions = {
+      complete({ model }) {
+        begun.push(model);
+        return { id: "c", model };
+      },
+    };
+    const turnOf: RpcParts["turnOf"] = (path, headers) => (headers["x-wait"] === path ? turn.promise : undefined);
+    const { port, listener } = await serveRpc(noting, { turnOf });
+    const wait = [...json, `X-Wait: ${complete}`];
+
+    const waiting = call(port, '{"model":"waits"}', wait);
+    const leaving = await rawConnect(port);
+    leaving.send(head(`POST ${complete} HTTP/1.1`, [...wait, "Content-Length: 18"], '{"model":"leaves"}'));
+    await until(async () => listener.requests === 2);
+    expect((await call(port, '{"model":"passes"}'))?.status).toBe(200);
+    leaving.destroy();
+    await until(async () => listener.requests === 1);
+    expect(begun).toEqual(["passes"]);
+    turn.resolve(undefined);
+    expect(JSON.parse((await waiting)?.body ?? "")).toEqual({ id: "c", model: "waits" });
+    expect(begun).toEqual(["passes", "waits"]);
   });
 
   it("works with curl and JSON", async () => {
