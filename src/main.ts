@@ -59,7 +59,10 @@ const io: Io = {
 
 // A reader that has seen enough (`| head`) is no failure.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code !== "EPIPE") throw error;
+  if (error.code !== "EPIPE") {
+    complain(io, `standard output cannot be written: ${error.message}`);
+    process.exit(exitCodes.failed);
+  }
   for (const listener of readerGone) listener();
 });
 

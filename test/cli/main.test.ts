@@ -2,6 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
 import { afterEach, describe, expect, it } from "vitest";
 import { gatewayFile } from "../helpers/process-files.js";
 
@@ -31,6 +32,18 @@ describe("the process", () => {
 
     expect(await ended).toBe(0);
     expect(written.stdout).toBe("slk_ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n");
+  });
+
+  it("says why in a line when its output cannot be written", async () => {
+    const full = openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [gatewayFile, "version"], { env: {}, stdio: ["ignore", full, "pipe"] });
+    children.add(child);
+    let stderr = "";
+    child.stderr?.on("data", (data: Buffer) => (stderr += data.toString()));
+
+    expect((await once(child, "close"))[0]).toBe(1);
+    expect(stderr).toMatch(/^error: standard output cannot be written: ENOSPC.*\n$/);
+    closeSync(full);
   });
 
   it("ends with 78 when nothing is configured", async () => {
