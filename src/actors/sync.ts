@@ -74,6 +74,7 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   const led = new Map<string, LedSync>();
   /** Peppers of others that this process has answered with a sync under its own: "source pepper". */
   const answered = new Set<string>();
+  let hasWarned = false;
   let schedule: SyncSchedule | undefined;
   let closed = false;
 
@@ -95,6 +96,17 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
 
   function isForeign(pepper: string | undefined): boolean {
     return pepper !== undefined && pepper !== pepperMark(parts.hasher);
+  }
+
+  /** Says once that somebody goes on with another pepper. */
+  function warnOfForeign(source: string): void {
+    const { pepper } = state(source);
+    if (hasWarned || !isForeign(pepper) || !answered.has(`${source} ${pepper}`)) return;
+    hasWarned = true;
+    log.error(
+      { source },
+      "another process has another token pepper: each knows tokens until the other's next sync only",
+    );
   }
 
   function nextAt(outcome: SyncOutcome, failures: number): number {
@@ -169,7 +181,9 @@ export function createSyncs(parts: SyncsParts, options: SyncsOptions): Syncs {
   }
 
   const unlisten = directory.onChange((change) => {
-    if (change.kind === "sync") schedule?.changed(change.source);
+    if (change.kind !== "sync") return;
+    schedule?.changed(change.source);
+    if (!led.has(change.source)) warnOfForeign(change.source);
   });
 
   async function* syncOne(name: string, asked: SyncOptions): AsyncGenerator<SyncEvent> {
