@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { syncRecord } from "../../src/actors/records.js";
 import type { ActorStore } from "../../src/actors/store.js";
-import { scriptedSource } from "../helpers/scripted-source.js";
+import type { scriptedSource } from "../helpers/scripted-source.js";
 import { allOfTime, leap, pass, settled } from "../helpers/time.js";
 import { all, intervalMs, setUp } from "./sync-setup.js";
 
