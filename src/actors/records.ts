@@ -26,7 +26,7 @@ export interface ToldActor {
   readonly tokenHashes: readonly string[];
   /** When each of the tokens was confirmed last, ms since the epoch; absent where the source tells of all of them at once. */
   readonly tokenTimes?: readonly number[] | undefined;
-  /** Since when its source, though complete, does not list it; absent while it does. */
+  /** Since when its source, though complete, does not list it, or not so that it makes sense; absent while it does. */
   readonly unlistedAt?: number | undefined;
   /** When it is forgotten, ms since the epoch by the store's clock; absent: never. */
   readonly expiresAt?: number | undefined;

@@ -87,10 +87,11 @@ export async function runSync(parts: SyncRunParts, options: SyncRunOptions): Pro
   // A source that was told to stop may end as if that were all.
   signal.throwIfAborted();
 
-  const missing = await take.missing();
+  const { missing, spoilt } = await take.unconfirmed();
   const shrinkage = { known, missing: missing.length, listed: counts.seen, nameless: take.nameless };
   const hold = options.allowShrink ? undefined : holdOf(shrinkage, options.shrinkGuard);
   await (hold ? take.mark(missing) : take.remove(missing));
+  await take.mark(spoilt);
   counts.estimatedTotal = counts.seen;
   onCounts?.({ ...counts });
   return { counts: { ...counts }, hold };
@@ -203,17 +204,18 @@ function createTaker(parts: SyncRunParts, options: SyncRunOptions, counts: Count
       counts.seen++;
       return entry.kind === "actor" ? takeActor(entry) : quarantine(entry.id, "", entry.problem);
     },
-    /** The actors that were not listed and were known before the listing. */
-    async missing(): Promise<readonly Known[]> {
+    /** The actors that were known before the listing, and are not in it or only as an entry that makes no sense. */
+    async unconfirmed(): Promise<Record<"missing" | "spoilt", readonly Known[]>> {
       const turns = createTurns();
       const missing: Known[] = [];
+      const inNonsense: Known[] = [];
       for (const known of directory.of(source.name)) {
         const { id } = known;
-        if (!seen.has(id) && !spoilt.has(id) && !isNewer(known)) missing.push(known);
+        if (!seen.has(id) && !isNewer(known)) (spoilt.has(id) ? inNonsense : missing).push(known);
         const turn = turns.next();
         if (turn) await turn;
       }
-      return missing;
+      return { missing, spoilt: inNonsense };
     },
     remove: (missing: readonly Known[]) =>
       forEach(missing, ({ id, told }) => {

@@ -184,6 +184,34 @@ describe("entries that make no sense", () => {
     expect(known("a5")).toBeDefined();
   });
 
+  it("confirm nobody: it is known since when, until they make sense again", async () => {
+    const { source, clock, sync, known } = await setUp();
+    for (let at = 0; at < 30; at++) source.set(`a${at}`);
+    source.set("a6", {}, [tokenOf("a6"), tokenOf("a4")]);
+    await sync();
+    const entry = source.actors.get("a5");
+    source.actors.delete("a5");
+    source.extra = [{ kind: "invalid", id: "a5", problem: "limit is -3" }];
+
+    const first = await sync();
+    const since = clock.now();
+    const second = await sync();
+    expect([first.written, second.written]).toEqual([1, 0]);
+    expect(known("a5")).toMatchObject({ unlistedAt: since, told: { accessEnabled: true } });
+    // Something is wrong with the entry of this one, too, but not with what was taken of it.
+    expect(known("a6")?.unlistedAt).toBeUndefined();
+
+    if (entry) source.actors.set("a5", entry);
+    source.extra = [];
+    expect((await sync()).changes).toContainEqual({
+      kind: "changed",
+      id: "a5",
+      name: "a5",
+      detail: "is listed again",
+    });
+    expect(known("a5")?.unlistedAt).toBeUndefined();
+  });
+
   it("keep all that is missing when it cannot be told whose they are", async () => {
     const { source, sync, known } = await setUp();
     for (let at = 0; at < 30; at++) source.set(`a${at}`);
