@@ -42,7 +42,7 @@ export interface FoundActor {
 
 /** A part of a source's listing. */
 export interface ListedPage {
-  /** Read once, one by one: they may be made as they are read. */
+  /** Read once, one by one: they may be made as they are read. None says that the listing goes on, and is no page. */
   readonly entries: Iterable<ListedEntry>;
   /** How many actors there will be in all, where the source says. */
   readonly estimatedTotal?: number;

@@ -74,7 +74,7 @@ export async function runSync(parts: SyncRunParts, options: SyncRunOptions): Pro
   const turns = createTurns(2);
 
   for await (const page of abortable(source.list(signal), signal)) {
-    counts.pages++;
+    const before = counts.seen;
     if (page.estimatedTotal !== undefined) counts.estimatedTotal = page.estimatedTotal;
     for (const entry of page.entries) {
       if (take.entry(entry)) await take.flush();
@@ -82,6 +82,7 @@ export async function runSync(parts: SyncRunParts, options: SyncRunOptions): Pro
       if (turn) await turn;
     }
     await take.flush();
+    if (counts.seen > before) counts.pages++;
     onCounts?.({ ...counts });
   }
   // A source that was told to stop may end as if that were all.

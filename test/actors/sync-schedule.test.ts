@@ -171,6 +171,26 @@ describe("syncs on schedule", () => {
     await settled(syncs.close());
   });
 
+  it("wait for a source that says that it goes on, for as long as it takes", async () => {
+    const { source, directory, start } = await setUp();
+    const { list } = source;
+    source.list = async function* (signal) {
+      for (let at = 0; at < 5; at++) {
+        await new Promise((resolve) => setTimeout(resolve, 50_000));
+        yield { entries: [] };
+      }
+      yield* list(signal);
+    };
+    const syncs = start("one");
+    syncs.start();
+
+    await pass(255_000);
+
+    expect(syncs.state("portal").last).toMatchObject({ outcome: "succeeded", counts: { pages: 1, seen: 30 } });
+    expect(directory.count("portal")).toBe(30);
+    await settled(syncs.close());
+  });
+
   it("are canceled when their process stops, and taken up by another one at once", async () => {
     const { source, start, directory } = await setUp();
     source.pageSize = 10;

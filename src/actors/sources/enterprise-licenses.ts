@@ -4,6 +4,7 @@ import { fromBinary, type Message } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { type Timestamp, timestampMs } from "@bufbuild/protobuf/wkt";
 import {
+  type EnterpriseSubscription,
   EnterpriseSubscriptionInstanceType,
   type EnterpriseSubscriptionLicense,
   EnterpriseSubscriptionLicenseCondition_Status,
@@ -11,7 +12,9 @@ import {
   EnterpriseSubscriptionSchema,
 } from "../../../gen/enterpriseportal/subscriptions/v1/subscriptions_pb.js";
 import type { Clock } from "../../lib/clock.js";
+import { merged } from "../../lib/merged.js";
 import { createTurns } from "../../lib/turns.js";
+import type { ListedPage } from "../source.js";
 import type { PortalClient } from "./enterprise-client.js";
 import { portalPages } from "./enterprise-pages.js";
 
@@ -19,8 +22,8 @@ import { portalPages } from "./enterprise-pages.js";
 export interface DevLicenses {
   /** Of one. Two calls, at once. */
   of(subscriptionId: string, signal: AbortSignal): Promise<boolean>;
-  /** Of all, from two listings. */
-  ofAll(signal: AbortSignal): Promise<(subscriptionId: string) => boolean>;
+  /** Of all, from two listings. Pages without entries say that it goes on. */
+  ofAll(signal: AbortSignal): AsyncGenerator<ListedPage, (subscriptionId: string) => boolean>;
 }
 
 /** Tags of licenses for development. */
@@ -32,54 +35,73 @@ export function createDevLicenses(
 ): DevLicenses {
   const { portal, clock } = parts;
 
-  async function* each<T extends Message>(
+  async function* readAll<T extends Message>(
     schema: GenMessage<T>,
     pages: ReturnType<typeof portalPages>,
     signal: AbortSignal,
-  ): AsyncGenerator<T> {
+    take: (entry: T) => void,
+  ): AsyncGenerator<ListedPage> {
     const turns = createTurns();
     for await (const entries of pages) {
       for (const bytes of entries) {
         const entry = decoded(schema, bytes);
-        if (entry) yield entry;
+        if (entry) take(entry);
         const turn = turns.next();
         if (turn) await turn;
       }
       signal.throwIfAborted();
+      yield goesOn;
     }
   }
 
-  async function licensed(subscriptionId: string | undefined, signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const newest = new Map<string, { readonly createdAt: number; readonly dev: boolean }>();
+  /** Reads into `newest`, by subscription. */
+  function readLicenses(subscriptionId: string | undefined, signal: AbortSignal, newest: Map<string, Newest>) {
     const pages = portalPages((page, until) => portal.licenses(page, subscriptionId, until), options.pageSize, signal);
-    for await (const license of each(EnterpriseSubscriptionLicenseSchema, pages, signal)) {
-      if (!isActive(license, clock.now())) continue;
+    return readAll(EnterpriseSubscriptionLicenseSchema, pages, signal, (license) => {
+      if (!isActive(license, clock.now())) return;
       const createdAt = createdAtOf(license);
       // Newest first, as listed, where it is not said when they were made.
-      if (createdAt <= (newest.get(license.subscriptionId)?.createdAt ?? Number.NEGATIVE_INFINITY)) continue;
+      if (createdAt <= (newest.get(license.subscriptionId)?.createdAt ?? Number.NEGATIVE_INFINITY)) return;
       newest.set(license.subscriptionId, { createdAt, dev: isDev(license) });
-    }
-    return new Set([...newest].filter(([, { dev }]) => dev).map(([id]) => id));
+    });
   }
 
-  async function internals(signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const found = new Set<string>();
+  /** Reads into `found` those that are Sourcegraph's own. */
+  function readInternals(signal: AbortSignal, found: Set<string>) {
     const pages = portalPages(portal.subscriptions, options.pageSize, signal);
-    for await (const { id, instanceType } of each(EnterpriseSubscriptionSchema, pages, signal))
-      if (instanceType === EnterpriseSubscriptionInstanceType.INTERNAL) found.add(id);
-    return found;
+    return readAll(EnterpriseSubscriptionSchema, pages, signal, (subscription) => {
+      if (isInternal(subscription)) found.add(subscription.id);
+    });
   }
 
   return {
     async of(id, signal) {
-      const [subscription, dev] = await Promise.all([portal.subscription(id, signal), licensed(id, signal)]);
-      return subscription?.instanceType === EnterpriseSubscriptionInstanceType.INTERNAL || dev.has(id);
+      const newest = new Map<string, Newest>();
+      const reading = async (): Promise<void> => {
+        for await (const _ of readLicenses(id, signal, newest)) continue;
+      };
+      const [subscription] = await Promise.all([portal.subscription(id, signal), reading()]);
+      return isInternal(subscription) || newest.get(id)?.dev === true;
     },
-    async ofAll(signal) {
-      const [internal, dev] = await Promise.all([internals(signal), licensed(undefined, signal)]);
-      return (id) => internal.has(id) || dev.has(id);
+    async *ofAll(signal) {
+      const newest = new Map<string, Newest>();
+      const internal = new Set<string>();
+      yield* merged([readInternals(signal, internal), readLicenses(undefined, signal, newest)]);
+      return (id) => internal.has(id) || newest.get(id)?.dev === true;
     },
   };
+}
+
+/** The newest license of a subscription that is active. */
+interface Newest {
+  readonly createdAt: number;
+  readonly dev: boolean;
+}
+
+const goesOn: ListedPage = { entries: [] };
+
+function isInternal(subscription: EnterpriseSubscription | undefined): boolean {
+  return subscription?.instanceType === EnterpriseSubscriptionInstanceType.INTERNAL;
 }
 
 /** Undefined: it makes no sense, and admits nobody. */

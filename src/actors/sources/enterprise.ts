@@ -90,7 +90,7 @@ export function createEnterpriseSource(
     },
 
     async *list(signal) {
-      const admits = await licenses?.ofAll(signal);
+      const admits = licenses && (yield* licenses.ofAll(signal));
       for await (const entries of portalPages(portal.list, pageSize, signal)) {
         for (let start = 0; start < entries.length; start += pageSize) {
           signal.throwIfAborted();

@@ -69,6 +69,27 @@ it.each(["grpc", "connect"] as const)(
   },
 );
 
+it("one that begins with who is for development says that it goes on, page by page", async () => {
+  await using portal = createDemoPortal({ pages: true, maxPageSize: 10 });
+  await portal.listen();
+  portal.set(demoSubscriptions(30, (index) => (index === 7 ? { instanceType: "internal" } : {})));
+  const source = createEnterpriseSource(
+    { clock: { now: Date.now } },
+    { url: portal.url, protocol: "grpc", userAgent: "test", burst, devLicensesOnly: true },
+  );
+  const pages: number[] = [];
+  const admitted: string[] = [];
+  for await (const { entries } of source.list?.(new AbortController().signal) ?? []) {
+    const all = [...entries];
+    pages.push(all.length);
+    for (const entry of all) if (entry.kind === "actor" && entry.actor.accessEnabled) admitted.push(entry.actor.name);
+  }
+  await source.close?.();
+
+  expect(pages).toEqual([0, 0, 0, 0, 0, 0, 10, 10, 10]);
+  expect(admitted).toEqual(["Customer 7"]);
+});
+
 it("an answer of gRPC without a message is not taken for one of nobody", async () => {
   const portal = createServer().on("stream", (stream) => {
     stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
