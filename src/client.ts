@@ -112,14 +112,16 @@ export interface CallFailure {
   readonly kind: "refused" | "absent" | "unreachable";
   /** A name of `ErrorReason`; undefined when it was not the gateway that answered, or the request breaks a rule of its message. */
   readonly reason: string | undefined;
+  /** What `ErrorReason` promises beside the reason, as `role` beside ROLE_MISSING. */
+  readonly metadata: Readonly<Record<string, string>>;
   readonly message: string;
 }
 
 /** Reads what a call threw; undefined for what is no failed call. */
 export function callFailure(error: unknown): CallFailure | undefined {
   if (!(error instanceof ConnectError)) return undefined;
-  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason;
-  return { kind: failureKind(error, reason), reason, message: error.rawMessage.trim() };
+  const { reason, metadata = {} } = error.findDetails(ErrorInfoSchema)[0] ?? {};
+  return { kind: failureKind(error, reason), reason, metadata, message: error.rawMessage.trim() };
 }
 
 function failureKind({ code, metadata }: ConnectError, reason: string | undefined): CallFailure["kind"] {

@@ -64,11 +64,11 @@ export function printJson<Desc extends DescMessage>(io: Io, schema: Desc, messag
 export function refuseCall(error: unknown, io: Io): number {
   const failure = callFailure(error);
   if (!failure) throw error;
-  const { kind, reason } = failure;
+  const { kind, reason, metadata } = failure;
   const message = printable(failure.message);
   const at = `the gateway at ${io.env["CODY_GATEWAY_URL"]?.trim()}`;
   if (kind === "refused") {
-    complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""] ?? ""}`);
+    complain(io, `${message}${reason === undefined ? "" : ` (${reason})`}${advice[reason ?? ""]?.(metadata) ?? ""}`);
     return exitCodes.failed;
   }
   if (kind === "unreachable") complain(io, `${at} cannot be reached: ${message}`);
@@ -76,9 +76,10 @@ export function refuseCall(error: unknown, io: Io): number {
   return exitCodes.unreachable;
 }
 
-const advice: Readonly<Record<string, string>> = {
-  TOKEN_MISSING: "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential.",
-  TOKEN_INVALID:
+const advice: Readonly<Record<string, (metadata: Readonly<Record<string, string>>) => string>> = {
+  TOKEN_MISSING: () => "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential.",
+  TOKEN_INVALID: () =>
     "\nCODY_GATEWAY_ADMIN_TOKEN must be an admin credential of this gateway: see its CODY_GATEWAY_ADMIN_TOKENS.",
-  ROLE_MISSING: "\nThis needs the role operator; for flagged prompts a SAMS token needs a scope of its own.",
+  ROLE_MISSING: ({ role = "operator" }) =>
+    `\nThis needs the role ${role}: of an entry of CODY_GATEWAY_ADMIN_TOKENS, or by the scopes of a SAMS token.`,
 };

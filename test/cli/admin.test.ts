@@ -172,6 +172,10 @@ describe("cody-gateway admin", () => {
       code: 1,
       stderr: expect.stringContaining("needs the role operator"),
     });
+    expect(await admin("flagged", { as: viewerToken })).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining("needs the role reviewer"),
+    });
     expect(await admin("actors", { as: "wrong" })).toMatchObject({
       code: 1,
       stderr: expect.stringContaining("CODY_GATEWAY_ADMIN_TOKENS"),
