@@ -2,7 +2,7 @@ import { type JsonObject, toJson } from "@bufbuild/protobuf";
 import { timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { LimitStateSchema, Origin } from "../../gen/codygateway/v1/actor_admin_pb.js";
 import { Feature as FeatureEnum } from "../../gen/codygateway/v1/common_pb.js";
-import { type EndUser, type Feature, features } from "../actors/actor.js";
+import { type Actor, type EndUser, type Feature, features } from "../actors/actor.js";
 import type { Roster } from "../actors/roster.js";
 import { endUserNamed } from "../auth/end-user.js";
 import { NotFoundError } from "../errors.js";
@@ -33,7 +33,9 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
       const asked = req.feature === FeatureEnum.UNSPECIFIED ? features : [fromFeatureEnum(req.feature)];
       const known = roster.get(source, id);
       const user = userIn(req);
-      const limits = known ? await quota.limits(known.actor, user) : new Map<Feature, readonly LimitState[]>();
+      const limits = known
+        ? await quota.limits(withAccess(known.actor), user)
+        : new Map<Feature, readonly LimitState[]>();
       const used = await Promise.all(asked.map((feature) => totals.read(`${source}/${id}`, feature)));
       const found = asked.flatMap((feature, index) => {
         const windows = used[index] ?? [];
@@ -55,7 +57,7 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
         const only = (limit: Pick<LimitState, "burst" | "perUser">): boolean =>
           limit.perUser === (user !== undefined) &&
           (req.limitName === "" || limitName({ ...limit, feature }) === req.limitName);
-        const states = ((await quota.limits(known.actor, user)).get(feature) ?? []).filter(only);
+        const states = ((await quota.limits(withAccess(known.actor), user)).get(feature) ?? []).filter(only);
         const before = states.flatMap((state) => toLimitState(state, Origin.UNSPECIFIED) ?? []);
         if (before.length === 0) throw new NotFoundError("no such limit", `limit/${req.limitName || feature}`);
         await quota.reset(known.actor, feature, only, user);
@@ -70,6 +72,11 @@ export function usageHandlers(parts: UsageAdminParts): Pick<AdminHandlers, "getU
       });
     },
   };
+}
+
+/** What an actor used is there also when its access is switched off. */
+function withAccess(actor: Actor): Actor {
+  return actor.accessEnabled ? actor : { ...actor, accessEnabled: true };
 }
 
 /** The user that is asked for; undefined: none. */
