@@ -213,26 +213,6 @@ describe("overrides", () => {
   });
 });
 
-describe("usage", () => {
-  it("is shown and set to 0 also of an actor whose access is switched off", async () => {
-    const admin = adminOf(gateway);
-    const small = { source: "static", id: "small" };
-    const feature = Feature.CHAT_COMPLETIONS;
-    await admin.resetUsage({ actor: small, feature, reason });
-    expect(await statusOf(chat("token-of-the-small-shop"))).toBe(200);
-    await admin.setActorOverride({ actor: small, subject: { case: "access", value: { enabled: false } }, reason });
-
-    expect((await admin.getUsage({ actor: small })).features[0]?.limits).toMatchObject([
-      { state: { rateLimit: { used: 1n, limit: 2n } } },
-    ]);
-    const { before } = await admin.resetUsage({ actor: small, feature, reason });
-    expect(before).toMatchObject([{ rateLimit: { used: 1n } }]);
-    expect((await admin.getUsage({ actor: small })).features[0]?.limits).toMatchObject([
-      { state: { rateLimit: { used: 0n } } },
-    ]);
-  });
-});
-
 describe("revocations", () => {
   it("refuse a token until they are lifted, whatever its source says", async () => {
     const admin = adminOf(gateway);
@@ -321,6 +301,24 @@ describe("actors", () => {
     // The gateway remembered that the actor had nothing left.
     expect(await statusOf(chat("token-of-the-small-shop"))).toBe(200);
     await admin.resetUsage({ actor: small, feature: Feature.CHAT_COMPLETIONS, reason });
+  });
+
+  it("show what they used, and start anew, also when their access is switched off", async () => {
+    const admin = adminOf(gateway);
+    const small = { source: "static", id: "small" };
+    const feature = Feature.CHAT_COMPLETIONS;
+    await admin.resetUsage({ actor: small, feature, reason });
+    expect(await statusOf(chat("token-of-the-small-shop"))).toBe(200);
+    await admin.setActorOverride({ actor: small, subject: { case: "access", value: { enabled: false } }, reason });
+
+    expect((await admin.getUsage({ actor: small })).features[0]?.limits).toMatchObject([
+      { state: { rateLimit: { used: 1n, limit: 2n } } },
+    ]);
+    const { before } = await admin.resetUsage({ actor: small, feature, reason });
+    expect(before).toMatchObject([{ rateLimit: { used: 1n } }]);
+    expect((await admin.getUsage({ actor: small })).features[0]?.limits).toMatchObject([
+      { state: { rateLimit: { used: 0n } } },
+    ]);
   });
 });
 
