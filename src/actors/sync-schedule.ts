@@ -18,8 +18,8 @@ export interface SyncScheduleParts {
 const pauseMs = 1_000;
 /** Processes come so much after one another: the first does the sync, and the others find it done. */
 const spreadMs = 200;
-/** Longer waits are made of several: timers have an end. */
-const maxWaitMs = 3_600_000;
+/** Longer waits are made of several: a machine that was suspended, or whose clock was set, has not waited all the time. */
+const maxWaitMs = 5_000;
 
 /** Begins at once. */
 export function startSyncSchedule({ sources, now, dueAt, run }: SyncScheduleParts): SyncSchedule {
