@@ -32,8 +32,8 @@ interface Watched extends Exchange, Placed {
 }
 
 const served = Symbol("exchange");
-/** An answer, and what it is the answer of. */
-type Answering = HttpResponse & { [served]?: Watched | undefined };
+/** An answer, and what it is the answer of; likewise a request that has its answer. */
+type Answering = (HttpResponse | HttpRequest) & { [served]?: Watched | undefined };
 
 /** All requests being served. */
 export interface Exchanges {
@@ -68,10 +68,16 @@ export function createExchanges(
     if (!isHttp2(this) && !exchange.req.complete && !exchange.socket.destroyed) {
       // Answered before its body has arrived: the connection is busy until it has.
       progressOf(exchange).lingersSince ??= clock.swept;
-      exchange.req.resume();
+      (exchange.req as Answering)[served] = exchange;
+      exchange.req.on("close", onBodyOver).resume();
       return;
     }
     end(exchange);
+  }
+
+  function onBodyOver(this: HttpRequest): void {
+    const exchange = (this as Answering)[served];
+    if (exchange) end(exchange);
   }
 
   function onDrain(this: HttpResponse): void {
@@ -82,13 +88,14 @@ export function createExchanges(
   function end(exchange: Watched): void {
     live.delete(exchange);
     (exchange.res as Answering)[served] = undefined;
+    if ((exchange.req as Answering)[served]) (exchange.req as Answering)[served] = undefined;
     parts.onEnd(exchange);
   }
 
   /** Whether an exchange is over of which Node does not say so. */
   function sweepEnd(exchange: Watched, { lingersSince, whole }: Progress): boolean {
     const { res, socket } = exchange;
-    // The answer left before the body had arrived: now it has, or will not any more.
+    // The answer left before the body had arrived: now it will not any more. Requests that have their answer are not told so.
     if (!isHttp2(res) && lingersSince !== undefined && (whole || socket.destroyed)) {
       end(exchange);
       return true;

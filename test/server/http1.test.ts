@@ -112,6 +112,24 @@ describe("Expect and Upgrade", () => {
 });
 
 describe("the body of a request", () => {
+  it("ends the request when it comes behind its answer, once, and not at the next sweep", async () => {
+    const refusing: Serve = (_req, res) => void res.writeHead(401, { "content-length": 2 }).end("no");
+    await using served = await serve({ http: refusing, limits: { sweepMs: 3_600_000 } });
+    const connection = await rawConnect(served.port);
+    for (const { body, later } of [
+      { body: "body", later: "" },
+      { body: "bo", later: "dy" },
+    ]) {
+      connection.send(head("POST /a HTTP/1.1", ["Content-Length: 4"], body));
+      expect((await connection.reply())?.status).toBe(401);
+      if (later) expect(served.listener.requests).toBe(1);
+      connection.send(later);
+      await expect.poll(() => served.listener.requests).toBe(0);
+    }
+    expect(served.ended).toEqual(["/a 401", "/a 401"]);
+    connection.destroy();
+  });
+
   it("must arrive in time", async () => {
     await using served = await serve({ limits: { bodyMs: 150 } });
     const connection = await rawConnect(served.port);

@@ -10,12 +10,30 @@ export interface FloodSettings {
   readonly sockets: number;
   /** Requests that wait for their answers at any time, on each socket. */
   readonly depth: number;
+  readonly ask: keyof typeof asks;
   /** Tokens that are taken in turn; none: random ones, each once. */
   readonly tokens: readonly string[];
 }
 
 /** How many answers there were of each status. */
 export type FloodResult = Readonly<Record<string, number>>;
+
+const json = "Content-Type: application/json\r\nConnect-Protocol-Version: 1\r\nX-Sourcegraph-Feature: chat_completions";
+const chat = JSON.stringify({ model: "gpt-4o", messages: [{ role: "user", content: "hello" }] });
+const typed = JSON.stringify({
+  model: "gpt-4o",
+  chat: { messages: [{ role: "ROLE_USER", parts: [{ text: "hello" }] }] },
+});
+
+/** What is asked for: before and behind the token. */
+const asks = {
+  limits: ["GET /v1/limits", ""],
+  completion: ["POST /v1/completions/openai", `${json}\r\nContent-Length: ${chat.length}\r\n\r\n${chat}`],
+  rpc: [
+    "POST /codygateway.v1.CompletionsService/Complete",
+    `${json}\r\nContent-Length: ${typed.length}\r\n\r\n${typed}`,
+  ],
+} as const;
 
 const settings = JSON.parse(process.argv[2] ?? "{}") as FloodSettings;
 const endsAt = performance.now() + settings.forMs;
@@ -28,9 +46,10 @@ function token(): string {
 }
 
 function requests(count: number): string {
+  const [line, rest] = asks[settings.ask];
   let text = "";
   for (let at = 0; at < count; at++)
-    text += `GET /v1/limits HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${token()}\r\n\r\n`;
+    text += `${line} HTTP/1.1\r\nHost: gateway\r\nAuthorization: Bearer ${token()}\r\n${rest || "\r\n"}`;
   return text;
 }
 
