@@ -116,8 +116,22 @@ function connectServer(endpoint: RedisEndpoint, each: ServerOptions, voice: Voic
   const client = new Redis({ ...each, ...where });
   client.on("error", (error: Error) => voice.failed(server, error));
   client.on("ready", () => voice.ready(server));
-  const silence = watchSilence(client);
+  let silence = watchSilence(client);
+  let isClosing = false;
+  // With Sentinels it may end by itself: when they tell of a failover while it waits for them to say who is primary now.
+  client.on("end", () => {
+    silence.stop();
+    if (!isClosing) setTimeout(goOn, retryStrategy(1)).unref();
+  });
   const write = createWriter(client);
+
+  function goOn(): void {
+    if (isClosing) return;
+    silence = watchSilence(client);
+    // What goes wrong is told as an error of the client, too.
+    client.connect().catch(() => undefined);
+  }
+
   return {
     kind: endpoint.kind,
     client,
@@ -130,6 +144,7 @@ function connectServer(endpoint: RedisEndpoint, each: ServerOptions, voice: Voic
       if (client.status === "ready") listener(server);
     },
     close() {
+      isClosing = true;
       silence.stop();
       return closed(client);
     },
