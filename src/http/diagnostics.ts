@@ -33,7 +33,7 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
     handle,
   });
   return [
-    ...anyMethod(versionPath, async ({ res }) => send(res, 200, plain, parts.version)),
+    anyMethod(versionPath, async ({ res }) => send(res, 200, plain, parts.version)),
     get("/livez", async ({ res }) => send(res, 200, plain, "ok\n")),
     get("/readyz", async ({ res }) => {
       if (parts.ready()) send(res, 200, plain, "ok\n");
@@ -47,24 +47,24 @@ export function diagnosticsRoutes(parts: DiagnosticsParts): HttpRoute[] {
 }
 
 /** The existing gateway's diagnostics took any method. */
-function anyMethod(path: string, handle: HttpRoute["handle"]): HttpRoute[] {
-  return (["GET", "POST"] as const).map((method) => ({ method, path, errors: sourcegraphErrors, handle }));
+function anyMethod(path: string, handle: HttpRoute["handle"]): HttpRoute {
+  return { method: "*", path, errors: sourcegraphErrors, handle };
 }
 
 /** Those of the existing gateway that ask for the secret, with its answers (wire.md 1.10). */
 function secretRoutes(parts: DiagnosticsParts, secret: string): HttpRoute[] {
-  const guarded = (path: string, handle: HttpRoute["handle"]): HttpRoute[] =>
+  const guarded = (path: string, handle: HttpRoute["handle"]): HttpRoute =>
     anyMethod(path, async (call) => {
       const shown = bearerToken(header(call.req, "authorization"));
       if (shown === undefined || !sameSecret(shown, secret)) return send(call.res, 401, {}, "");
       await handle(call);
     });
   return [
-    ...guarded("/-/healthz", async ({ res }) => {
+    guarded("/-/healthz", async ({ res }) => {
       if (parts.ready()) send(res, 200, plain, "healthz: ok");
       else send(res, 500, plain, `healthz: ${parts.missing().join(", ")}`);
     }),
-    ...guarded("/-/actor/sync-all-sources", syncAll(parts.syncs)),
+    guarded("/-/actor/sync-all-sources", syncAll(parts.syncs)),
   ];
 }
 

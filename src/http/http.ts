@@ -27,7 +27,8 @@ export interface HttpCall {
 
 /** Serves one method of one path. What it throws, the router answers in the shape of `errors`. */
 export interface HttpRoute {
-  readonly method: "GET" | "POST";
+  /** `*`: any. */
+  readonly method: "GET" | "POST" | "*";
   /** `{model}`, or any other word in braces, in it is any text, slashes included. */
   readonly path: string;
   /** Which surface it is of; undefined: it is no route of callers. */

@@ -73,7 +73,7 @@ export function createRouter(
       }
       if (span && found[0]) describe(span, found[0], req.method);
       const method = req.method === "HEAD" ? "GET" : req.method;
-      const route = found.find((each) => each.method === method);
+      const route = found.find((each) => each.method === method || each.method === "*");
       if (!route) {
         failed(call, found[0], wrongMethod);
         return send(res, 405, { allow: found.map((each) => each.method).join(", ") }, "");

@@ -297,6 +297,12 @@ describe("diagnostics", () => {
       return [answer.status, await answer.text()];
     };
     expect(await get("Bearer let-me-in")).toEqual([200, "healthz: ok"]);
+    for (const path of ["/-/healthz", "/-/actor/sync-all-sources"])
+      for (const method of ["POST", "PUT", "PATCH", "DELETE"]) {
+        const answer = await fetch(`${secret.url}${path}`, { method, headers: { authorization: "Bearer let-me-in" } });
+        expect(answer.status, `${method} ${path}`).toBe(200);
+        expect((await fetch(`${secret.url}${path}`, { method })).status, `${method} ${path}`).toBe(401);
+      }
     expect(await get()).toEqual([401, ""]);
     expect(await get("Bearer let-me-out")).toEqual([401, ""]);
     expect(await get("let-me-in")).toEqual([400, '{"error":"token type missing in Authorization header"}\n']);

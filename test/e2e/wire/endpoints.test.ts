@@ -30,6 +30,8 @@ describe.concurrent("1.1 endpoints", () => {
     ["POST /v1/limits/refresh", 200],
     ["GET /-/__version", 200],
     ["POST /-/__version", 200],
+    ["PUT /-/__version", 200],
+    ["DELETE /-/__version", 200],
   ] as const)("1.1 %s is there", async ([line, status], { expect }) => {
     expect((await wire.send(line, [bearer(), json], line.startsWith("POST") ? "{}" : undefined)).status).toBe(status);
   });
