@@ -15,6 +15,8 @@ export interface MessagesParts {
   readonly publish: (channel: string, message: string) => void;
   /** A channel of this process' own. */
   readonly own: string;
+  /** A listener threw: a version of the gateway that it does not know may have published the message. Must not throw. */
+  readonly onUnread: (channel: string, error: unknown) => void;
 }
 
 /** Time between two messages to oneself. */
@@ -28,7 +30,7 @@ const deafMs = 3_000;
  * Keeps listening over lost connections. A connection that only listens does not notice when the other end is gone, so it
  * sends messages to itself, and connects anew when they do not come back.
  */
-export function createMessages({ redis, publish, own }: MessagesParts): Messages {
+export function createMessages({ redis, publish, own, onUnread }: MessagesParts): Messages {
   const listeners = new Map<string, Set<(message: string) => void>>();
   const { client } = redis;
   const heartbeat = `${own}${randomUUID()}`;
@@ -54,7 +56,13 @@ export function createMessages({ redis, publish, own }: MessagesParts): Messages
   }
 
   client.on("message", (channel: string, message: string) => {
-    for (const listener of listeners.get(channel) ?? []) listener(message);
+    for (const listener of listeners.get(channel) ?? []) {
+      try {
+        listener(message);
+      } catch (error) {
+        onUnread(channel, error);
+      }
+    }
   });
   redis.onReady(listen);
   const stop = subscribe(heartbeat, () => {

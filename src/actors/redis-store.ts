@@ -60,7 +60,12 @@ export function createRedisActorStore(
   });
   const { records: run, expireArgs, note: onProblem } = calls;
   const follower = createFollower({ run, expireArgs, restore, onProblem });
-  const listening = createMessages({ redis: messages, publish, own: keys.channel("alive:") });
+  const listening = createMessages({
+    redis: messages,
+    publish,
+    own: keys.channel("alive:"),
+    onUnread: (channel, error) => log?.warn({ channel, err: error }, "a message of another process cannot be read"),
+  });
   listening.subscribe(keys.changed, () => follower.wake());
   redis.onReady(() => follower.wake());
 

@@ -81,7 +81,8 @@ export function createSourceCalls(parts: SourceCallsParts): SourceCalls {
     const { tokenHash } = whose;
     await remember.found(source, found, { at, ...(tokenHash !== undefined && { tokenHash }) });
     const known = directory.get(source.name, found.actor.id);
-    if (!known) throw new Error("an actor was remembered and is not known");
+    // A sync or another process has removed it in between.
+    if (!known) throw sourceUnavailable();
     return { kind: "known", known };
   }
 

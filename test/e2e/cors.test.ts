@@ -151,7 +151,9 @@ describe("pages of other origins", () => {
     const others = ["/grpc.health.v1.Health/Check", "/codygateway.v1.CompletionsService/Nothing", "/openai/v1/none"];
     for (const path of [...paths, ...others]) {
       const before = await preflight(path, app);
-      expect([path, before.status >= 400, told(before.headers)]).toEqual([path, true, []]);
+      // That one takes any method, and pages are let read nothing of its answer.
+      const isServed = path === "/-/__version";
+      expect([path, before.status < 400, told(before.headers)]).toEqual([path, isServed, []]);
       const { headers } = await call("POST", path, { ...bearer, origin: app }, {});
       expect([path, told(headers)]).toEqual([path, []]);
     }

@@ -224,3 +224,16 @@ it("leaves no token in Redis, in logs or in metrics", async () => {
   for (const token of [unknown, tokenAt(0), tokenAt(7), demoToken(demoUuid("cold"))])
     expect(all.includes(token.slice(4))).toBe(false);
 });
+
+it("messages that no gateway of this version would send end none", async () => {
+  const gateway = await fleet.start();
+  const channels = (await redis.client.pubsub("CHANNELS", "*")) as string[];
+  expect(channels.some((channel) => channel.endsWith("forget"))).toBe(true);
+  for (const channel of channels)
+    for (const message of ["", "{", "null", "[]", '{"process":1,"event":{}}', "\u0000"])
+      await redis.client.publish(channel, message);
+
+  await until(async () => gateway.log.includes("a message of another process cannot be read"));
+  for (const each of [...gateways, gateway]) expect((await knock(each, tokenAt(1))).status).toBe(letIn);
+  await gateway[Symbol.asyncDispose]();
+});
