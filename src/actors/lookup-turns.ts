@@ -23,6 +23,8 @@ export interface LookupTurnsParts {
   readonly process: string;
   /** A look-up of any process failed: it makes no sense to ask again right away. Must not throw. */
   readonly onFailed: (tokenHash: string, retryAfterMs: number) => void;
+  /** Whether that is still so. */
+  readonly hasFailed: (tokenHash: string) => boolean;
 }
 
 /** A look-up takes less. */
@@ -33,7 +35,7 @@ const lingerMs = 2_000;
 const waitMs = 6_500;
 const failures = "lookup-failures";
 
-export function createLookupTurns({ store, process, onFailed }: LookupTurnsParts): LookupTurns {
+export function createLookupTurns({ store, process, onFailed, hasFailed }: LookupTurnsParts): LookupTurns {
   const waiting = new Map<string, Set<Waiter>>();
   let looking = false;
   const unsubscribe = store.subscribe(failures, (message) => {
@@ -96,6 +98,8 @@ export function createLookupTurns({ store, process, onFailed }: LookupTurnsParts
         // The store is away: each process on its own.
         return ask();
       }
+      // Whose turn it is may have failed, and told of it, before it was known here that it has the turn.
+      if (!lease && hasFailed(tokenHash)) throw unavailable(1_000);
       if (!lease) return wait(tokenHash, answer);
       const known = answer();
       if (known === undefined) return askInTurn(tokenHash, lease, ask);

@@ -65,6 +65,7 @@ export function createLookups(parts: LookupsParts): Lookups {
     store,
     process,
     onFailed: (tokenHash, retryAfterMs) => failed.set(tokenHash, true, retryAfterMs),
+    hasFailed: (tokenHash) => failed.get(tokenHash) === true,
   });
   const unlisten = directory.onChange(({ kind }) => {
     if (kind === "actor" || kind === "unknown") turns.told();
