@@ -59,7 +59,7 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
   const { log, clock, metrics, readiness, quota, version, traces } = parts;
   let keyed = config.tokenPepper !== undefined;
   let isReady = false;
-  const store = writtenOnce(() => keyed, await createActorStore(config, parts));
+  const store = writtenWhenKeyed(() => keyed, await createActorStore(config, parts));
   const directory = createDirectory({ clock: { now: store.now }, log });
   const pepper = config.tokenPepper ?? makePepper();
   const hasher = createTokenHasher(pepper);
@@ -146,8 +146,8 @@ export async function createActors(config: Config, parts: ActorsParts): Promise<
 /** When callers may try again before anything may be written. */
 const notKeyedRetryMs = 1_000;
 
-/** `store`, written to once hashes of tokens are those that all processes make: others would take the place of these. */
-function writtenOnce(isKeyed: () => boolean, store: ActorStore): ActorStore {
+/** `store`, written to only when hashes of tokens are those that all processes make: others would take the place of these. */
+function writtenWhenKeyed(isKeyed: () => boolean, store: ActorStore): ActorStore {
   const unavailable = () =>
     new UnavailableError("ACTOR_STORE_UNAVAILABLE", "the key of token hashes is not known yet", notKeyedRetryMs);
   return {

@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { type AddressInfo, createServer } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadConfig } from "../src/config.js";
 import { startGateway } from "../src/gateway.js";
@@ -12,7 +11,7 @@ import { dataDir } from "./helpers/data-dir.js";
 import { freePort } from "./helpers/free-port.js";
 import { intervals } from "./helpers/intervals.js";
 import { silentLog } from "./helpers/log.js";
-import { startRedis } from "./helpers/redis.js";
+import { startRedis, until } from "./helpers/redis.js";
 
 const taken = createServer();
 let takenPort = 0;
@@ -78,9 +77,7 @@ describe("a gateway whose port is taken", () => {
     await failToStart({ PORT: String(takenPort), REDIS_ENDPOINT: redis.endpoint });
 
     // The server hears of it a moment later.
-    for (const end = performance.now() + 30_000; (await connections()) > before && performance.now() < end; )
-      await sleep(10);
-    expect(await connections()).toBe(before);
+    await until(async () => (await connections()) === before);
   });
 });
 

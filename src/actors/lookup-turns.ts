@@ -33,6 +33,8 @@ const leaseMs = 10_000;
 const lingerMs = 2_000;
 /** How long the look-up of another process is waited for. */
 const waitMs = 6_500;
+/** When callers may try again, where nobody says so. */
+const laterMs = 1_000;
 const failures = "lookup-failures";
 
 export function createLookupTurns({ store, process, onFailed, hasFailed }: LookupTurnsParts): LookupTurns {
@@ -54,7 +56,7 @@ export function createLookupTurns({ store, process, onFailed, hasFailed }: Looku
     try {
       return await ask();
     } catch (error) {
-      const ms = error instanceof UnavailableError ? error.retryAfterMs : 1_000;
+      const ms = error instanceof UnavailableError ? error.retryAfterMs : laterMs;
       store.publish(failures, `${tokenHash} ${Math.ceil(ms)}`);
       throw error;
     } finally {
@@ -83,7 +85,7 @@ export function createLookupTurns({ store, process, onFailed, hasFailed }: Looku
           reject(error);
         },
       };
-      const timer = setTimeout(() => waiter.fail(unavailable(1_000)), waitMs).unref();
+      const timer = setTimeout(() => waiter.fail(unavailable(laterMs)), waitMs).unref();
       all.add(waiter);
       waiter.look();
     });
@@ -98,9 +100,11 @@ export function createLookupTurns({ store, process, onFailed, hasFailed }: Looku
         // The store is away: each process on its own.
         return ask();
       }
-      // Whose turn it is may have failed, and told of it, before it was known here that it has the turn.
-      if (!lease && hasFailed(tokenHash)) throw unavailable(1_000);
-      if (!lease) return wait(tokenHash, answer);
+      if (!lease) {
+        // Whose turn it is may have failed, and told of it, before it was known here that it has the turn.
+        if (hasFailed(tokenHash)) throw unavailable(laterMs);
+        return wait(tokenHash, answer);
+      }
       const known = answer();
       if (known === undefined) return askInTurn(tokenHash, lease, ask);
       await lease.release().catch(() => {});

@@ -350,9 +350,13 @@ describe("an actor that is known", () => {
 describe("a listed actor", () => {
   it("stays as a sync told of it that began after it was asked for, and was answered before", async () => {
     const { source, sources, find, directory, clock } = await setUp({ listed: true });
+    let answer = (): void => {};
+    const answered = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
     source.lookupId = async (id) => {
       const found = source.actors.get(id);
-      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      await answered;
       return found;
     };
     source.set("a");
@@ -361,6 +365,7 @@ describe("a listed actor", () => {
     await pass(1_000);
     const told = makeActor({ id: "a", source: "portal", accessEnabled: false, updatedAt: new Date(clock.now()) });
     directory.changed([actorRecord({ told, tokenHashes: [hasher.hash(tokenOf("a"))] })]);
+    answer();
 
     expect(await settled(refreshed)).toMatchObject({ known: { actor: { accessEnabled: false } } });
     expect(await find(tokenOf("a"))).toMatchObject({ accessEnabled: false });
